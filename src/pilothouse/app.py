@@ -1,0 +1,249 @@
+"""The composition root: settings in, a running node out. The only place where adapters meet.
+
+Start: bind the address, take the records, start the hosts, take over what earlier nodes left, then serve. Stop: refuse
+new work, let attempts end within the grace, hand the others back to the queue, tell the readers of streams to come
+again, write what waits, let go of the records.
+"""
+
+import asyncio
+import gc
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from pilothouse.communication.bus.memory import MemoryBus
+from pilothouse.communication.http.app import HttpApp
+from pilothouse.communication.http.options import HttpOptions
+from pilothouse.communication.http.server import HttpServer, bind
+from pilothouse.compute.clock import SystemClock, SystemEntropy
+from pilothouse.compute.loops import Loops
+from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.compute.worker import NodeWorker
+from pilothouse.engine.world import Limits, World
+from pilothouse.errors import TargetInvalid
+from pilothouse.observability.log import Log
+from pilothouse.observability.metric import Metrics
+from pilothouse.settings import AgentSettings, Settings
+from pilothouse.storage.records import backup as copies
+from pilothouse.storage.records.sqlite import SqliteRecords
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int], None]
+
+DRAIN_POLL = 0.02
+STOP_HOSTS_WITHIN = 2.0
+
+
+class Node:
+    """`start`, then `stop`; stopping twice does nothing."""
+
+    def __init__(self, settings: Settings, say: Say) -> None:
+        self.settings = settings
+        self.log = Log(say, settings.log.level, settings.log.format)
+        self.clock = SystemClock()
+        self.metrics = Metrics()
+        self.records = SqliteRecords(settings.records.url)
+        self.bus = MemoryBus()
+        self.worker_options = worker_options(settings)
+        owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.worker = NodeWorker(owner, self.worker_options, self._work, self.metrics)
+        self.worker.on_log = self.log.host
+        self.world = World(
+            self.records,
+            self.bus,
+            self.clock,
+            SystemEntropy(),
+            self.worker,
+            limits(settings),
+        )
+        self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
+        self.http: HttpApp | None = None
+        self.server: HttpServer | None = None
+        self._is_stopped = False
+
+    @property
+    def port(self) -> int:
+        return self.server.port if self.server is not None else 0
+
+    def _work(self) -> None:
+        self.loops.ring_work()
+
+    async def start(self) -> None:
+        """Raises what an operator must mend: the address, the records, an agent that cannot be loaded."""
+        listener = bind(self.settings.server.host, self.settings.server.port)
+        try:
+            hosts = asyncio.get_running_loop().create_task(self.worker.start())  # user code loads meanwhile
+            try:
+                await self.records.open()
+                await hosts
+                await self._start_work(listener)
+            except BaseException:
+                hosts.cancel()
+                await self.worker.stop(0)
+                await self.records.close()
+                raise
+        except BaseException:
+            listener.close()
+            raise
+
+    async def _start_work(self, listener: socket.socket) -> None:
+        self.records.listen(self.bus.publish)
+        for problem in self.worker.problems.values():
+            raise TargetInvalid(problem)
+        await self.loops.start()
+        self.http = HttpApp(self.world, http_options(self.settings), self.metrics)
+        self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
+        await self.server.start()
+        gc.collect()
+        gc.freeze()  # what is here stays: the collector need not look at it again
+
+    async def stop(self) -> None:
+        if self._is_stopped:
+            return
+        self._is_stopped = True
+        self.world.is_draining = True
+        self.worker.is_draining = True
+        await self.loops.stop()
+        if self.http is not None:
+            self.http.drain()
+        grace = self.settings.server.grace_seconds
+        if not await self._attempts_end(grace):
+            for live in list(self.world.attempts.values()):
+                live.let_go()
+            await self._attempts_end(self.settings.worker.cancel_grace_seconds + 1.0)
+        if self.http is not None:
+            self.http.release()
+        if self.server is not None:
+            await self.server.stop()
+        await self.worker.stop(STOP_HOSTS_WITHIN)
+        await self.records.close()
+
+    async def _attempts_end(self, within: float) -> bool:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within
+        while self.world.attempts and (left := until - loop.time()) > 0:
+            ends = {live.ended for live in self.world.attempts.values() if not live.ended.done()}
+            if ends:
+                await asyncio.wait(ends, timeout=left)
+            else:  # who waited for it has gone, and its host has not let go yet
+                await asyncio.sleep(DRAIN_POLL)
+        return not self.world.attempts
+
+
+def limits(settings: Settings) -> Limits:
+    says = settings.limits
+    return Limits(
+        queue=says.queue,
+        session_queue=says.session_queue,
+        signals=says.signals,
+        steps=says.steps,
+        depth=says.depth,
+        log_bytes=says.log_bytes,
+        held_bytes=says.held_bytes,
+        unkept_stream_bytes=says.unkept_stream_bytes,
+        idempotency_ttl=says.idempotency_seconds,
+        losses=settings.worker.losses_limit,
+    )
+
+
+def worker_options(settings: Settings) -> WorkerOptions:
+    worker = settings.worker
+    return WorkerOptions(
+        project=str(settings.folder),
+        agents={name: _agent_options(settings, agent) for name, agent in settings.agents.items()},
+        hosts=worker.hosts,
+        slots=worker.slots,
+        park_after=worker.park_after_seconds,
+        cancel_grace=worker.cancel_grace_seconds,
+        threads=worker.threads,
+        memory=worker.host_memory_mb * 1024 * 1024,
+        cores=worker.host_cores,
+        retention_days=settings.records.retention_days,
+    )
+
+
+def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
+    isolation = agent.isolation or settings.worker.isolation
+    return AgentOptions(
+        target=agent.target,
+        mode=agent.mode,
+        keep=agent.keep,
+        concurrency=agent.concurrency,
+        timeout=agent.timeout_seconds,
+        retry=agent.retry,
+        is_inline=isolation == "inline",
+        on_release_change=agent.on_release_change,
+        history_limit=agent.history_limit,
+        session_ttl=agent.session_ttl_seconds,
+    )
+
+
+def http_options(settings: Settings) -> HttpOptions:
+    server = settings.server
+    return HttpOptions(
+        body_bytes=server.max_body_bytes,
+        depth=server.max_depth,
+        requests=server.max_requests,
+        heartbeat_every=server.heartbeat_seconds,
+        hosts=frozenset(server.trusted_hosts),
+    )
+
+
+def run_node(settings: Settings, *, announce: Say, ready: Say) -> int:
+    """Runs a node until SIGTERM or SIGINT; a second one ends it at once. `announce` gets log lines, `ready` the
+    address once it serves. Returns the exit code; raises what kept it from starting."""
+    return uvloop.run(_run(settings, announce, ready))
+
+
+async def _run(settings: Settings, announce: Say, ready: Say) -> int:
+    node = Node(settings, announce)
+    asked = asyncio.Event()
+
+    def ask(number: int) -> None:
+        if asked.is_set():
+            os._exit(128 + number)
+        asked.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask, number)
+    await node.start()
+    host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
+    ready(f"http://{host}:{node.port}")
+    await asked.wait()
+    await node.stop()
+    return 0
+
+
+def backup_records(settings: Settings, target: Path, progress: Progress) -> None:
+    """An online, verified copy of the records; the node that uses them goes on."""
+
+    async def act() -> None:
+        records = SqliteRecords(settings.records.url)
+        await records.backup(str(target), progress)
+
+    asyncio.run(act())
+
+
+def restore_records(settings: Settings, source: Path, force: bool, progress: Progress) -> None:
+    """Puts a verified copy in the place of the records. Raises `RecordsLocked` while a node uses them."""
+    copies.restore(str(source), str(settings.records.path), force=force, progress=progress)
+
+
+def migrate_records(settings: Settings) -> tuple[int, int]:
+    """Brings the records to the schema of this version: (before, after)."""
+
+    async def act() -> tuple[int, int]:
+        records = SqliteRecords(settings.records.url)
+        await records.open()
+        try:
+            return records.found_version, records.schema_version()
+        finally:
+            await records.close()
+
+    return asyncio.run(act())

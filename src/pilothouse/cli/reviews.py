@@ -1,0 +1,126 @@
+"""`pilothouse reviews`: what runs ask of people, and the answers.
+
+Whether an answer fits its verdict is checked before anything is sent; whether it still counts is decided by the node.
+"""
+
+from typing import Any
+
+import click
+
+from pilothouse.cli.connect import DefaultGroup, JsonParam, connect, node_options, page_options
+from pilothouse.cli.exits import Exit
+from pilothouse.cli.show import on_one_line, readable, show_fields, show_json, show_table, since, style_status
+from pilothouse.domain.review import VERDICTS
+
+STATUSES = ("open", "decided", "expired", "cancelled", "all")
+
+
+@click.group(cls=DefaultGroup, short_help="Answer what runs ask of people.")
+def reviews() -> None:
+    """Answer what runs ask of people. Without a command: list those that wait.
+
+    \b
+    Example:
+      pilothouse reviews
+      pilothouse reviews show rev_...
+      pilothouse reviews decide rev_... approve --reason "checked"
+    """
+
+
+@reviews.command("list", short_help="The reviews that wait for a decision.")
+@click.option("--status", type=click.Choice(STATUSES), default="open", show_default=True, help="Which reviews.")
+@click.option("--run", metavar="RUN", help="Only reviews of this run.")
+@page_options
+@node_options
+def list_reviews(
+    status: str, run: str | None, limit: int, cursor: str | None, url: str | None, is_json: bool
+) -> int:  # fmt: skip
+    """The reviews that wait for a decision, the oldest first.
+
+    \b
+    Example: pilothouse reviews list --status all --run run_...
+    """
+    with connect(url) as client:
+        page = client.list_reviews(status=None if status == "all" else status, run=run, limit=limit, cursor=cursor)
+    if is_json:
+        show_json(page)
+        return Exit.DONE
+    if not page.items:
+        click.echo("There are no reviews like that.", err=True)
+        return Exit.DONE
+    rows = [(one.id, one.status, one.agent, since(one.created_at), on_one_line(one.question)) for one in page.items]
+    show_table(("REVIEW", "STATUS", "AGENT", "AGE", "QUESTION"), rows, flexible="QUESTION")
+    if page.next_cursor:
+        click.echo(f"More:  --cursor {page.next_cursor}", err=True)
+    return Exit.DONE
+
+
+@reviews.command("show", short_help="One review, with its details.")
+@click.argument("review")
+@node_options
+def show_review(review: str, url: str | None, is_json: bool) -> int:
+    """One review: the question, its details, the answer if there is one.
+
+    \b
+    Example: pilothouse reviews show rev_...
+    """
+    with connect(url) as client:
+        found = client.get_review(review)
+    if is_json:
+        show_json(found)
+        return Exit.DONE
+    answer = found.answer or {}
+    show_fields(
+        [
+            ("review", found.id),
+            ("status", style_status(found.status)),
+            ("agent", found.agent),
+            ("run", found.run),
+            ("step", found.step),
+            ("asked", found.created_at),
+            ("expires", found.expires_at),
+            ("verdict", answer.get("verdict")),
+            ("by", answer.get("by")),
+            ("reason", on_one_line(answer.get("reason", ""))),
+        ]
+    )
+    click.echo(f"\n{readable(found.question)}\n{readable(found.details)}")
+    if found.status == "open":
+        click.echo(f"\nNext:  pilothouse reviews decide {found.id} {'|'.join(VERDICTS)}", err=True)
+    return Exit.DONE
+
+
+@reviews.command("decide", short_help="Answer a review; its run goes on.")
+@click.argument("review")
+@click.argument("verdict", type=click.Choice(VERDICTS))
+@click.option("--edited", type=JsonParam(), help="With edit: the JSON to go on with instead.")
+@click.option("--response", metavar="TEXT", help="With respond: what to tell the agent.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for whoever reads it later.")
+@node_options
+def decide(
+    review: str, verdict: str, edited: Any, response: str | None, reason: str, url: str | None, is_json: bool
+) -> int:  # fmt: skip
+    """Answer a review; its run goes on with the answer.
+
+    \b
+    Example:
+      pilothouse reviews decide rev_... approve
+      pilothouse reviews decide rev_... edit --edited '{"cents": 900}'
+      pilothouse reviews decide rev_... respond --response "Ask the customer first."
+    """
+    answer: dict[str, Any] = {}
+    if (verdict == "edit") != (edited is not None):
+        raise click.UsageError("The verdict edit, and no other, takes --edited JSON.")
+    if (verdict == "respond") != (response is not None):
+        raise click.UsageError("The verdict respond, and no other, takes --response TEXT.")
+    if edited is not None:
+        answer["edited"] = edited
+    if response is not None:
+        answer["response"] = response
+    with connect(url) as client:
+        found = client.decide_review(review, verdict, reason=reason, **answer)
+    if is_json:
+        show_json(found)
+    else:
+        click.echo(f"{found.id} is answered: {verdict}.")
+    return Exit.DONE

@@ -1,0 +1,226 @@
+"""A typed client of a node, for the command line, the examples and the system tests.
+
+One method for each thing a caller can ask, named like the verbs of the engine. Starting a run sends an Idempotency-Key
+made here unless told otherwise, so that it may be repeated after a lost answer without starting a second run. Who
+shows errors, asks people or reads the environment is somebody else.
+"""
+
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from pilothouse.client.http import Wire
+from pilothouse.client.shape import (
+    Agent,
+    AgentPage,
+    EventPage,
+    Review,
+    ReviewPage,
+    Run,
+    RunPage,
+    Session,
+    StepPage,
+    TurnPage,
+)
+from pilothouse.client.stream import EventStream, RunStart
+
+HOLD = 30.0
+"""Seconds one request waits for the end of a run before it is asked again."""
+Later = Literal["later"]
+
+
+class Client:
+    """Talks to the node at `url`. `answer_within` bounds one answer, `retry_within` the repeats of a request nobody
+    answered, `reconnect_within` the silence of a stream that was already heard."""
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8700",
+        *,
+        answer_within: float = 30.0,
+        retry_within: float = 2.0,
+        reconnect_within: float = 60.0,
+    ) -> None:
+        self.url = url
+        self._wire = Wire(url, answer_within, retry_within)
+        self._reconnect_within = reconnect_within
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._wire.close()
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
+
+    def start_run(
+        self,
+        agent: str,
+        input: Any = None,
+        *,
+        wait: float | Later | None = None,
+        key: str | None = None,
+        repeatable: bool = True,
+        within: float = 600.0,
+        **options: Any,
+    ) -> Run:
+        """The run as it is when the node answers: at its end, or as `wait` says: after so many seconds at most, or
+        at once with "later". `options` are the other fields of the request (session, metadata, priority ...).
+
+        `repeatable` False sends no Idempotency-Key: a stateless run is then not kept, and a lost answer is an error."""
+        headers = _key(key, repeatable)
+        if wait is not None:
+            headers["Prefer"] = "respond-async" if wait == "later" else f"wait={wait:g}"
+        return self._wire.call(
+            Run, "POST", _agent(agent, "runs"), body={"input": input} | options, headers=headers,
+            repeatable="Idempotency-Key" in headers, within=within,
+        )  # fmt: skip
+
+    def stream_run(
+        self, agent: str, input: Any = None, *, key: str | None = None, repeatable: bool = True, **options: Any
+    ) -> EventStream:
+        """Starts a run when it is iterated, and gives its events from the first to the terminal one."""
+        start = RunStart(_agent(agent, "runs"), {"input": input} | options, _key(key, repeatable))
+        return EventStream(self._wire, self._reconnect_within, start=start)
+
+    def follow_run(self, run: str, after: int = 0) -> EventStream:
+        """The events of a run after the one with the number `after`."""
+        return EventStream(self._wire, self._reconnect_within, run=_part(run), after=after)
+
+    def get_run(self, run: str) -> Run:
+        return self._wire.call(Run, "GET", _run(run))
+
+    def wait_run(self, run: str, within: float = 600.0) -> Run:
+        """The run at its end, or as it is when the time is over."""
+        until = time.monotonic() + within
+        while True:
+            hold = max(0.0, min(HOLD, until - time.monotonic()))
+            found = self._wire.call(Run, "GET", _run(run), params={"wait": f"{hold:g}"}, within=hold + HOLD)
+            if found.is_terminal or time.monotonic() >= until:
+                return found
+
+    def list_runs(
+        self,
+        *,
+        agent: str | None = None,
+        session: str | None = None,
+        status: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> RunPage:
+        params = {"agent": agent, "session": session, "status": status, "cursor": cursor, "limit": limit}
+        return self._wire.call(RunPage, "GET", "/v1/runs", params=params)
+
+    def list_steps(self, run: str, *, cursor: str | None = None, limit: int | None = None) -> StepPage:
+        return self._wire.call(StepPage, "GET", _run(run, "steps"), params={"cursor": cursor, "limit": limit})
+
+    def list_events(self, run: str, *, after: int = 0, limit: int | None = None) -> EventPage:
+        return self._wire.call(EventPage, "GET", _run(run, "events"), params={"after": after, "limit": limit},
+                               headers={"Accept": "application/json"})  # fmt: skip
+
+    def cancel_run(self, run: str, reason: str | None = None) -> Run | None:
+        """None: the node does not know the run, and will cancel it should it come."""
+        body = {} if reason is None else {"reason": reason}
+        found = self._wire.call(dict[str, Any], "POST", _run(run, "cancel"), body=body, repeatable=True)
+        return _as_run(found) if "status" in found else None
+
+    def retry_run(self, run: str) -> Run:
+        """A new run with the input of this one, that keeps its finished steps."""
+        return self._wire.call(Run, "POST", _run(run, "retry"), body={})
+
+    def fork_run(self, run: str, *, after: str | None = None, replace: dict[str, Any] | None = None) -> Run:
+        """A new run that keeps the steps up to `after`, those in `replace` with another output."""
+        return self._wire.call(Run, "POST", _run(run, "fork"), body={"after": after, "replace": replace or {}})
+
+    def send_signal(self, run: str, name: str, payload: Any = None) -> Run:
+        return self._wire.call(Run, "POST", _run(run, f"signals/{_part(name)}"), body={"payload": payload})
+
+    # --- sessions -----------------------------------------------------------------------------------------------------
+
+    def get_session(self, agent: str, key: str) -> Session:
+        return self._wire.call(Session, "GET", _session(agent, key))
+
+    def list_history(self, agent: str, key: str, *, cursor: str | None = None, limit: int | None = None) -> TurnPage:
+        params = {"cursor": cursor, "limit": limit}
+        return self._wire.call(TurnPage, "GET", _session(agent, key, "history"), params=params)
+
+    def get_state(self, agent: str, key: str) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", _session(agent, key, "state"))
+
+    def write_state(self, agent: str, key: str, patch: dict[str, Any], *, version: int | None = None) -> dict[str, Any]:
+        """Merges the patch into the state (RFC 7396); with `version`, only when the state still has it."""
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        path = _session(agent, key, "state")
+        return self._wire.call(dict[str, Any], "PATCH", path, body=patch, headers=headers)
+
+    def fork_session(self, agent: str, key: str, new_key: str, *, after: str | None = None) -> Session:
+        body = {"key": new_key, "after": after}
+        return self._wire.call(Session, "POST", _session(agent, key, "fork"), body=body)
+
+    def delete_session(self, agent: str, key: str) -> None:
+        self._wire.call(type(None), "DELETE", _session(agent, key))
+
+    # --- reviews, agents, health --------------------------------------------------------------------------------------
+
+    def list_reviews(
+        self,
+        *,
+        status: str | None = None,
+        run: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> ReviewPage:
+        params = {"status": status, "run": run, "cursor": cursor, "limit": limit}
+        return self._wire.call(ReviewPage, "GET", "/v1/reviews", params=params)
+
+    def get_review(self, review: str) -> Review:
+        return self._wire.call(Review, "GET", f"/v1/reviews/{_part(review)}")
+
+    def decide_review(self, review: str, verdict: str, *, reason: str = "", **answer: Any) -> Review:
+        """`answer` is `edited` for the verdict edit, `response` for respond."""
+        body = {"verdict": verdict, "reason": reason} | answer
+        return self._wire.call(Review, "POST", f"/v1/reviews/{_part(review)}/decision", body=body)
+
+    def list_agents(self) -> AgentPage:
+        return self._wire.call(AgentPage, "GET", "/v1/agents")
+
+    def get_agent(self, agent: str) -> Agent:
+        return self._wire.call(Agent, "GET", _agent(agent))
+
+    def get_health(self, path: Literal["/healthz", "/readyz"] = "/readyz") -> Any:
+        """What the node says of itself; raises ApiError with its reason when it cannot serve."""
+        return self._wire.call(dict[str, Any], "GET", path)
+
+
+def _as_run(found: dict[str, Any]) -> Run:
+    return msgspec.convert(found, Run)
+
+
+def _key(key: str | None, repeatable: bool) -> dict[str, str]:
+    if not repeatable and key is None:
+        return {}
+    return {"Idempotency-Key": key if key is not None else str(uuid.uuid4())}
+
+
+def _part(text: str) -> str:
+    """One part of a path. A lone dot or two would be taken for a way up."""
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")
+
+
+def _agent(agent: str, rest: str = "") -> str:
+    return f"/v1/agents/{_part(agent)}" + (f"/{rest}" if rest else "")
+
+
+def _run(run: str, rest: str = "") -> str:
+    return f"/v1/runs/{_part(run)}" + (f"/{rest}" if rest else "")
+
+
+def _session(agent: str, key: str, rest: str = "") -> str:
+    return _agent(agent, f"sessions/{_part(key)}") + (f"/{rest}" if rest else "")

@@ -1,0 +1,160 @@
+"""What the node answers, as typed values with plain Python payloads.
+
+The fields are those of the views in `wire`, and a test keeps them so. They are declared anew because a server passes a
+payload on as bytes, while a caller wants the value; and because a client must be able to read what an older or newer
+node says: fields it does not know are passed over, fields that are missing have a default.
+"""
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from pilothouse.domain.event import TERMINAL_EVENTS
+from pilothouse.domain.run import TERMINAL
+
+
+class Usage(Struct, kw_only=True):
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    cost_usd: float = 0.0
+
+
+class Run(Struct, kw_only=True):
+    id: str
+    agent: str = ""
+    release: str = ""
+    mode: str = ""
+    session: str | None = None
+    status: str
+    input: Any = None
+    output: Any = None
+    error: dict[str, Any] | None = None
+    attempt: int = 1
+    metadata: dict[str, Any] = field(default_factory=dict)
+    tenant: str = ""
+    created_at: str = ""
+    started_at: str | None = None
+    finished_at: str | None = None
+    usage: Usage = field(default_factory=Usage)
+    subject: str | None = None
+    priority: int = 0
+    due_at: str | None = None
+    deadline_at: str | None = None
+    parent: str | None = None
+    origin: str | None = None
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+
+class Step(Struct, kw_only=True):
+    key: str
+    kind: str = "step"
+    name: str = ""
+    status: str
+    attempt: int = 1
+    input: Any = None
+    output: Any = None
+    error: dict[str, Any] | None = None
+    started_at: str = ""
+    finished_at: str | None = None
+    once: bool = False
+    due_at: str | None = None
+
+
+class Event(Struct):
+    """One event of a run. `fields` is its whole object, with `run`, `seq` and `at`."""
+
+    seq: int
+    type: str
+    fields: dict[str, Any]
+
+    @property
+    def run(self) -> str:
+        return str(self.fields.get("run", ""))
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.type in TERMINAL_EVENTS
+
+
+class Session(Struct, kw_only=True):
+    key: str
+    agent: str = ""
+    tenant: str = ""
+    turns: int = 0
+    version: int = 0
+    state: dict[str, Any] = field(default_factory=dict)
+    created_at: str = ""
+    updated_at: str = ""
+    expires_at: str | None = None
+
+
+class Turn(Struct, kw_only=True):
+    number: int
+    run: str
+    status: str = ""
+    input: Any = None
+    output: Any = None
+    finished_at: str = ""
+
+
+class Review(Struct, kw_only=True):
+    id: str
+    run: str = ""
+    agent: str = ""
+    question: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    status: str
+    created_at: str = ""
+    expires_at: str | None = None
+    answer: dict[str, Any] | None = None
+    kind: str = "gate"
+    step: str = ""
+    decided_at: str | None = None
+
+
+class Agent(Struct, kw_only=True):
+    name: str
+    mode: str = ""
+    releases: list[str] = field(default_factory=list)
+    description: str = ""
+    input_schema: dict[str, Any] = field(default_factory=dict)
+    output_schema: dict[str, Any] = field(default_factory=dict)
+    keep: float | str = 0.0
+    concurrency: int = 0
+    timeout: float | None = None
+    session_ttl: float | None = None
+
+
+class RunPage(Struct):
+    items: list[Run]
+    next_cursor: str | None = None
+
+
+class StepPage(Struct):
+    items: list[Step]
+    next_cursor: str | None = None
+
+
+class TurnPage(Struct):
+    items: list[Turn]
+    next_cursor: str | None = None
+
+
+class ReviewPage(Struct):
+    items: list[Review]
+    next_cursor: str | None = None
+
+
+class AgentPage(Struct):
+    items: list[Agent]
+    next_cursor: str | None = None
+
+
+class EventPage(Struct):
+    items: list[dict[str, Any]]
+    next_cursor: str | None = None

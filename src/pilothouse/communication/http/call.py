@@ -1,0 +1,125 @@
+"""One request while it is answered, and what all requests of a node share.
+
+A `Call` is made for every request, so it keeps to what each needs: the headers as a dict, an id, and `answer`. It is
+also the only place that decides whose request it is: `tenant_of` and `principal_of` are what keys will change.
+"""
+
+import itertools
+import re
+import secrets
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pilothouse.communication.http.deadline import Patience, Patiences
+from pilothouse.communication.http.header import REQUEST_ID, TRACEPARENT, Neighbours
+from pilothouse.communication.http.options import HttpOptions
+from pilothouse.domain.ids import DEFAULT_TENANT
+from pilothouse.engine.world import World
+from pilothouse.errors import BadCursor
+from pilothouse.ports.meter import MetricsPage
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+JSON = b"application/json"
+NO_STORE = (b"cache-control", b"no-store")
+ANONYMOUS = "local"
+"""Who decides when there are no keys: somebody at this machine."""
+
+CURSOR = re.compile(r"[A-Za-z0-9_.=:-]{1,512}\Z")
+
+_PREFIX = f"req_{secrets.token_hex(5)}".encode()
+_COUNT = itertools.count(1)
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True, eq=False)
+class Front:
+    """What all requests share."""
+
+    world: World
+    options: HttpOptions
+    meter: MetricsPage
+    neighbours: Neighbours
+    document: bytes = b"{}"
+    """The OpenAPI document."""
+    patiences: Patiences = field(default_factory=Patiences)
+    streams: int = 0
+    held_bytes: int = 0
+
+
+class Call:
+    __slots__ = (
+        "began_at", "front", "has_unread", "headers", "held_bytes", "patience", "receive", "request_id", "route",
+        "scope", "send", "status", "traceparent",
+    )  # fmt: skip
+
+    def __init__(
+        self, front: Front, scope: Scope, receive: Receive, send: Send, patience: Patience, began_at: float
+    ) -> None:
+        self.front = front
+        self.scope = scope
+        self.receive = receive
+        self.send = send
+        self.patience = patience
+        self.began_at = began_at
+        """On the clock of the loop."""
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.headers = headers
+        self.route = "other"
+        self.status = 0
+        """Of the answer; 0 until it begins."""
+        self.has_unread = False
+        """The client goes on sending a body that nobody wants."""
+        self.held_bytes = 0
+        given = headers.get(b"x-request-id")
+        if given is not None and REQUEST_ID.match(given):
+            self.request_id = given
+        else:
+            self.request_id = b"%b%08x" % (_PREFIX, next(_COUNT))
+        trace = headers.get(b"traceparent")
+        self.traceparent = trace if trace is not None and TRACEPARENT.match(trace) else None
+
+    async def begin(self, status: int, head: list[tuple[bytes, bytes]], more: Headers = ()) -> None:
+        """Sends the head: what is given, and what every answer has. A header costs the server 1 us."""
+        head.append(NO_STORE)
+        head.append((b"x-request-id", self.request_id))
+        if self.traceparent is not None:
+            head.append((b"traceparent", self.traceparent))
+        head.extend(more)
+        self.status = status
+        await self.send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def answer(self, status: int, body: bytes, more: Headers = (), media: bytes = JSON) -> None:
+        await self.begin(status, [(b"content-type", media), (b"content-length", b"%d" % len(body))], more)
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def show(self, view: Any, status: int = 200, more: Headers = ()) -> None:
+        await self.answer(status, _encode(view), more)
+
+    async def answer_empty(self, status: int, more: Headers = ()) -> None:
+        """204 and 304: no body, and no word about its type."""
+        await self.begin(status, [], more)
+        await self.send({"type": "http.response.body", "body": b""})
+
+
+def tenant_of(call: Call) -> str:
+    """Whose request this is. Without keys there is one tenant; this is the only place that knows."""
+    return DEFAULT_TENANT
+
+
+def principal_of(call: Call) -> str:
+    """Who asks, for the records of decisions."""
+    return ANONYMOUS
+
+
+def check_cursor(cursor: str | None) -> None:
+    """A cursor that no list gives out never reaches the records. Raises `BadCursor`."""
+    if cursor is not None and not CURSOR.match(cursor):
+        raise BadCursor()

@@ -1,0 +1,155 @@
+"""Refusals: the one table from code to HTTP status, and `application/problem+json` (RFC 9457).
+
+Every subclass of `PilothouseError` has a row, also those that end runs and never reach a caller as a refusal; a test
+holds the table against the classes. The errors that only HTTP knows are declared here.
+"""
+
+import re
+
+import msgspec
+
+from pilothouse import errors
+from pilothouse.errors import Overloaded, PilothouseError
+from pilothouse.wire.problem import Fault, Problem
+
+PROBLEM_JSON = b"application/problem+json"
+
+
+class RouteNotFound(PilothouseError):
+    """There is nothing at {path}."""
+
+    code = "route_not_found"
+    hint_text = "The routes are listed at /docs."
+
+
+class MethodNotAllowed(PilothouseError):
+    """{path} does not take {method}."""
+
+    code = "method_not_allowed"
+    hint_text = "Use one of the methods in the header Allow: {allowed}."
+
+
+class MediaTypeRefused(PilothouseError):
+    """The body is {media}, which is not read here."""
+
+    code = "media_type_refused"
+    hint_text = "Send UTF-8 JSON, uncompressed, with Content-Type: {expected}."
+
+
+class RequestTimeout(PilothouseError):
+    """The body of the request did not come within {seconds:g} s."""
+
+    code = "request_timeout"
+    hint_text = "Send the request again, without a pause."
+
+
+class ClientGone(PilothouseError):
+    """The caller went away before the request was complete."""
+
+    code = "client_gone"
+    hint_text = "Nothing was done. Send the request again."
+
+
+STATUS: dict[str, int] = {
+    # what the caller got wrong
+    "malformed_request": 400,
+    "bad_cursor": 400,
+    "client_gone": 400,
+    "forbidden": 403,
+    "agent_not_found": 404,
+    "run_not_found": 404,
+    "session_not_found": 404,
+    "review_not_found": 404,
+    "step_not_found": 404,
+    "route_not_found": 404,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "run_exists": 409,
+    "run_ended": 409,
+    "run_active": 409,
+    "session_busy": 409,
+    "session_exists": 409,
+    "review_closed": 409,
+    "not_kept": 409,
+    "outside_step": 409,
+    "release_changed": 409,
+    "journal_diverged": 409,
+    "cancelled": 409,
+    "state_conflict": 412,
+    "too_large": 413,
+    "media_type_refused": 415,
+    "invalid_input": 422,
+    "idempotency_mismatch": 422,
+    "unsupported": 422,
+    "limit_reached": 429,
+    # what the deployment cannot do now
+    "overloaded": 503,
+    "draining": 503,
+    "host_unavailable": 503,
+    "records_unavailable": 503,
+    # how runs and steps end: shown inside a run, a refusal only if something is wrong here
+    "internal": 500,
+    "agent_failed": 500,
+    "invalid_output": 500,
+    "host_lost": 500,
+    "deadline_exceeded": 500,
+    "step_failed": 500,
+    "step_timeout": 500,
+    "unknown_outcome": 500,
+    "signal_timeout": 500,
+    "call_failed": 500,
+    # what the operator must mend: a node that has one of these does not serve
+    "settings_invalid": 500,
+    "target_invalid": 500,
+    "records_locked": 500,
+    "records_invalid": 500,
+    "address_refused": 500,
+    "address_in_use": 500,
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+def status_of(error: PilothouseError) -> int:
+    return STATUS.get(error.code, 500)
+
+
+def title_of(kind: type[PilothouseError]) -> str:
+    """The name of the class as words: the same for every case of a code."""
+    words = re.findall(r"[A-Z][a-z]*", kind.__name__)
+    return " ".join(words).capitalize() if kind is not PilothouseError else "Internal error"
+
+
+def encode_problem(error: PilothouseError) -> bytes:
+    run = error.facts.get("run")
+    faults = getattr(error, "faults", None)
+    problem = Problem(
+        type=f"/docs#{error.code}",
+        title=title_of(type(error)),
+        status=status_of(error),
+        detail=error.message,
+        code=error.code,
+        hint=error.hint,
+        run=run if isinstance(run, str) else msgspec.UNSET,
+        faults=msgspec.UNSET if faults is None else msgspec.convert(faults, list[Fault]),
+    )
+    return _encode(problem)
+
+
+def headers_of(error: PilothouseError) -> list[tuple[bytes, bytes]]:
+    """What must stand beside some refusals for a program to act on them."""
+    match error:
+        case Overloaded():
+            return [(b"retry-after", b"%d" % error.retry_after)]
+        case MethodNotAllowed():
+            return [(b"allow", str(error.facts["allowed"]).encode())]
+        case _ if status_of(error) == 429:
+            return [(b"retry-after", b"1")]
+        case _:
+            return []
+
+
+def explained() -> list[type[PilothouseError]]:
+    """The errors that a caller may meet: those of the house, and those of HTTP."""
+    places = (vars(errors).values(), globals().values())
+    return [one for place in places for one in place if isinstance(one, type) and issubclass(one, PilothouseError)]

@@ -1,0 +1,54 @@
+"""The routes of reviews: what waits for a person, and the decision.
+
+Who decided is taken from the request's principal, never from its body.
+"""
+
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct
+
+from pilothouse.communication.http.call import Call, check_cursor, principal_of, tenant_of
+from pilothouse.domain.review import Answer, ReviewStatus
+from pilothouse.engine import review as verbs
+from pilothouse.errors import InvalidInput
+from pilothouse.wire.review import Decision, ReviewPage, review_view
+
+
+class ReviewsQuery(Struct, forbid_unknown_fields=True):
+    status: ReviewStatus | None = None
+    run: Annotated[str, Meta(max_length=256)] | None = None
+    cursor: Annotated[str, Meta(max_length=512)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+async def list_reviews(call: Call, query: ReviewsQuery) -> None:
+    check_cursor(query.cursor)
+    found, cursor = await verbs.list_reviews(
+        call.front.world, tenant_of(call), query.status, query.run, query.cursor, query.limit
+    )
+    await call.show(ReviewPage([review_view(one) for one in found], cursor))
+
+
+async def get_review(call: Call, review: str) -> None:
+    await call.show(review_view(await verbs.get_review(call.front.world, tenant_of(call), review)))
+
+
+async def decide_review(call: Call, review: str, body: Decision) -> None:
+    """A second decision is a conflict, also with the same verdict: the first one counts."""
+    answer = Answer(
+        verdict=body.verdict,
+        edited=None if body.edited is UNSET else body.edited,
+        response=body.response,
+        reason=body.reason,
+        by=principal_of(call),
+    )
+    check_decision(body)
+    decided = await verbs.decide_review(call.front.world, tenant_of(call), review, answer)
+    await call.show(review_view(decided))
+
+
+def check_decision(body: Decision) -> None:
+    if body.verdict == "edit" and body.edited is UNSET:
+        raise InvalidInput(faults=[{"path": "$.edited", "message": "the verdict `edit` needs it"}])
+    if body.verdict == "respond" and not body.response:
+        raise InvalidInput(faults=[{"path": "$.response", "message": "the verdict `respond` needs it"}])

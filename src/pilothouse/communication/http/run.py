@@ -1,0 +1,337 @@
+"""The routes of runs: a request becomes a command, what the verb returns becomes the view of the contract.
+
+`start_run` is the hot path of the house and is called without a router. How a caller wants its answer (`Prefer`,
+`Accept`) is decided here, once; what that means for keeping the run is the verb's business.
+"""
+
+import asyncio
+import contextlib
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from pilothouse.communication.http.body import check_payload, digest_request
+from pilothouse.communication.http.call import Call, check_cursor, tenant_of
+from pilothouse.communication.http.deadline import POLL, RUN, EarlyEnd
+from pilothouse.communication.http.header import (
+    IDEMPOTENCY_KEY,
+    WAIT_LIMIT,
+    Preference,
+    read_position,
+    read_prefer,
+    wants_stream,
+)
+from pilothouse.communication.http.stream import GONE_REASON, Stream, cancels_when_gone, wait_gone
+from pilothouse.domain import ids
+from pilothouse.domain.event import Segment
+from pilothouse.domain.run import Run, Status
+from pilothouse.engine import cancel, event, journal, retry, signal
+from pilothouse.engine import run as verbs
+from pilothouse.engine.run import Idempotent, Started, StartRun, Wants
+from pilothouse.errors import (
+    BadCursor,
+    Draining,
+    InvalidInput,
+    MalformedRequest,
+    PilothouseError,
+    RunNotFound,
+    Unsupported,
+)
+from pilothouse.ports.records import RunFilter
+from pilothouse.wire.event import encode_page
+from pilothouse.wire.run import (
+    CancelNoted,
+    CancelRequest,
+    ForkRequest,
+    RetryRequest,
+    RunPage,
+    RunRequest,
+    SignalRequest,
+    StepPage,
+    encode_run,
+    run_view,
+    step_view,
+)
+
+Limit = Annotated[int, Meta(ge=1, le=200)]
+Cursor = Annotated[str, Meta(max_length=512)]
+PAGE = 50
+
+
+class RunQuery(Struct, forbid_unknown_fields=True):
+    wait: Annotated[float, Meta(ge=0, le=WAIT_LIMIT)] = 0.0
+
+
+class RunsQuery(Struct, forbid_unknown_fields=True):
+    agent: Annotated[str, Meta(max_length=256)] | None = None
+    session: Annotated[str, Meta(max_length=256)] | None = None
+    status: list[Status] = []
+    parent: Annotated[str, Meta(max_length=256)] | None = None
+    cursor: Cursor | None = None
+    limit: Limit = PAGE
+
+
+class PageQuery(Struct, forbid_unknown_fields=True):
+    cursor: Cursor | None = None
+    limit: Limit = PAGE
+
+
+class EventsQuery(Struct, forbid_unknown_fields=True):
+    after: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 100
+
+
+# --- starting -------------------------------------------------------------------------------------------------------
+
+
+async def start_run(call: Call, agent: str, body: RunRequest, raw: bytes) -> None:
+    """Starts a run and answers as the caller asked."""
+    world = call.front.world
+    cancels = cancels_when_gone(call)
+    seen = call.headers.get(b"last-event-id")
+    position = 0 if seen is None else read_position(seen)
+    prefer = read_prefer(call.headers.get(b"prefer"))
+    is_stream = wants_stream(call.headers.get(b"accept"))
+    known = world.worker.find(agent)
+    mode = "stateless" if known is None else known.mode
+    wants: Wants = "end"
+    if is_stream:
+        wants = "stream"
+    elif prefer.asks:
+        wants = "later"
+    elif mode == "event":
+        wants, prefer = "later", Preference(respond_async=True)
+    if wants != "end" or mode != "stateless":
+        check_payload(bytes(body.input))  # of the others the host says so before anything was promised
+    started = await verbs.start_run(world, make_command(call, agent, body, raw, wants))
+    if is_stream:
+        await _stream_started(call, started, position)
+    else:
+        await _answer_started(call, started, prefer, cancels)
+
+
+def make_command(call: Call, agent: str, body: RunRequest, raw: bytes, wants: Wants) -> StartRun:
+    """What the types of the body cannot say is checked here."""
+    faults = []
+    if body.session is not None and not ids.valid_session_key(body.session):
+        faults.append({"path": "$.session", "message": "expected 1 to 256 printable characters"})
+    if body.run_id is not None and not ids.RUN_ID.match(body.run_id):
+        faults.append({"path": "$.run_id", "message": "expected `run_` and 1 to 64 letters, digits, `_` or `-`"})
+    if faults:
+        raise InvalidInput(faults=faults)
+    if bytes(body.webhook) != b"null":
+        raise Unsupported(what="A webhook")
+    key = call.headers.get(b"idempotency-key")
+    return StartRun(
+        tenant=tenant_of(call),
+        agent=agent,
+        input=bytes(body.input),
+        session=body.session,
+        subject=body.subject,
+        metadata=bytes(body.metadata),
+        priority=body.priority,
+        delay_seconds=body.delay_seconds,
+        deadline_seconds=body.deadline_seconds,
+        on_busy=body.on_busy,
+        run_id=body.run_id,
+        idempotency=None if key is None else _idempotent(call, key, raw),
+        wants=wants,
+        traceparent=None if call.traceparent is None else call.traceparent.decode(),
+    )
+
+
+def _idempotent(call: Call, key: bytes, raw: bytes) -> Idempotent:
+    if not IDEMPOTENCY_KEY.match(key):
+        raise MalformedRequest(reason="an Idempotency-Key is 1 to 255 visible ASCII characters")
+    return Idempotent(key.decode(), digest_request(call.scope["path"], raw))
+
+
+async def _stream_started(call: Call, started: Started, position: int) -> None:
+    run = started.run
+    if position and not started.fresh:  # the same request again, after its stream broke off
+        await _stream_from(call, run.id, position)
+        return
+    follower = await event.follow_started(call.front.world, started)
+    await Stream(call, follower, run.id, 0).send([(b"location", _location(run))])
+
+
+async def _answer_started(call: Call, started: Started, prefer: Preference, cancels: bool = False) -> None:
+    run = started.run
+    if prefer.asks and prefer.wait is None:
+        pass
+    elif cancels:
+        watcher = Watcher(call, run.id)
+        try:
+            run = await _wait_end(call, started, prefer.wait)
+        finally:
+            await watcher.close()
+    else:
+        run = await _wait_end(call, started, prefer.wait)
+    applied = [(b"preference-applied", prefer.applied)] if prefer.asks and b"prefer" in call.headers else []
+    if run.is_terminal and (prefer.wait is not None or not prefer.asks):
+        await call.answer(200, encode_run(run), applied)
+    else:
+        await call.answer(202, encode_run(run), [(b"location", _location(run)), *applied])
+
+
+async def _wait_end(call: Call, started: Started, within: float | None) -> Run:
+    """The run at its end, or as it is when the time is over or the node shuts down."""
+    world = call.front.world
+    if within is None:
+        with EarlyEnd(call.patience, RUN, call.began_at + call.front.options.end_within):
+            return await verbs.wait_started(world, started, None)
+    else:
+        with EarlyEnd(call.patience, POLL):
+            return await verbs.wait_started(world, started, within)
+    if started.unkept is not None:
+        raise Draining()
+    return await verbs.get_run(world, started.run.tenant, started.run.id)
+
+
+class Watcher:
+    """Cancels a run when its caller, who asked for that, goes away."""
+
+    def __init__(self, call: Call, run: str) -> None:
+        self._call = call
+        self._run = run
+        self._is_gone = False
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        await wait_gone(self._call)
+        self._is_gone = True
+        with contextlib.suppress(PilothouseError):  # it ended meanwhile
+            await cancel.cancel_run(self._call.front.world, tenant_of(self._call), self._run, GONE_REASON)
+
+    async def close(self) -> None:
+        """Stops watching; a cancel that has begun is brought to its end."""
+        if not self._is_gone:
+            self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+
+def _location(run: Run) -> bytes:
+    return b"/v1/runs/" + run.id.encode()
+
+
+# --- asking ---------------------------------------------------------------------------------------------------------
+
+
+def check_run_id(run: str) -> None:
+    """An id that no run can have is answered like one that no run has."""
+    if not ids.RUN_ID.match(run):
+        raise RunNotFound(run=run[:80])
+
+
+async def get_run(call: Call, run: str, query: RunQuery) -> None:
+    """One run, now or when it has ended."""
+    check_run_id(run)
+    front, tenant = call.front, tenant_of(call)
+    found: Run | None = None
+    if query.wait > 0 and not front.world.is_draining:
+        with EarlyEnd(call.patience, POLL):
+            found = await verbs.wait_run(front.world, tenant, run, query.wait)
+    if found is None:
+        found = await verbs.get_run(front.world, tenant, run)
+    await call.answer(200, encode_run(found))
+
+
+async def list_runs(call: Call, query: RunsQuery) -> None:
+    check_cursor(query.cursor)
+    where = RunFilter(query.agent, query.session, tuple(query.status), query.parent)
+    page = await verbs.list_runs(call.front.world, tenant_of(call), where, query.cursor, query.limit)
+    await call.show(RunPage([run_view(one) for one in page.items], page.next_cursor))
+
+
+async def list_steps(call: Call, run: str, query: PageQuery) -> None:
+    check_run_id(run)
+    check_cursor(query.cursor)
+    rows, cursor = await journal.list_steps(call.front.world, tenant_of(call), run, query.cursor, query.limit)
+    await call.show(StepPage([step_view(row) for row in rows], cursor))
+
+
+async def read_events(call: Call, run: str, query: EventsQuery) -> None:
+    """The events as a stream, or a page of them."""
+    check_run_id(run)
+    cancels_when_gone(call)
+    accept = call.headers.get(b"accept", b"")
+    seen = call.headers.get(b"last-event-id")
+    after = query.after or 0 if seen is None else read_position(seen)
+    is_page = query.after is not None or b"application/json" in accept
+    if is_page and not wants_stream(accept):
+        await _show_events(call, run, after, query.limit)
+    else:
+        await _stream_from(call, run, after)
+
+
+async def _show_events(call: Call, run: str, after: int, limit: int) -> None:
+    await _find_event(call, run, after)
+    segments = await event.read_events(call.front.world, tenant_of(call), run, after, limit)
+    await call.answer(200, encode_page(segments, after, limit, is_last=len(segments) < limit))
+
+
+async def _stream_from(call: Call, run: str, after: int) -> None:
+    """204 when there is nothing after the position and never will be, which tells an EventSource to stop."""
+    world = call.front.world
+    seen = await _find_event(call, run, after)
+    if seen is not None and seen.is_terminal and seen.last == after:
+        await call.answer_empty(204)
+        return
+    if world.is_draining:
+        raise Draining()
+    follower = await event.follow_run(world, tenant_of(call), run, after)
+    await Stream(call, follower, run, after).send()
+
+
+async def _find_event(call: Call, run: str, position: int) -> Segment | None:
+    """The segment of the event that a client says it has seen. Raises `BadCursor` when there is no such event, so that
+    nobody waits for the sequel of something that never was."""
+    if position == 0:
+        return None
+    for segment in await event.read_events(call.front.world, tenant_of(call), run, position - 1, 1):
+        if segment.seq <= position <= segment.last:
+            return segment
+    raise BadCursor(
+        f"The run {run!r} has no event {position}.",
+        hint="Read the events from the first, without Last-Event-ID or after.",
+    )
+
+
+# --- changing -------------------------------------------------------------------------------------------------------
+
+
+async def cancel_run(call: Call, run: str, body: CancelRequest) -> None:
+    check_run_id(run)
+    reason = body.reason or "asked by a caller"
+    found = await cancel.cancel_run(call.front.world, tenant_of(call), run, reason)
+    if found is None:
+        await call.show(CancelNoted(id=run), 202)
+    else:
+        await call.answer(200 if found.is_terminal else 202, encode_run(found))
+
+
+async def retry_run(call: Call, run: str, body: RetryRequest) -> None:
+    check_run_id(run)
+    await _answer_made(call, await retry.retry_run(call.front.world, tenant_of(call), run))
+
+
+async def fork_run(call: Call, run: str, body: ForkRequest) -> None:
+    check_run_id(run)
+    replace = {key: bytes(output) for key, output in body.replace.items()}
+    await _answer_made(call, await retry.fork_run(call.front.world, tenant_of(call), run, body.after, replace))
+
+
+async def _answer_made(call: Call, started: Started) -> None:
+    """A new run made from another one is background work, unless the caller prefers to wait."""
+    prefer = read_prefer(call.headers.get(b"prefer"))
+    await _answer_started(call, started, prefer if prefer.asks else Preference(respond_async=True))
+
+
+async def send_signal(call: Call, run: str, name: str, body: SignalRequest) -> None:
+    check_run_id(run)
+    if not ids.SIGNAL_NAME.match(name):
+        fault = {"path": "path.name", "message": "expected letters, digits, `_`, `.`, `:` or `-`, at most 128"}
+        raise InvalidInput("The name of the signal does not fit.", faults=[fault])
+    found = await signal.send_signal(call.front.world, tenant_of(call), run, name, bytes(body.payload))
+    await call.answer(202, encode_run(found))

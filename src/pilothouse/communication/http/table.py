@@ -1,0 +1,154 @@
+"""The table of endpoints: every route there is, with what it takes and what it answers.
+
+The router and the OpenAPI document are both made from it. What every endpoint may answer (a body or query that does
+not fit, too much of it, overload, a fault of ours) is not repeated here; `openapi` adds it.
+"""
+
+from typing import Any
+
+from pilothouse.communication.http import agent, docs, health, review, run, session
+from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
+from pilothouse.errors import (
+    AgentNotFound,
+    BadCursor,
+    HostUnavailable,
+    IdempotencyMismatch,
+    LimitReached,
+    NotKept,
+    RecordsUnavailable,
+    ReviewClosed,
+    ReviewNotFound,
+    RunActive,
+    RunEnded,
+    RunExists,
+    RunNotFound,
+    SessionBusy,
+    SessionExists,
+    SessionNotFound,
+    StateConflict,
+    StepNotFound,
+    Unsupported,
+)
+from pilothouse.wire.agent import AgentPage, AgentView
+from pilothouse.wire.event import EventPage
+from pilothouse.wire.review import ReviewPage, ReviewView
+from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
+from pilothouse.wire.session import HistoryPage, SessionView
+
+PREFER = Header(
+    "Prefer", "`respond-async`: answer 202 at once. `wait=N`: answer within N seconds, 202 if the run goes on."
+)
+LOCATION = Header("Location", "Where to ask for the run.")
+APPLIED = Header("Preference-Applied", "What of `Prefer` was understood.")
+ETAG = Header("ETag", "The version of the state, in quotes.")
+LAST_EVENT_ID = Header(
+    "Last-Event-ID", "The `id` of the last event seen: go on after it.", {"type": "string", "pattern": "^[0-9]{1,18}$"}
+)
+ON_DISCONNECT = Header(
+    "X-Cancel-On-Disconnect",
+    "`true`: the run is cancelled when this connection is closed before its end. Otherwise it goes on.",
+    {"type": "string", "enum": ["true", "false"]},
+)
+STREAM = Reply("The events as server-sent events.", None, "text/event-stream")
+RUN = Reply("The run.", RunView)
+RUN_LATER = Reply("The run goes on.", RunView, headers=(LOCATION, APPLIED))
+
+
+def _either(text: str, kind: Any) -> Reply:
+    return Reply(text, kind, "application/json, text/event-stream")
+
+
+RUNS = (
+    Endpoint(
+        "POST", "/v1/agents/{agent}/runs", run.start_run, "Start a run",
+        {200: _either("The run at its end, or its events.", RunView), 202: RUN_LATER, 204: Reply("Seen to its end.")},
+        (AgentNotFound, BadCursor, HostUnavailable, IdempotencyMismatch, RunExists, SessionBusy, Unsupported),
+        (PREFER, Header("Idempotency-Key", "The same key and body is the same run, for 24 hours.",
+                        {"type": "string", "pattern": "^[!-~]{1,255}$"}),
+         LAST_EVENT_ID, ON_DISCONNECT),
+    ),
+    Endpoint("GET", "/v1/runs", run.list_runs, "List runs", {200: Reply("A page of runs.", RunPage)}, (BadCursor,)),
+    Endpoint("GET", "/v1/runs/{run}", run.get_run, "Get a run", {200: RUN}, (RunNotFound,)),
+    Endpoint(
+        "GET", "/v1/runs/{run}/events", run.read_events, "Read or follow the events of a run",
+        {200: _either("The events as a stream, or a page of them with `after`.", EventPage),
+         204: Reply("There is nothing after this event and never will be.")},
+        (RunNotFound, BadCursor), (LAST_EVENT_ID, ON_DISCONNECT),
+    ),
+    Endpoint(
+        "GET", "/v1/runs/{run}/steps", run.list_steps, "List the steps of a run",
+        {200: Reply("A page of steps.", StepPage)}, (RunNotFound, BadCursor),
+    ),
+    Endpoint(
+        "POST", "/v1/runs/{run}/cancel", run.cancel_run, "Cancel a run",
+        {200: Reply("The run has ended.", RunView),
+         202: Reply("The run will end, or is not known yet and would end at once.", RunView | CancelNoted)},
+        (RunNotFound,), is_body_optional=True,
+    ),
+    Endpoint(
+        "POST", "/v1/runs/{run}/retry", run.retry_run, "Retry a run as a new one that keeps its finished steps",
+        {200: RUN, 202: RUN_LATER},
+        (RunNotFound, AgentNotFound, RunActive, RunEnded, NotKept, HostUnavailable), (PREFER,), is_body_optional=True,
+    ),
+    Endpoint(
+        "POST", "/v1/runs/{run}/fork", run.fork_run, "Fork a run at a step",
+        {200: RUN, 202: RUN_LATER},
+        (RunNotFound, AgentNotFound, StepNotFound, NotKept, HostUnavailable), (PREFER,), is_body_optional=True,
+    ),
+    Endpoint(
+        "POST", "/v1/runs/{run}/signals/{name}", run.send_signal, "Send a signal to a run",
+        {202: Reply("The signal is kept.", RunView)}, (RunNotFound, RunEnded, NotKept, LimitReached),
+        is_body_optional=True,
+    ),
+)  # fmt: skip
+
+SESSION = "/v1/agents/{agent}/sessions/{key}"
+STATE = Reply("The state.", {"type": "object"}, headers=(ETAG,))
+SESSIONS = (
+    Endpoint("GET", SESSION, session.get_session, "Get a session", {200: Reply("The session.", SessionView)},
+             (SessionNotFound,), tag="sessions"),
+    Endpoint("DELETE", SESSION, session.delete_session, "Delete a session with its turns", {204: Reply("It is gone.")},
+             (SessionNotFound, SessionBusy), tag="sessions"),
+    Endpoint("GET", f"{SESSION}/history", session.list_history, "List the turns of a session",
+             {200: Reply("A page of turns.", HistoryPage)}, (SessionNotFound, BadCursor), tag="sessions"),
+    Endpoint("GET", f"{SESSION}/state", session.read_state, "Get the state of a session",
+             {200: STATE, 304: Reply("It is the version of If-None-Match.", headers=(ETAG,))},
+             (SessionNotFound,), (Header("If-None-Match", "An ETag: answer 304 when that is still the version."),),
+             tag="sessions"),
+    Endpoint("PATCH", f"{SESSION}/state", session.write_state, "Change the state by a JSON merge patch (RFC 7396)",
+             {200: STATE}, (SessionNotFound, SessionBusy, StateConflict),
+             (Header("If-Match", "An ETag: change nothing unless the state is that version."),), tag="sessions"),
+    Endpoint("POST", f"{SESSION}/fork", session.fork_session, "Fork a session",
+             {201: Reply("The new session.", SessionView)}, (SessionNotFound, SessionExists), tag="sessions"),
+)  # fmt: skip
+
+OVERSIGHT = (
+    Endpoint("GET", "/v1/agents", agent.list_agents, "List agents", {200: Reply("All agents.", AgentPage)},
+             tag="agents"),
+    Endpoint("GET", "/v1/agents/{agent}", agent.get_agent, "Get an agent with its schemas",
+             {200: Reply("The agent.", AgentView)}, (AgentNotFound,), tag="agents"),
+    Endpoint("GET", "/v1/reviews", review.list_reviews, "List reviews", {200: Reply("A page of reviews.", ReviewPage)},
+             (BadCursor,), tag="reviews"),
+    Endpoint("GET", "/v1/reviews/{review}", review.get_review, "Get a review", {200: Reply("The review.", ReviewView)},
+             (ReviewNotFound,), tag="reviews"),
+    Endpoint("POST", "/v1/reviews/{review}/decision", review.decide_review, "Decide a review",
+             {200: Reply("The review with its answer.", ReviewView)}, (ReviewNotFound, ReviewClosed), tag="reviews"),
+)  # fmt: skip
+
+NODE = (
+    Endpoint("GET", "/healthz", health.get_health, "Whether the process lives",
+             {200: Reply("It does.", health.Health)}, tag="node"),
+    Endpoint("GET", "/readyz", health.get_readiness, "Whether the node can serve",
+             {200: Reply("It can.", health.Health)}, (RecordsUnavailable,), tag="node"),
+    Endpoint("GET", "/metrics", health.get_metrics, "Prometheus metrics",
+             {200: Reply("The metrics as text.", None, "text/plain")}, tag="node"),
+    Endpoint("GET", "/openapi.json", docs.get_document, "This document",
+             {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
+)  # fmt: skip
+
+DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *NODE)
+PAGES = (
+    Endpoint("GET", "/", docs.get_front_page, "What this is", {}),
+    Endpoint("GET", "/docs", docs.get_docs_page, "The reference", {}),
+    Endpoint("GET", "/docs/{name}", docs.get_docs_part, "What the page of the reference loads", {}),
+)  # fmt: skip

@@ -1,0 +1,246 @@
+"""A host as the node sees it: seats, a link to where user code runs, and the words that come back.
+
+`Host` is the same whether the code runs in another process (`process`) or in this one (`inline`). It hands each word
+to the notebook of its seat and has all notebooks flushed once a tick. A host that ends, or stays silent although it
+was asked, loses its attempts; that is all: the runs are in the records.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from pilothouse.compute.seat import Seat
+from pilothouse.domain.run import Run
+from pilothouse.errors import HostUnavailable, TooLarge
+from pilothouse.ports.worker import Assignment, Notebook
+from pilothouse.wire import frames
+from pilothouse.wire.frames import AgentDescription, Message
+
+LEFT_BEHIND_LIMIT = 8
+
+Calls = Callable[[Notebook, frames.CallAgent], None]
+"""What to do when an attempt calls another agent."""
+
+decode_faults = msgspec.json.Decoder(list[dict[str, str]]).decode
+
+
+class Host(ABC):
+    """Seats and words. Subclasses say how messages get there, and when it is up."""
+
+    is_inline = False
+
+    def __init__(self, slots: int, grace: float, on_call: Calls, on_change: Callable[["Host"], None]) -> None:
+        self.agents: dict[str, AgentDescription] = {}
+        self.is_up = False
+        self.left_behind = 0
+        self.seats: dict[int, Seat] = {}
+        self.on_log: Callable[[str, str], None] = lambda stream, text: None
+        self._slots = slots
+        self._free = list(range(slots - 1, -1, -1))
+        self._grace, self._on_call, self._on_change = grace, on_call, on_change
+        self._dirty: dict[int, Notebook] = {}
+        self._checks: dict[int, asyncio.Future[bytes | None]] = {}
+        """Answers that are waited for; cancelled when the host is lost."""
+        self._pings: dict[int, Callable[[], None]] = {}
+        self._ref = 0
+        self.heard_at = 0.0
+
+    # --- seats ------------------------------------------------------------------------------------------------------
+
+    @property
+    def places(self) -> int:
+        return len(self._free) if self.is_up and not self.is_tainted else 0
+
+    @property
+    def is_idle(self) -> bool:
+        return not self.seats
+
+    def seat(self, assignment: Assignment, on_over: Callable[[Seat], None]) -> Seat:
+        slot = self._free.pop()
+        seat = Seat(self, slot, assignment, self._grace, on_over)
+        self.seats[slot] = seat
+        self.send(_start(slot, assignment))
+        return seat
+
+    def free(self, seat: Seat, *, after_ping: bool) -> None:
+        self.seats.pop(seat.slot, None)
+        if after_ping and self.is_up:
+            self.ping(lambda: self._free.append(seat.slot))
+        else:
+            self._free.append(seat.slot)
+        self._on_change(self)
+
+    def leave_behind(self) -> None:
+        """An attempt was taken away whose code goes on. Some of those a host can carry; then another replaces it."""
+        self.left_behind += 1
+        self._on_change(self)
+
+    @property
+    def is_tainted(self) -> bool:
+        return self.left_behind >= LEFT_BEHIND_LIMIT
+
+    # --- words ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def send(self, message: Message) -> None: ...
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends the host at once; its attempts are lost."""
+
+    @abstractmethod
+    async def stop(self, within: float) -> None:
+        """Ends the host when no attempt can come any more. A second call does nothing."""
+
+    def ping(self, then: Callable[[], None]) -> None:
+        self._ref += 1
+        self._pings[self._ref] = then
+        self.send(frames.Ping(self._ref))
+
+    async def check(self, agent: str, input: bytes, within: float) -> list[dict[str, str]]:
+        """The faults of an input."""
+        if not self.is_up:
+            raise HostUnavailable(agent=agent)
+        self._ref += 1
+        ref = self._ref
+        answer = self._checks[ref] = asyncio.get_running_loop().create_future()
+        self.send(frames.Check(ref, agent, input))
+        try:
+            await asyncio.wait((answer,), timeout=within)
+        finally:
+            self._checks.pop(ref, None)
+        if not answer.done() or answer.cancelled():
+            raise HostUnavailable(agent=agent)
+        faults = answer.result()
+        return [] if faults is None else decode_faults(faults)
+
+    def receive(self, messages: Sequence[Message]) -> None:
+        self.heard_at = asyncio.get_running_loop().time()
+        seats = self.seats
+        for message in messages:
+            slot = getattr(message, "slot", -1)
+            seat = seats.get(slot) if slot >= 0 else None
+            if seat is None:
+                self._about_host(message)
+            elif not seat.is_silent:
+                if not self._dirty:
+                    asyncio.get_running_loop().call_soon(self._flush)
+                self._dirty[slot] = seat.notebook
+                self._about_attempt(seat, seat.notebook, message)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, {}
+        for notebook in dirty.values():
+            notebook.flush()
+
+    def _about_attempt(self, seat: Seat, notebook: Notebook, message: Message) -> None:
+        kind = type(message)
+        if kind is frames.StepEnded:  # the three that come most go first, without matching their fields
+            notebook.step_ended(message.ref, message.row, message.started)  # type: ignore[attr-defined]
+        elif kind is frames.Emit:
+            notebook.emit(message.delta)  # type: ignore[attr-defined]
+        elif kind is frames.Finished:
+            seat.is_silent = True
+            notebook.finish(message.output, message.state, message.usage)  # type: ignore[attr-defined]
+        else:
+            self._about_seldom(seat, notebook, message)
+
+    def _about_seldom(self, seat: Seat, notebook: Notebook, message: Message) -> None:
+        match message:
+            case frames.StepStarted(_, ref, durable, row):
+                notebook.step_started(ref, row, durable)
+            case frames.Log(_, stream, text):
+                notebook.log(stream, text)
+                self.on_log(stream, text)
+            case frames.AskReview(_, ref, row, question, details, kind, expires_at):
+                notebook.ask_review(ref, row, question, details, kind, expires_at)
+            case frames.CallAgent():
+                self._on_call(notebook, message)
+            case _:
+                seat.is_silent = True
+                self._about_end(notebook, message)
+
+    def _about_end(self, notebook: Notebook, message: Message) -> None:
+        match message:
+            case frames.Failed(_, error, kinds, traceback, usage, retryable):
+                if traceback:
+                    self.on_log("traceback", traceback)
+                notebook.fail(error, kinds, usage, retryable)
+            case frames.Parked(_, due_at, usage):
+                notebook.park(due_at, usage)
+            case frames.Rejected(_, faults):
+                notebook.reject(faults)
+            case frames.Stopped(_, usage):
+                notebook.stop(usage)
+
+    def _about_host(self, message: Message) -> None:
+        match message:
+            case frames.Pong(ref):
+                then = self._pings.pop(ref, None)
+                if then is not None:
+                    then()
+            case frames.Checked(ref, faults):
+                answer = self._checks.get(ref)
+                if answer is not None and not answer.done():
+                    answer.set_result(faults)
+            case frames.Log(_, stream, text):
+                self.on_log(stream, text)
+            case frames.Hello(_, _, agents):
+                self.agents = {agent.name: agent for agent in agents}
+                self.is_up = True
+                self._on_change(self)
+
+    def refuse(self, message: Message) -> None:
+        """No frame can hold this message: a run with so much behind it ends, and its host lives on."""
+        seat = self.seats.get(getattr(message, "slot", -1))
+        if seat is None or seat.is_silent:
+            return
+        error = TooLarge(what="The journal of the run, with its input and session,", limit=frames.FRAME_LIMIT)
+        body = msgspec.json.encode({"code": error.code, "message": error.message, "hint": error.hint})
+        seat.is_silent = isinstance(message, frames.Start)
+        seat.notebook.fail(body, ["TooLarge"], None, False)
+        seat.notebook.flush()
+
+    def lost(self) -> None:
+        """The link is gone: every attempt loses its host."""
+        was_up, self.is_up = self.is_up, False
+        seats = list(self.seats.values())
+        for seat in seats:
+            seat.is_silent = True
+            seat.notebook.lose()
+            seat.notebook.flush()
+        for answer in self._checks.values():
+            answer.cancel()
+        pings, self._pings = self._pings, {}
+        for then in pings.values():
+            then()
+        if was_up:
+            self._on_change(self)
+
+
+def _start(slot: int, assignment: Assignment) -> frames.Start:
+    run: Run = assignment.notebook.run
+    session = assignment.session
+    return frames.Start(
+        slot,
+        run.tenant,
+        run.id,
+        run.agent,
+        assignment.agent.release,
+        run.mode,
+        run.attempt,
+        run.input,
+        assignment.notebook.kept,
+        assignment.stream,
+        run.metadata,
+        run.subject,
+        run.session,
+        session.state if session is not None else b"{}",
+        assignment.turns,
+        assignment.journal,
+        assignment.now,
+        assignment.strict,
+        run.origin,
+    )

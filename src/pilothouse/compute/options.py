@@ -1,0 +1,46 @@
+"""What the composition root tells this room: how many hosts, how large, and what the settings say of each agent."""
+
+from dataclasses import dataclass, field
+
+from pilothouse.domain.retry import Retry
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """What the settings say of one agent; None leaves the word to its decorator or the default. Spans in seconds."""
+
+    target: str
+    mode: str | None = None
+    keep: float | str | None = None
+    concurrency: int = 0
+    timeout: float | None = None
+    retry: Retry | None = None
+    is_inline: bool = False
+    on_release_change: str = "stop"
+    history_limit: int = 100
+    session_ttl: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """`project` is the folder that goes first on the import path of hosts. Spans in seconds, memory in bytes."""
+
+    project: str
+    agents: dict[str, AgentOptions]
+    hosts: int = 1
+    slots: int = 256
+    """Attempts at once in one host."""
+    park_after: float = 1.0
+    cancel_grace: float = 5.0
+    threads: int = 32
+    memory: int = 0
+    cores: int = 0
+    answers_within: float = 10.0
+    """A host that says nothing for so long, although it was asked, is ended: its runs get another attempt."""
+    loads_within: float = 60.0
+    restart_after: float = 0.1
+    restart_at_most: float = 5.0
+    environment: dict[str, str] = field(default_factory=dict)
+    """What hosts get in their environment beside that of the node."""
+    retention_days: float = 0.0
+    """Ended runs outside of sessions are removed after so many days; 0: never."""

@@ -1,0 +1,233 @@
+"""A host process and its supervision: started, watched, ended, started again.
+
+The process gets one JSON argument and connects back to a Unix socket that only this user can open. What it prints
+outside of runs, C code included, comes through pipes into the log. It is ended when it says nothing for too long
+although it was asked, when it holds more memory than its limit, and when the link breaks; it ends by itself when the
+node is gone. A new one follows after a pause that doubles up to a limit and starts again once a host stayed up.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from pilothouse.compute.host import Calls, Host
+from pilothouse.compute.options import WorkerOptions
+from pilothouse.sdk.link import Link
+from pilothouse.wire import frames
+from pilothouse.wire.frames import Message
+from pilothouse.wire.host import AgentTarget, HostConfig
+
+WATCH_EVERY = 2.0
+STAYED_UP = 30.0
+REPLACE_WITHIN = 30.0
+"""Seconds that attempts in a host which must be replaced get to end."""
+LINE_LIMIT = 64 * 1024
+PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
+
+
+def host_config(options: WorkerOptions, names: list[str], socket: str) -> HostConfig:
+    targets = {}
+    for name in names:
+        agent = options.agents[name]
+        targets[name] = AgentTarget(target=agent.target, mode=agent.mode, keep=agent.keep, timeout=agent.timeout)
+    return HostConfig(
+        socket=socket,
+        project=options.project,
+        agents=targets,
+        park_after=options.park_after,
+        threads=options.threads,
+        memory=options.memory,
+        cores=options.cores,
+        connect_within=options.loads_within,
+        node=os.getpid(),
+    )
+
+
+class ProcessHost(Host):
+    """`name` is for the log and the socket. `start` returns at once; the host is up after its Hello."""
+
+    def __init__(
+        self,
+        name: str,
+        options: WorkerOptions,
+        agents: list[str],
+        slots: int,
+        on_call: Calls,
+        on_change: Callable[[Host], None],
+    ) -> None:
+        super().__init__(slots, options.cancel_grace, on_call, on_change)
+        self.name, self.pid = name, 0
+        self.restarts = 0
+        self._options, self._names = options, agents
+        self._link: Link[Message] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._is_stopping = False
+        self._asked_at: float | None = None
+        """When the ping was sent that is not answered yet."""
+
+    def start(self) -> None:
+        self._supervisor = asyncio.get_running_loop().create_task(self._supervise(), name=f"host {self.name}")
+
+    def send(self, message: Message) -> None:
+        if self._link is not None:
+            self._link.send(message)
+
+    def kill(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    async def stop(self, within: float) -> None:
+        """Lets attempts end, then ends the process. Called when no new attempt can come."""
+        self._is_stopping = True
+        self.send(frames.Drain())
+        process = self._process
+        if process is not None and process.returncode is None:
+            if self._link is not None:
+                self._link.close()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    await process.wait()
+            self.kill()
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
+
+    async def _supervise(self) -> None:
+        loop = asyncio.get_running_loop()
+        pause = self._options.restart_after
+        while True:
+            began = loop.time()
+            try:
+                await self._live_once()
+            except OSError as error:  # no process, socket or folder can be made now
+                self.on_log("host", f"host {self.name} cannot be started: {error}")
+            if self._is_stopping:
+                return
+            if loop.time() - began > STAYED_UP:
+                pause = self._options.restart_after
+            self.restarts += 1
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._options.restart_at_most)
+
+    async def _live_once(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.left_behind = 0
+        with tempfile.TemporaryDirectory(prefix="pilothouse-") as folder:
+            path = str(Path(folder) / "host.sock")
+            server = await loop.create_unix_server(self._accept, path)
+            config = host_config(self._options, self._names, path)
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "pilothouse.sdk.host",
+                    msgspec.json.encode(config).decode(),
+                    cwd=self._options.project,
+                    env={**os.environ, **self._options.environment, "PYTHONUNBUFFERED": "1"},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    limit=LINE_LIMIT,
+                    start_new_session=True,
+                )
+                self.pid = self._process.pid
+                await self._watch_over(self._process)
+            finally:
+                server.close()
+                self.kill()
+                if self._process is not None:
+                    await self._process.wait()
+                if self._link is not None:
+                    self._link.close()
+                    self._link = None
+                self.lost()
+
+    async def _watch_over(self, process: asyncio.subprocess.Process) -> None:
+        """Until the process ends, or must be ended."""
+        assert process.stdout is not None
+        assert process.stderr is not None
+        readers = [
+            asyncio.create_task(self._read(process.stdout, "stdout")),
+            asyncio.create_task(self._read(process.stderr, "stderr")),
+        ]
+        watch = asyncio.create_task(self._watch(process))
+        try:
+            await process.wait()
+            if not self._is_stopping:
+                self.on_log("host", f"host {self.name} (pid {process.pid}) ended with {process.returncode}")
+            await asyncio.wait(readers, timeout=1.0)
+        finally:
+            for task in (*readers, watch):
+                task.cancel()
+            await asyncio.gather(*readers, watch, return_exceptions=True)
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        loop = asyncio.get_running_loop()
+        within = self._options.answers_within
+        loads_until = loop.time() + self._options.loads_within
+        self._asked_at = None
+        tainted_at: float | None = None
+        while True:
+            await asyncio.sleep(min(WATCH_EVERY, within / 4))
+            now = loop.time()
+            reason = None
+            if not self.is_up:
+                if now > loads_until:
+                    reason = f"did not load its agents within {self._options.loads_within:g} s"
+            elif self._asked_at is None:
+                self._asked_at = now
+                self.ping(self._answered)
+            elif now - max(self._asked_at, self.heard_at) > within:
+                reason = f"said nothing for {within:g} s"
+            used = _memory(process.pid)
+            if self._options.memory and used > self._options.memory:
+                reason = f"holds {used >> 20} MiB, more than its limit of {self._options.memory >> 20} MiB"
+            if self.is_tainted:
+                tainted_at = tainted_at or now
+                if self.is_idle or now - tainted_at > REPLACE_WITHIN:
+                    reason = f"holds {self.left_behind} attempts whose code did not obey a cancel"
+            if reason is not None:
+                self.on_log("host", f"host {self.name} (pid {process.pid}) is ended: it {reason}")
+                self.kill()
+                return
+
+    def _answered(self) -> None:
+        self._asked_at = None
+
+    async def _read(self, stream: asyncio.StreamReader, name: str) -> None:
+        while True:
+            try:
+                line = await stream.readline()
+            except ValueError:  # a line over the limit: what is there goes, the rest follows as a line of its own
+                line = await stream.read(LINE_LIMIT)
+            if not line:
+                return
+            self.on_log(name, line.decode(errors="replace").rstrip("\n"))
+
+    def _accept(self) -> Link[Message]:
+        """The first connection is the host; there is nobody else who could open the socket."""
+        link: Link[Message] = Link(self._receive, self._link_lost, frames.ToNode, refused=self.refuse)
+        self._link = link
+        return link
+
+    def _receive(self, messages: list[Message]) -> None:
+        self.receive(messages)
+
+    def _link_lost(self, reason: Exception | None) -> None:
+        self.kill()
+
+
+def _memory(pid: int) -> int:
+    """Resident bytes of a process; 0 when it cannot be read (it has just ended, or this is not Linux)."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_SIZE
+    except (OSError, ValueError, IndexError):
+        return 0

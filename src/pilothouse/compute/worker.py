@@ -1,0 +1,336 @@
+"""The worker of a node: which agents it serves, where there is room, and which host gets an attempt.
+
+Runs whose last attempt lost its host, without a step finished since, are tried alone, one at a time, in a host of
+their own (the *quarantine*): whoever brings hosts down brings down nobody else, and who was only beside it goes on.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from pilothouse.compute.host import Calls, Host
+from pilothouse.compute.inline import InlineHost
+from pilothouse.compute.options import WorkerOptions
+from pilothouse.compute.process import ProcessHost, host_config
+from pilothouse.compute.seat import Seat
+from pilothouse.domain.agent import Agent
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.retry import Retry
+from pilothouse.errors import HostUnavailable
+from pilothouse.ports.meter import RunMeter
+from pilothouse.ports.records import ClaimWish, Queue
+from pilothouse.ports.worker import Actor, Assignment, Worker
+from pilothouse.sdk.surroundings import HeldClock
+from pilothouse.wire.frames import AgentDescription
+from pilothouse.wire.host import HostConfig
+
+CHECK_WITHIN = 10.0
+decode_retry = msgspec.json.Decoder(Retry | None).decode
+
+
+class Waiting(Actor):
+    """An attempt that waits for the quarantine. It holds its run, but no host has heard of it."""
+
+    def __init__(self, assignment: Assignment, on_over: Callable[["Waiting"], None]) -> None:
+        self.assignment = assignment
+        self.seat: Seat | None = None
+        self._on_over = on_over
+        self._is_over = False
+
+    def acked(self, refs: Sequence[int]) -> None:
+        if self.seat is not None:
+            self.seat.acked(refs)
+
+    def resolved(self, row: StepRow) -> None:
+        if self.seat is not None:
+            self.seat.resolved(row)
+        else:
+            self.assignment.journal.append(row)
+
+    def cancel(self, reason: str) -> None:
+        if self.seat is not None:
+            self.seat.cancel(reason)
+        else:
+            self.let_go()
+
+    def let_go(self) -> None:
+        """There is no host for it."""
+        self.assignment.notebook.hand_back()
+        self.assignment.notebook.flush()
+
+    def over(self) -> None:
+        if self.seat is not None:
+            self.seat.over()
+        elif not self._is_over:
+            self._is_over = True
+            self._on_over(self)
+
+
+class NodeWorker(Worker):
+    """`held_clock`: inline hosts go by it instead of the machine's time."""
+
+    def __init__(
+        self,
+        owner: str,
+        options: WorkerOptions,
+        on_work: Callable[[], None],
+        meter: RunMeter | None = None,
+        held_clock: HeldClock | None = None,
+    ) -> None:
+        self._held_clock = held_clock
+        self._owner, self._options, self._on_work, self._meter = owner, options, on_work, meter
+        self.on_call: Calls = lambda notebook, call: None
+        self.on_log: Callable[[str, str], None] = lambda stream, text: None
+        self.hosts: list[Host] = []
+        self.problems: dict[str, str] = {}
+        self.backlog: set[str] = set()
+        """Agents that may have ready runs in the records: new ones must not overtake those."""
+        self.is_draining = False
+        self._agents: dict[str, Agent] = {}
+        self._running: dict[str, int] = {}
+        self._reserved: dict[bool, int] = {True: 0, False: 0}
+        """Places taken by `reserve` that `begin` has not used yet, for inline agents and for the others."""
+        self._described: dict[Host, dict[str, AgentDescription]] = {}
+        """What each host said last, so that it is looked at once and not at each place that becomes free."""
+        self._turn = 0
+        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        self._quarantine: ProcessHost | None = None
+        self._suspects: deque[Waiting] = deque()
+        self._came_up = asyncio.Event()
+
+    # --- hosts ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Starts the hosts and waits until each has said what it found, or the time is over."""
+        options = self._options
+        inline = [name for name, agent in options.agents.items() if agent.is_inline]
+        apart = [name for name, agent in options.agents.items() if not agent.is_inline]
+        for number in range(options.hosts if apart else 0):
+            self._add(ProcessHost(f"{number}", options, apart, options.slots, self._call, self._changed))
+        if inline:
+            self._add(self.inline_host(host_config(options, inline, "")))
+        try:
+            async with asyncio.timeout(options.loads_within):
+                while not all(host.is_up for host in self.hosts):
+                    self._came_up.clear()
+                    await self._came_up.wait()
+        except TimeoutError:
+            for name in options.agents:
+                if name not in self._agents:
+                    problem = f"The agent {name!r} was not loaded within {options.loads_within:g} s"
+                    self.problems.setdefault(name, problem)
+
+    def inline_host(self, config: HostConfig) -> InlineHost:
+        options = self._options
+        return InlineHost(config, options.slots, options.cancel_grace, self._call, self._changed, self._held_clock)
+
+    def _add(self, host: ProcessHost | InlineHost) -> None:
+        host.on_log = lambda stream, text: self.on_log(stream, text)
+        self.hosts.append(host)
+        host.start()
+
+    async def stop(self, within: float) -> None:
+        """Ends the hosts. A second call does nothing."""
+        self.is_draining = True
+        hosts = [*self.hosts, *([self._quarantine] if self._quarantine is not None else [])]
+        await asyncio.gather(*(host.stop(within) for host in hosts))
+
+    def _call(self, notebook: object, call: object) -> None:
+        self.on_call(notebook, call)  # type: ignore[arg-type]
+
+    def _changed(self, host: Host) -> None:
+        """A host came up, lost its link, or has a place more."""
+        if host.is_up and host.agents is not self._described.get(host):
+            self._described[host] = host.agents
+            self._describe(list(host.agents.values()))
+        self._came_up.set()
+        self._serve_lines()
+        self._seat_suspects()
+        if self.backlog and not self.is_draining:
+            self._on_work()
+
+    def _describe(self, found: list[AgentDescription]) -> None:
+        for description in found:
+            known = self._agents.get(description.name)
+            if description.problem is not None:
+                self.problems[description.name] = description.problem
+            elif known is None or known.release != description.release:
+                self.problems.pop(description.name, None)
+                self._agents[description.name] = self._agent(description)
+                self.backlog.add(description.name)
+
+    def _agent(self, found: AgentDescription) -> Agent:
+        says = self._options.agents[found.name]
+        keep = found.keep if says.keep is None else says.keep
+        return Agent(
+            name=found.name,
+            mode=found.mode,  # type: ignore[arg-type]
+            release=found.release,
+            description=found.description,
+            keep=keep if isinstance(keep, str) else float(keep),
+            concurrency=says.concurrency,
+            retry=says.retry or decode_retry(found.retry) or Retry(attempts=1),
+            timeout=says.timeout or found.timeout,
+            session_ttl=says.session_ttl,
+            history_limit=says.history_limit,
+            input_schema=found.input_schema,
+            output_schema=found.output_schema,
+            on_release_change=says.on_release_change,
+            text_input=found.text_input,
+            free_input=found.free_input,
+        )
+
+    # --- agents and places ------------------------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> str:
+        return self._owner
+
+    def find(self, agent: str) -> Agent | None:
+        return self._agents.get(agent)
+
+    def agents(self) -> list[Agent]:
+        return list(self._agents.values())
+
+    def _places(self, agent: str) -> int:
+        """How many more attempts of the agent could begin now."""
+        if self.is_draining:
+            return 0
+        is_inline = self._options.agents[agent].is_inline
+        places = -self._reserved[is_inline]
+        for host in self.hosts:
+            if host.is_inline is is_inline:
+                places += host.places
+        limit = self._agents[agent].concurrency
+        return min(places, limit - self._running.get(agent, 0)) if limit else places
+
+    def wishes(self) -> tuple[ClaimWish, ...]:
+        """What could be claimed now, and reserves it; what was not claimed is given back with `unreserve`. Agents with
+        a backlog share the places, and who comes first changes, so that none can keep another waiting."""
+        found = [(agent, self._agents[agent]) for agent in sorted(self.backlog) if agent in self._agents]
+        self._turn += 1
+        start = self._turn % len(found) if found else 0
+        wishes = []
+        for position, (agent, known) in enumerate(found[start:] + found[:start]):
+            share = -(-self._places(agent) // (len(found) - position))
+            count = min(share, CLAIM_AT_MOST)
+            if count > 0:
+                self._take(agent, count)
+                wishes.append(ClaimWish(agent, count, known.release))
+        return tuple(wishes)
+
+    def reserve(self, agent: str) -> bool:
+        if agent in self.backlog or self._lines.get(agent) or self._places(agent) <= 0:
+            return False
+        self._take(agent)
+        return True
+
+    def _take(self, agent: str, count: int = 1) -> None:
+        self._reserved[self._options.agents[agent].is_inline] += count
+        self._running[agent] = self._running.get(agent, 0) + count
+
+    def unreserve(self, agent: str, count: int = 1) -> None:
+        self._reserved[self._options.agents[agent].is_inline] -= count
+        self._running[agent] -= count
+        self._serve_lines()
+
+    async def wait_place(self, agent: str, within: float) -> bool:
+        line = self._lines.setdefault(agent, deque())
+        if len(line) >= LINE_LIMIT:
+            return False
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.append(place)
+        try:
+            await asyncio.wait((place,), timeout=within)
+        except asyncio.CancelledError:
+            if place.done():  # it was given in the moment in which the caller went away
+                self.unreserve(agent)
+            raise
+        finally:
+            if not place.done():
+                place.cancel()
+                line.remove(place)
+        return not place.cancelled()
+
+    def _serve_lines(self) -> None:
+        """Stateless callers that wait, first come first served, for each agent."""
+        for agent, line in self._lines.items():
+            while line and self._places(agent) > 0:
+                place = line.popleft()
+                if not place.done():
+                    self._take(agent)
+                    place.set_result(None)
+
+    def queue_counted(self, queue: Queue) -> None:
+        if self._meter is not None:
+            self._meter.queue_counted(queue.ready, queue.held, queue.running, queue.waiting)
+
+    def begin(self, assignment: Assignment) -> Actor:
+        name = assignment.agent.name
+        is_inline = self._options.agents[name].is_inline
+        self._reserved[is_inline] -= 1
+        if self._meter is not None and assignment.notebook.run.epoch <= 1:
+            self._meter.run_started(name)
+        if assignment.notebook.run.losses > 0 and assignment.notebook.kept and not is_inline:
+            waiting = Waiting(assignment, self._forget_suspect)
+            self._suspects.append(waiting)
+            asyncio.get_running_loop().call_soon(self._seat_suspects)
+            return waiting
+        host = self._emptiest(is_inline)
+        if host is None:  # it went down between the reservation and now
+            lost = Waiting(assignment, self._give_up)
+            asyncio.get_running_loop().call_soon(lost.let_go)
+            return lost
+        return host.seat(assignment, self._left)
+
+    def _emptiest(self, is_inline: bool) -> Host | None:
+        best, most = None, 0
+        for host in self.hosts:
+            if host.is_inline is is_inline and host.places > most:
+                best, most = host, host.places
+        return best
+
+    def _give_up(self, waiting: Waiting) -> None:
+        self._running[waiting.assignment.agent.name] -= 1
+
+    def _forget_suspect(self, waiting: Waiting) -> None:
+        self._suspects.remove(waiting)
+        self._give_up(waiting)
+
+    def _left(self, seat: Seat) -> None:
+        self._running[seat.agent] -= 1
+        run = seat.notebook.run
+        if self._meter is not None and run.finished_at is not None:
+            self._meter.run_ended(seat.agent, run.status, (run.finished_at - run.created_at) / 1e6)
+
+    def _seat_suspects(self) -> None:
+        """The next suspect gets the quarantine for itself."""
+        if not self._suspects:
+            return
+        if self.is_draining:
+            for waiting in list(self._suspects):
+                waiting.let_go()
+            return
+        if self._quarantine is None:
+            apart = [name for name, agent in self._options.agents.items() if not agent.is_inline]
+            host = ProcessHost("quarantine", self._options, apart, 1, self._call, self._changed)
+            host.on_log = lambda stream, text: self.on_log(stream, text)
+            self._quarantine = host
+            host.start()
+        if self._quarantine.places > 0:
+            waiting = self._suspects.popleft()
+            waiting.seat = self._quarantine.seat(waiting.assignment, self._left)
+
+    async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
+        is_inline = self._options.agents[agent].is_inline
+        for host in self.hosts:
+            if host.is_inline is is_inline and host.is_up:
+                return await host.check(agent, input, CHECK_WITHIN)
+        raise HostUnavailable(agent=agent)
+
+
+CLAIM_AT_MOST = 128
+LINE_LIMIT = 4096
+"""Stateless callers that may wait for a place of one agent; more are refused at once."""

@@ -1,0 +1,45 @@
+"""The agent as the node knows it: its name, its execution model, its release and its limits.
+
+A host describes what it loaded; the settings overrule it. The node never has the user's types: it has their JSON
+schemas and asks a host whether an input fits.
+"""
+
+from msgspec import Struct
+
+from pilothouse.domain.retry import Retry
+from pilothouse.domain.run import Mode
+
+KEEP_ALL = 1.0
+
+
+class Agent(Struct, kw_only=True, frozen=True):
+    name: str
+    mode: Mode
+    release: str
+    description: str = ""
+    keep: float | str = 0.0
+    """Of stateless runs only: the share that is kept (0.0 to 1.0), or "errors"."""
+    concurrency: int = 0
+    """How many runs of this agent may run at once in this deployment; 0: as many as there are slots."""
+    retry: Retry = Retry(attempts=1)
+    timeout: float | None = None
+    """Seconds one attempt may run without waiting; then it is failed with `deadline_exceeded`."""
+    session_ttl: float | None = None
+    """Seconds after its last turn when a session is swept."""
+    history_limit: int = 100
+    """How many past turns an attempt is given."""
+    input_schema: bytes = b"{}"
+    output_schema: bytes = b"{}"
+    on_release_change: str = "stop"
+    """What a run does whose release is not served any more: "stop" (fail loudly) or "continue" (on the new code, as
+    long as that asks for the recorded steps)."""
+    text_input: bool = False
+    """Any JSON string is a good input."""
+    free_input: bool = False
+    """Any JSON is a good input: the node need not ask a host."""
+
+    def keeps(self, status: str, draw: float) -> bool:
+        """Whether a stateless run with this end is kept. `draw` is uniform in [0, 1)."""
+        if isinstance(self.keep, str):
+            return status != "succeeded"
+        return draw < self.keep

@@ -1,0 +1,119 @@
+"""The journal: the steps of a run in order, and how a new attempt replays it.
+
+Theory: the agent function is called again from the top. Each call of the context that has an effect asks `Replay` for
+its step. The **step key** is the name, a digest of the arguments and the occurrence, so that steps which run
+concurrently find their own record whatever the order of their ends. A step that ended is returned from the record; a
+step that only began is run again, unless it was declared `once` (its outcome is unknown and a person is asked), or it
+is a wait, whose end somebody else writes: **a wait is a step whose result comes from outside**.
+
+The rows are append-only: `begun` (written only for `once` steps and for waits) and `ended`, each at most once per key.
+"""
+
+import hashlib
+from typing import Literal
+
+from msgspec import Struct
+
+StepKind = Literal["step", "model", "tool", "value", "sleep", "signal", "review", "call"]
+StepStatus = Literal["started", "succeeded", "failed"]
+
+BEGUN = 0
+ENDED = 1
+
+WAITS: frozenset[str] = frozenset({"sleep", "signal", "review", "call"})
+"""Kinds whose end may be written by somebody else than the attempt that began them."""
+
+
+class StepRow(Struct, array_like=True):
+    """One row of the journal, as it is stored and as it travels to a host.
+
+    `input`, `output`, `error` and `usage` are JSON bytes. `tries` counts the executions this end stands for. `due_at`
+    of a begun wait is when it ends by itself.
+    """
+
+    key: str
+    kind: StepKind
+    name: str
+    phase: int
+    status: StepStatus
+    tries: int = 1
+    once: bool = False
+    input: bytes | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+    usage: bytes | None = None
+    due_at: int | None = None
+    started_at: int = 0
+    finished_at: int | None = None
+
+
+def digest_arguments(encoded: bytes) -> str:
+    """Eight hex digits over the encoded arguments of a step: enough beside the name, the occurrence and the run."""
+    return hashlib.blake2b(encoded, digest_size=4).hexdigest()
+
+
+def step_key(name: str, digest: str, occurrence: int) -> str:
+    """`name-digest-occurrence`; the occurrence counts from 1 within the run."""
+    return f"{name}-{digest}-{occurrence}"
+
+
+def signal_key(name: str, occurrence: int) -> str:
+    """The step of the n-th signal `name`: known before the run waits for it, so that an early signal is its result."""
+    return f"signal.{name}-{occurrence}"
+
+
+class Replay:
+    """What an attempt knows of the journal it continues. Not shared between attempts."""
+
+    def __init__(self, rows: list[StepRow]) -> None:
+        self._ended: dict[str, StepRow] = {}
+        self._begun: dict[str, StepRow] = {}
+        self._seen: dict[str, int] = {}
+        self._unused: set[str] = set()
+        self._open: set[str] = set()
+        for row in rows:
+            self.learn(row)
+
+    def learn(self, row: StepRow) -> None:
+        """Take in a row: of the past, or one that came from outside while the attempt runs."""
+        if row.phase != ENDED:
+            if row.key not in self._begun:
+                self._begun[row.key] = row
+                if row.key not in self._ended:
+                    self._open.add(row.key)
+        elif row.key not in self._ended:
+            self._ended[row.key] = row
+            self._open.discard(row.key)
+            if row.kind != "signal" or row.key in self._begun:  # a signal may come long before the run asks for it
+                self._unused.add(row.key)
+
+    def occurrence(self, base: str) -> int:
+        """Counts how often this attempt asked for `base` (name and digest), from 1."""
+        count = self._seen.get(base, 0) + 1
+        self._seen[base] = count
+        return count
+
+    def key_for(self, name: str, digest: str) -> str:
+        return step_key(name, digest, self.occurrence(f"{name}-{digest}"))
+
+    def ended(self, key: str) -> StepRow | None:
+        """The kept end of a step; asking marks it as used."""
+        row = self._ended.get(key)
+        if row is not None:
+            self._unused.discard(key)
+        return row
+
+    def begun(self, key: str) -> StepRow | None:
+        """The kept beginning of a step; asking marks it as found."""
+        self._open.discard(key)
+        return self._begun.get(key)
+
+    @property
+    def is_repeating(self) -> bool:
+        """Whether recorded steps remain that this attempt has not asked for (yet): what it does now was done before."""
+        return bool(self._unused or self._open)
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Ended steps that this attempt has not asked for (yet). Not empty at a new step of other code: it diverged."""
+        return frozenset(self._unused)

@@ -1,0 +1,44 @@
+"""The review: a request for human judgement that outlives every process.
+
+States: `open` -> `decided` | `expired` | `cancelled`; all three are final. The answer becomes the result of the step
+that asked, so the run learns it by replay. `unknown_outcome` reviews are asked by the runtime about a `once` step that
+began and whose end nobody saw.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Verdict = Literal["approve", "edit", "reject", "respond"]
+ReviewStatus = Literal["open", "decided", "expired", "cancelled"]
+ReviewKind = Literal["gate", "unknown_outcome"]
+
+VERDICTS: tuple[str, ...] = ("approve", "edit", "reject", "respond")
+
+
+class Review(Struct, kw_only=True):
+    """`details` is a JSON object for the reviewer; `answer` is the JSON of `Answer` once there is one."""
+
+    tenant: str
+    id: str
+    run: str
+    step: str
+    agent: str
+    kind: ReviewKind = "gate"
+    question: str
+    details: bytes = b"{}"
+    status: ReviewStatus = "open"
+    answer: bytes | None = None
+    created_at: int
+    expires_at: int | None = None
+    decided_at: int | None = None
+
+
+class Answer(Struct, kw_only=True):
+    """What a review gave: a verdict of a person, or `expired`. `edited` is any JSON value of the reviewer."""
+
+    verdict: Literal["approve", "edit", "reject", "respond", "expired"]
+    edited: object = None
+    response: str = ""
+    reason: str = ""
+    by: str = ""

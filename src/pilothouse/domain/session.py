@@ -1,0 +1,51 @@
+"""The session: the memory between runs of one agent for one caller's key, and who may take the next turn.
+
+One turn at a time. The order of turns is the order in which the records took them in. `decide_turn` says what a new
+turn does when another is in progress; the records enforce that only one is ever running or waiting.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from pilothouse.domain.run import OnBusy
+
+TurnVerdict = Literal["go", "wait", "refuse", "interrupt", "rollback"]
+
+
+class Session(Struct, kw_only=True):
+    """`version` rises with every change of `state`; `turns` counts the history. `state` is a JSON object."""
+
+    tenant: str
+    agent: str
+    key: str
+    turns: int = 0
+    state: bytes = b"{}"
+    version: int = 0
+    created_at: int = 0
+    updated_at: int = 0
+    expires_at: int | None = None
+
+
+class Turn(Struct, array_like=True):
+    """One past turn, as history shows it and as it travels to a host. Payloads are JSON bytes."""
+
+    number: int
+    run: str
+    input: bytes
+    output: bytes | None
+    status: str
+    finished_at: int
+
+
+def decide_turn(on_busy: OnBusy, is_busy: bool) -> TurnVerdict:
+    """What a new turn does. `is_busy`: a turn of the session is queued, running or waiting."""
+    if not is_busy:
+        return "go"
+    match on_busy:
+        case "enqueue":
+            return "wait"
+        case "reject":
+            return "refuse"
+        case "interrupt" | "rollback":
+            return on_busy

@@ -1,0 +1,412 @@
+"""One attempt at a run in this node: what its host tells becomes durable, in order, and the host hears of it.
+
+Everything that was told while a Change was under way goes into the next one, so an attempt has at most one Change in
+flight: rows and events of a run are kept in the order in which they happened, and a burst of deltas costs one row.
+When the records cannot be written, the attempt holds what it has, up to a bound, and tries again. A Change whose fence
+fell means that another attempt has the run: this one says nothing more (I6).
+
+What an attempt ends in, and the Change for that, is in `execution`; this file keeps the order.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from pilothouse.domain.agent import Agent
+from pilothouse.domain.event import line
+from pilothouse.domain.ids import call_review_id
+from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow
+from pilothouse.domain.run import Run
+from pilothouse.domain.session import Session, Turn
+from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_started
+from pilothouse.engine.told import Told
+from pilothouse.engine.world import World, spawn
+from pilothouse.errors import LimitReached
+from pilothouse.ports.change import Change, Conflict, Fence, InsertReview, Receipt, Refused, Statement
+from pilothouse.ports.worker import Actor, Notebook
+
+WRITE_AGAIN_AFTER = 0.25
+WRITE_AGAIN_AT_MOST = 5.0
+
+
+class Outcome(Protocol):
+    """What an attempt comes to. `statements` is asked at each try, since a try may fall."""
+
+    leaves_waiting: bool
+    """The run waits for what others do: all that its attempt began must be under way before."""
+
+    def statements(self, attempt: "Attempt", at: int) -> tuple[list[Statement], bytes]:
+        """What to hand over, and the last events of the attempt as segment lines."""
+        ...
+
+    def done(self, attempt: "Attempt", receipt: Receipt) -> None: ...
+
+    def fell(self, attempt: "Attempt", conflict: Conflict) -> None: ...
+
+
+class Ends(Protocol):
+    """What the words of a host come to; see `execution`."""
+
+    def finished(self, attempt: "Attempt", output: bytes, state: bytes | None) -> Outcome: ...
+
+    def failed(self, attempt: "Attempt", error: bytes, kinds: list[str], retryable: bool) -> Outcome: ...
+
+    def parked(self, attempt: "Attempt", due_at: int | None) -> Outcome: ...
+
+    def rejected(self, attempt: "Attempt", faults: bytes) -> Outcome: ...
+
+    def lost(self, attempt: "Attempt") -> Outcome: ...
+
+    def handed_back(self, attempt: "Attempt") -> Outcome: ...
+
+    def cancelled(self, attempt: "Attempt", reason: str, rollback: bool) -> Outcome: ...
+
+    def expired(self, attempt: "Attempt") -> Outcome: ...
+
+    def refused(self, attempt: "Attempt") -> Outcome: ...
+
+
+class Attempt(Notebook):
+    """The node's side of an attempt that is kept. Known to the world from its first moment, so that a cancel finds it;
+    it begins once it is equipped with what it starts from. `ended` is for who waits here: it gets the run at its end,
+    or None when the run goes on elsewhere or later."""
+
+    kept = True
+
+    def __init__(self, world: World, ends: Ends, run: Run, agent: Agent) -> None:
+        self.world, self.ends, self.run, self.agent = world, ends, run, agent
+        self.journal: list[StepRow] = []
+        self.session: Session | None = None
+        self.turns: list[Turn] = []
+        self.strict = False
+        self.stream = True
+        self.now = self.began_at = world.clock.now()
+        self.actor: Actor | None = None
+        self.ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
+        self.outcome: Outcome | None = None
+        self.doom: Outcome | None = None
+        """What the attempt is to come to once its host has let go, whatever that says: a cancel, a deadline."""
+        self.is_over = False
+        self.is_let_go = False
+        self.has_progress = False
+        self.has_calls = False
+        self.wakes = run.wakes
+        """As its claim found it. Whether the host had heard of an end that came later before it parked cannot be known,
+        so such a park is queued again and the next attempt finds the end in the journal."""
+        self.starting: set[str] = set()
+        """Steps whose called run is not durable yet."""
+        self.open_waits: set[str] = set()
+        self.known_ends: set[str] = set()
+        self._begun: set[str] = set()
+        self._told = Told()
+        self._in_flight = False
+        self._is_full = False
+        self._was_refused = False
+        self._log_left = world.limits.log_bytes
+        self._write_again = WRITE_AGAIN_AFTER
+        self._steps_left = world.limits.steps
+
+    def equip(self, journal: list[StepRow], session: Session | None, turns: list[Turn], *, strict: bool) -> None:
+        """What the attempt starts from. Called once, before it begins."""
+        self.journal, self.session, self.turns, self.strict = journal, session, turns, strict
+        self.known_ends.update(row.key for row in journal if row.phase == ENDED)
+        self._begun.update(row.key for row in journal if row.phase == BEGUN)
+        self.open_waits.update(row.key for row in journal if row.phase == BEGUN and row.kind in WAITS)
+        self.open_waits -= self.known_ends
+        self.has_calls = any(row.kind == "call" for row in journal)
+        self._steps_left -= len(self.known_ends)
+
+    @property
+    def notebook(self) -> Notebook:
+        return self
+
+    # --- what the host tells ----------------------------------------------------------------------------------------
+
+    def note(self, kind: str, body: bytes) -> None:
+        """An event of the run."""
+        self._told.add_line(line(kind, body))
+
+    def step_started(self, ref: int, row: StepRow, durable: bool) -> None:
+        if row.key not in self._begun:
+            self.note("step.started", step_started(row))
+            if durable:
+                self._begin(row)
+        if row.kind in WAITS:
+            self.open_waits.add(row.key)
+        if durable:
+            self._told.add_ref(ref)
+
+    def _begin(self, row: StepRow) -> None:
+        self._begun.add(row.key)
+        self._told.add_step(self.run, row)
+
+    def step_ended(self, ref: int, row: StepRow, started: bool) -> None:
+        if row.key in self.known_ends:  # a wait that somebody else ended first: the host hears that end instead
+            return
+        if not started:
+            self.note("step.started", step_started(row))
+        self._steps_left -= 1
+        self.has_progress = True
+        self._end(row, ref)
+        if self._steps_left < 0 and self.doom is None:
+            error = LimitReached(what="The steps of this run", limit=self.world.limits.steps)
+            self.doom = self.ends.failed(self, error_json(error), [], False)
+            self._tell_to_end(error.message)
+
+    def _end(self, row: StepRow, ref: int | None) -> None:
+        self.known_ends.add(row.key)
+        self.open_waits.discard(row.key)
+        finished = line("step.finished", step_finished(row))
+        if row.kind in WAITS:
+            self._told.add_end(row, finished, ref)
+            return
+        self._told.add_line(finished)
+        self._told.add_step(self.run, row)
+        if ref is not None:
+            self._told.add_ref(ref)
+
+    def ask_review(
+        self, ref: int, row: StepRow, question: str, details: bytes, kind: str, expires_at: int | None
+    ) -> None:
+        run = self.run
+        review = call_review_id(run.id, row.key)
+        if row.key not in self._begun:
+            self._begin(row)
+            at = self.world.clock.now()
+            self._told.add_row(
+                InsertReview(run.tenant, review, run.id, row.key, run.agent, kind, question, details, at, expires_at)
+            )
+            body = {"review": review, "step": row.key, "question": question, "details": raw(details)}
+            self.note("review.requested", encode(body))
+            if expires_at is not None:
+                self._told.after.append(lambda: self.world.bus.ring("timer"))
+        self.open_waits.add(row.key)
+        self._told.add_ref(ref)
+
+    def begin_call(self, ref: int, row: StepRow, then: Callable[[], None]) -> None:
+        if row.key not in self._begun:
+            self.note("step.started", step_started(row))
+            self._begin(row)
+        self.has_calls = True
+        self.starting.add(row.key)
+        self.open_waits.add(row.key)
+        self._told.add_ref(ref)
+        self._told.after.append(then)
+
+    def call_began(self, key: str) -> None:
+        self.starting.discard(key)
+        self.flush()
+
+    def end_wait(self, row: StepRow) -> None:
+        """This node ends a wait of the attempt itself: what was asked for cannot be."""
+        self.starting.discard(row.key)
+        if row.key not in self.known_ends and not self.is_over:
+            self._end(row, None)
+            self._told.is_answer = True
+            self._told.after.append(lambda: self._tell_end(row))
+        self.flush()
+
+    def emit(self, delta: bytes) -> None:
+        if not self._is_full:
+            self.note("output.delta", b'{"delta":%b}' % delta)
+            self._look_at_size()
+
+    def log(self, stream: str, text: str) -> None:
+        if self._log_left <= 0 or self._is_full:
+            return
+        self._log_left -= len(text)
+        if self._log_left <= 0:
+            text = "(this attempt printed more than its limit; the rest is only in the log of the node)"
+        self.note("run.log", encode({"stream": stream, "text": text}))
+        self._look_at_size()
+
+    def _look_at_size(self) -> None:
+        """Deltas are not acked, so a host may emit without end while the records cannot be written. Past the bound it
+        is asked to let go; the next attempt goes on from the journal."""
+        if self._told.size > self.world.limits.held_bytes:
+            self._is_full = True
+            self.let_go()
+
+    def finish(self, output: bytes, state: bytes | None, usage: bytes | None) -> None:
+        self.come_to(self.doom or self.ends.finished(self, output, state), usage)
+
+    def fail(self, error: bytes, kinds: list[str], usage: bytes | None, retryable: bool) -> None:
+        self.come_to(self.doom or self.ends.failed(self, error, kinds, retryable), usage)
+
+    def park(self, due_at: int | None, usage: bytes | None) -> None:
+        self.come_to(self.doom or self.ends.parked(self, due_at), usage)
+
+    def reject(self, faults: bytes) -> None:
+        self.come_to(self.doom or self.ends.rejected(self, faults), None)
+
+    def stop(self, usage: bytes | None) -> None:
+        self.come_to(self.doom or self.ends.handed_back(self), usage)
+
+    def lose(self) -> None:
+        self.come_to(self.doom or self.ends.lost(self), None)
+
+    def hand_back(self) -> None:
+        self.come_to(self.doom or self.ends.handed_back(self), None)
+
+    # --- what the node wants ----------------------------------------------------------------------------------------
+
+    def cancel(self, reason: str, *, rollback: bool = False) -> None:
+        """The first doom counts, but for a rollback, which takes the turn out whatever was asked before."""
+        if self.doom is None or rollback:
+            self.doom = self.ends.cancelled(self, reason, rollback)
+        self._tell_to_end(reason)
+
+    def expire(self) -> None:
+        if self.doom is None:
+            self.doom = self.ends.expired(self)
+            self._tell_to_end("the deadline has passed")
+
+    def let_go(self) -> None:
+        self.is_let_go = True
+        self._tell_to_end("the node needs the place")
+
+    def _tell_to_end(self, reason: str) -> None:
+        if self.actor is not None and not self.is_over:
+            self.actor.cancel(reason)
+
+    def come_to(self, outcome: Outcome, usage: bytes | None) -> None:
+        """The first word counts; it is handed over with the next flush."""
+        if self.outcome is None and not self.is_over:
+            if usage is not None:
+                self.run.usage = usage
+            self.outcome = outcome
+
+    def learn(self, rows: Sequence[StepRow]) -> None:
+        for row in rows:
+            if row.phase == ENDED and row.key not in self.known_ends:
+                self.known_ends.add(row.key)
+                self.open_waits.discard(row.key)
+                self.has_progress = True
+                self._tell_end(row)
+
+    def _tell_end(self, row: StepRow) -> None:
+        if self.actor is not None and not self.is_over:
+            self.actor.resolved(row)
+
+    def wake(self) -> None:
+        """Everything that such an attempt waits for is a row."""
+
+    # --- how it becomes durable -------------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        if self._in_flight or self.is_over:
+            return
+        outcome = self.outcome
+        if outcome is not None and not (outcome.leaves_waiting and self.starting):
+            self._hand_over_outcome(outcome)
+        elif self._told:
+            told, self._told = self._told, Told()
+            self._hand_over(told)
+
+    def _hand_over(self, told: Told) -> None:
+        run = self.run
+        statements = [Fence(run.tenant, run.id, run.epoch), *told.statements(run, self.world.clock.now())]
+        change = Change(tuple(statements))
+
+        def done(result: Receipt | Conflict | Exception) -> None:
+            match result:
+                case Receipt():
+                    self._landed()
+                    self._acknowledge(told)
+                    self.flush()
+                case Conflict(statement="resolve_step"):
+                    spawn(self.world, self._concede(told))
+                case Conflict():
+                    self.leave(None)
+                case Refused():
+                    self._refuse(result)
+                case _:
+                    self._later(lambda: self.world.records.submit(change, done))
+
+        self._in_flight = True
+        self.world.records.submit(change, done)
+
+    def _acknowledge(self, told: Told) -> None:
+        refs = told.refs()
+        if refs and self.actor is not None and not self.is_over:
+            self.actor.acked(refs)
+        for act in told.after:
+            act()
+
+    async def _concede(self, told: Told) -> None:
+        """Somebody else has ended one of the waits: that end counts, and the host hears it."""
+        try:
+            rows = await self.world.records.load_journal(self.run.tenant, self.run.id)
+        except Exception:
+            self._later(lambda: self._hand_over(told))
+            return
+        lost = told.ends & {row.key for row in rows if row.phase == ENDED}
+        told.drop_ends(lost)
+        self.known_ends -= lost
+        self.learn(rows)
+        self._hand_over(told)
+
+    def _hand_over_outcome(self, outcome: Outcome) -> None:
+        run, at, told = self.run, self.world.clock.now(), self._told
+        told.is_answer = told.is_answer and outcome.leaves_waiting  # nobody wakes a run that has ended
+        statements, last = outcome.statements(self, at)
+        change = Change((*statements, *told.statements(run, at, last)))
+
+        def done(result: Receipt | Conflict | Exception) -> None:
+            match result:
+                case Receipt():
+                    self._landed()
+                    self._told = Told()
+                    outcome.done(self, result)
+                case Conflict(statement="resolve_step", key=key) if key == (run.tenant, run.id):
+                    self._landed()
+                    told.drop_ends(told.ends)
+                    self.flush()
+                case Conflict():
+                    self._landed()
+                    outcome.fell(self, result)
+                case Refused():
+                    self._refuse(result)
+                case _:
+                    self._later(lambda: self.world.records.submit(change, done))
+
+        self._in_flight = True
+        self.world.records.submit(change, done)
+
+    def _landed(self) -> None:
+        self._in_flight = False
+        self._write_again = WRITE_AGAIN_AFTER
+
+    def _later(self, act: Callable[[], None]) -> None:
+        """The records refuse to be written (a full disk): nothing is dropped, and tried again until they take it."""
+        asyncio.get_running_loop().call_later(self._write_again, act)
+        self._write_again = min(WRITE_AGAIN_AT_MOST, self._write_again * 2)
+
+    def _refuse(self, refused: Refused) -> None:
+        """What was handed over can never be kept: a fault of this program. The run fails loudly, without it."""
+        context = {"message": f"the records refused a Change of {self.run.id}", "exception": refused}
+        asyncio.get_running_loop().call_exception_handler(context)
+        self._landed()
+        self._told = Told()
+        if self._was_refused:
+            self.leave(None)
+            return
+        self._was_refused = True
+        self.come_to_instead(self.ends.refused(self))
+
+    def come_to_instead(self, outcome: Outcome) -> None:
+        """The outcome fell and this one takes its place."""
+        self.outcome = outcome
+        self.flush()
+
+    def leave(self, run: Run | None) -> None:
+        """The attempt is over, here: its slot is free and who waits is told. `run` None: it goes on without us."""
+        if self.is_over:
+            return
+        self.is_over = True
+        if self.world.attempts.get((self.run.tenant, self.run.id)) is self:
+            del self.world.attempts[(self.run.tenant, self.run.id)]
+        if not self.ended.done():
+            self.ended.set_result(run)
+        if self.actor is not None:
+            self.actor.over()

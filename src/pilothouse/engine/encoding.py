@@ -1,0 +1,55 @@
+"""The JSON that verbs put into events, errors and answers: one encoder, and the shapes that are written often."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from pilothouse.domain.journal import StepRow
+from pilothouse.errors import PilothouseError
+
+encode = msgspec.json.Encoder().encode
+decode = msgspec.json.Decoder().decode
+
+
+class _StepStarted(Struct):
+    key: str
+    kind: str
+    name: str
+
+
+class _StepFinished(Struct, omit_defaults=True):
+    key: str
+    kind: str
+    name: str
+    status: str
+    tries: int
+    error: msgspec.Raw | None = None
+
+
+def step_started(row: StepRow) -> bytes:
+    return encode(_StepStarted(row.key, row.kind, row.name))
+
+
+def step_finished(row: StepRow) -> bytes:
+    error = msgspec.Raw(row.error) if row.error is not None else None
+    return encode(_StepFinished(row.key, row.kind, row.name, row.status, row.tries, error))
+
+
+def error_json(error: PilothouseError) -> bytes:
+    """The `error` of a run or a step, as the contract has it."""
+    return encode({"code": error.code, "message": error.message, "hint": error.hint})
+
+
+def raw(payload: bytes | None) -> Any:
+    """JSON bytes as a value inside something that is encoded."""
+    return None if payload is None else msgspec.Raw(payload)
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(at: int | None) -> str | None:
+    """Microseconds since 1970 as RFC 3339, for the rare event that names an instant beside its own."""
+    return None if at is None else f"{EPOCH + timedelta(microseconds=at):%Y-%m-%dT%H:%M:%S.%f}Z"

@@ -1,0 +1,98 @@
+"""Reading, editing, forking and dropping sessions from outside.
+
+One writer at a time: while a turn is running or waiting its session belongs to it, and an edit is refused.
+"""
+
+from typing import Any
+
+import msgspec
+
+from pilothouse.domain import ids
+from pilothouse.domain.session import Session, Turn
+from pilothouse.engine.encoding import encode
+from pilothouse.engine.world import World
+from pilothouse.errors import InvalidInput, SessionBusy, SessionExists, SessionNotFound, StateConflict, TooLarge
+from pilothouse.ports.change import Change, Conflict, DropSession, ForkSession, WriteState
+
+STATE_LIMIT = 4 * 1024 * 1024
+"""Bytes of the state of a session."""
+
+
+async def get_session(world: World, tenant: str, agent: str, key: str) -> Session:
+    found = await world.records.get_session(tenant, agent, key)
+    if found is None:
+        raise SessionNotFound(agent=agent, session=key)
+    return found
+
+
+async def list_history(world: World, tenant: str, agent: str, key: str, before: int | None, limit: int) -> list[Turn]:
+    """The newest `limit` turns with a number below `before`, oldest first."""
+    await get_session(world, tenant, agent, key)
+    return await world.records.list_turns(tenant, agent, key, before, limit)
+
+
+async def write_state(world: World, tenant: str, agent: str, key: str, patch: bytes, if_match: int | None) -> Session:
+    """Applies a JSON merge patch (RFC 7396) to the state. With `if_match`, only to that version. Raises `StateConflict`
+    when the version is another one, `SessionBusy` while a turn is running or waiting."""
+    wanted = msgspec.json.decode(patch)
+    if not isinstance(wanted, dict):
+        raise InvalidInput(faults=[{"path": "$", "message": "expected an object, since the state is one"}])
+    found = await get_session(world, tenant, agent, key)
+    if if_match is not None and found.version != if_match:
+        raise StateConflict(session=key, version=found.version)
+    state = encode(merge_patch(msgspec.json.decode(found.state), wanted))
+    if len(state) > STATE_LIMIT:
+        raise TooLarge(what="The state of the session", limit=STATE_LIMIT)
+    at = world.clock.now()
+    try:
+        await world.records.commit(Change((WriteState(tenant, key, agent, found.version, state, at),)))
+    except Conflict:
+        now = await get_session(world, tenant, agent, key)
+        if now.version != found.version:
+            raise StateConflict(session=key, version=now.version) from None
+        raise SessionBusy(session=key) from None
+    world.sessions.forget((tenant, agent, key))
+    return await get_session(world, tenant, agent, key)
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: null removes a member, an object goes deeper, anything else replaces."""
+    if not isinstance(patch, dict):
+        return patch
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), value)
+    return merged
+
+
+async def fork_session(world: World, tenant: str, agent: str, key: str, new_key: str, after: str | None) -> Session:
+    """A new session with the turns of `key` up to the run `after` (None: all), and its state as it is now. Raises
+    `SessionExists`, `SessionNotFound`."""
+    if not ids.valid_session_key(new_key):
+        raise InvalidInput(faults=[{"path": "$.key", "message": "expected 1 to 256 printable characters"}])
+    source = await get_session(world, tenant, agent, key)
+    if after is not None:
+        run = await world.records.get_run(tenant, after)
+        if run is None or (run.agent, run.session) != (agent, key):
+            raise InvalidInput(faults=[{"path": "$.after", "message": "expected the run of a turn of this session"}])
+    at = world.clock.now()
+    try:
+        fork = ForkSession(tenant, new_key, agent, key, after, source.state, at, source.expires_at)
+        await world.records.commit(Change((fork,)))
+    except Conflict:
+        raise SessionExists(agent=agent, session=new_key) from None
+    return await get_session(world, tenant, agent, new_key)
+
+
+async def delete_session(world: World, tenant: str, agent: str, key: str) -> None:
+    """Removes the session with its turns. Raises `SessionNotFound`, and `SessionBusy` while a turn is live."""
+    try:
+        await world.records.commit(Change((DropSession(tenant, key, agent),)))
+    except Conflict:
+        await get_session(world, tenant, agent, key)
+        raise SessionBusy(session=key) from None
+    finally:
+        world.sessions.forget((tenant, agent, key))

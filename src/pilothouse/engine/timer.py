@@ -1,0 +1,89 @@
+"""What becomes due: delayed and waiting runs, deadlines, reviews, sessions, and old records (I9).
+
+A timer is a row with a time, never a task in memory. Each function does one bounded round and says whether there is
+more; the loops that call them are in `compute`.
+"""
+
+from pilothouse.engine.cancel import expire_run, request_cancel
+from pilothouse.engine.review import expire_review
+from pilothouse.engine.session import delete_session
+from pilothouse.engine.world import World
+from pilothouse.errors import SessionBusy, SessionNotFound
+from pilothouse.ports.records import Queue
+
+BATCH = 256
+
+
+async def run_timers(world: World) -> bool:
+    """Everything that is due now, in one bounded round. True: there may be more."""
+    at = world.clock.now()
+    woken = await world.records.wake_due(at, BATCH)
+    if woken:
+        world.bus.ring("work")
+    overdue = await world.records.list_overdue(at, BATCH)
+    ended = 0
+    for run in overdue:
+        if run.cancel_at is not None and run.status != "running":
+            found = await request_cancel(world, run, run.cancel_reason or "asked by a caller", rollback=run.rollback)
+            ended += found.is_terminal
+        else:
+            ended += await expire_run(world, run)
+    reviews = await world.records.list_expired_reviews(at, BATCH)
+    for review in reviews:
+        await expire_review(world, review)
+    expire_attempts(world)
+    return BATCH in (woken, len(reviews)) or (len(overdue) == BATCH and ended > 0)
+
+
+def expire_attempts(world: World) -> None:
+    """Attempts that ran longer than their agent allows, and unkept runs whose deadline or next try has come."""
+    at = world.clock.now()
+    for live in list(world.attempts.values()):
+        timeout = live.agent.timeout
+        if (timeout is not None and at - live.began_at > timeout * 1e6) or (
+            not live.kept and live.run.deadline_at is not None and live.run.deadline_at <= at
+        ):
+            live.expire()
+        live.wake()
+
+
+async def count_queue(world: World) -> Queue:
+    before = world.taken_in
+    queue = await world.records.count_queue(None, None)
+    world.queued = queue.ready + queue.held + world.taken_in - before
+    return queue
+
+
+async def sweep_sessions(world: World) -> bool:
+    """Sessions whose time is over. True: there may be more."""
+    stale = await world.records.list_stale_sessions(world.clock.now(), BATCH)
+    dropped = 0
+    for session in stale:
+        try:
+            await delete_session(world, session.tenant, session.agent, session.key)
+            dropped += 1
+        except (SessionBusy, SessionNotFound):  # it lives on, or somebody was faster
+            continue
+    return len(stale) == BATCH and dropped > 0
+
+
+async def prune(world: World, keep_days: float) -> bool:
+    """Runs that ended long ago. True: there may be more."""
+    before = world.clock.now() - round(keep_days * 86400 * 1e6)
+    return await world.records.prune(before, BATCH) == BATCH
+
+
+async def deliver_resolved(world: World, tenant: str, run: str) -> None:
+    """Tells the attempt of the run in this node, if there is one, which of its waits have ended."""
+    live = world.attempts.get((tenant, run))
+    if live is None or not live.kept:
+        return
+    live.learn(await world.records.load_journal(tenant, run))
+
+
+async def deliver_cancel(world: World, tenant: str, run: str) -> None:
+    """Tells the attempt of the run in this node, if there is one, that a cancel was asked for."""
+    live = world.attempts.get((tenant, run))
+    found = await world.records.get_run(tenant, run)
+    if live is not None and found is not None and found.cancel_at is not None:
+        live.cancel(found.cancel_reason or "asked by a caller", rollback=found.rollback)

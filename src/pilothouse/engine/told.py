@@ -1,0 +1,72 @@
+"""What a host has told of an attempt and is not durable yet: rows and events in order, and who wants to hear of it.
+
+Steps are appended. The end of a wait may be written by somebody else as well (a signal that comes as its time runs
+out), so it is an expectation: when it falls, it is taken out, its event with it, and the rest stands.
+"""
+
+from collections.abc import Callable, Iterable
+
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.run import Run
+from pilothouse.ports.change import AppendEvents, AppendStep, ResolveStep, Row, Statement, WakeRun
+
+
+class Told:
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.size = 0
+        self.after: list[Callable[[], None]] = []
+        """What follows once all of this is durable."""
+        self.is_answer = False
+        """The node itself has ended a wait. Its host may have parked before it can hear that: a park then is overtaken,
+        as by any answer from outside."""
+        self._rows: list[Row] = []
+        self._refs: list[int] = []
+        self._ends: dict[str, tuple[StepRow, bytes, int | None]] = {}
+        """By step key: the end of a wait, its event, and the ref under which its host told it."""
+
+    def __bool__(self) -> bool:
+        return bool(self._rows or self.lines or self._refs or self._ends)
+
+    def add_line(self, line: bytes) -> None:
+        self.lines.append(line)
+        self.size += len(line)
+
+    def add_step(self, run: Run, row: StepRow) -> None:
+        self._rows.append(AppendStep(run.tenant, run.id, row))
+
+    def add_row(self, row: Row) -> None:
+        self._rows.append(row)
+
+    def add_ref(self, ref: int) -> None:
+        """The host waits until all that it told so far is durable."""
+        self._refs.append(ref)
+
+    def add_end(self, row: StepRow, line: bytes, ref: int | None) -> None:
+        self._ends[row.key] = (row, line, ref)
+        self.add_line(line)
+
+    @property
+    def ends(self) -> frozenset[str]:
+        return frozenset(self._ends)
+
+    def drop_ends(self, keys: Iterable[str]) -> None:
+        """These waits were ended by others."""
+        for key in keys:
+            if key in self._ends:
+                _, line, _ = self._ends.pop(key)
+                self.lines.remove(line)
+
+    def refs(self) -> list[int]:
+        return self._refs + [ref for _, _, ref in self._ends.values() if ref is not None]
+
+    def statements(self, run: Run, at: int, last: bytes = b"") -> list[Statement]:
+        """Acts first. `last` are the lines that end the attempt."""
+        found: list[Statement] = [ResolveStep(run.tenant, run.id, row) for row, _, _ in self._ends.values()]
+        if self.is_answer:
+            found.append(WakeRun(run.tenant, run.id))
+        found.extend(self._rows)
+        count = len(self.lines) + last.count(b"\n")
+        if count:
+            found.append(AppendEvents(run.tenant, run.id, at, count, b"".join(self.lines) + last))
+        return found

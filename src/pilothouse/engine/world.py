@@ -1,0 +1,120 @@
+"""What every verb is given: the ports, the limits of this deployment, and the attempts that run in this node."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+from weakref import WeakValueDictionary
+
+from pilothouse.domain.agent import Agent
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.run import Run
+from pilothouse.engine.session_memory import SessionMemory, SessionName
+from pilothouse.errors import RecordsUnavailable
+from pilothouse.ports.bus import Bus
+from pilothouse.ports.clock import Clock, Entropy
+from pilothouse.ports.records import Records
+from pilothouse.ports.worker import Worker
+
+T = TypeVar("T")
+
+AGAIN_AFTER = 0.25
+AGAIN_AT_MOST = 5.0
+
+
+@dataclass(slots=True, frozen=True)
+class Limits:
+    """Sizes in bytes, spans in seconds."""
+
+    queue: int = 100_000
+    """Runs that may be queued or delayed at once in a tenant; more are refused with `Overloaded`."""
+    session_queue: int = 1_000
+    """Turns that may wait in one session."""
+    signals: int = 10_000
+    """Signals of one name a run takes."""
+    steps: int = 100_000
+    """Steps of one run; past it the run fails with `LimitReached`."""
+    log_bytes: int = 1024 * 1024
+    """What one attempt may print into the events of its run."""
+    held_bytes: int = 16 * 1024 * 1024
+    """Events of one attempt that wait while the records cannot be written; past it the host is asked to let go."""
+    unkept_stream_bytes: int = 8 * 1024 * 1024
+    """What is held for the readers of a run that is not kept."""
+    idempotency_ttl: float = 24 * 3600.0
+    losses: int = 3
+    """Attempts in a row, none of which finished a step, that may lose their host before the run fails (`host_lost`)."""
+    depth: int = 32
+    """How deep runs may call runs."""
+
+
+class LiveRun(Protocol):
+    """A run whose attempt is in this node."""
+
+    run: Run
+    kept: bool
+    ended: "asyncio.Future[Run | None]"
+    agent: Agent
+    open_waits: set[str]
+    began_at: int
+
+    def cancel(self, reason: str, *, rollback: bool = False) -> None:
+        """The run is to end `cancelled`: its host is told."""
+        ...
+
+    def expire(self) -> None:
+        """The run is to end `failed` with `deadline_exceeded`: its host is told."""
+        ...
+
+    def let_go(self) -> None:
+        """The node drains: the host is asked to end the attempt, and the run goes back to the queue."""
+        ...
+
+    def learn(self, rows: Sequence[StepRow]) -> None:
+        """Ends of waits that others wrote: the host hears of each once."""
+        ...
+
+    def wake(self) -> None:
+        """The time has gone on: what waits for it in memory looks at the clock."""
+        ...
+
+
+@dataclass(slots=True)
+class World:
+    records: Records
+    bus: Bus
+    clock: Clock
+    entropy: Entropy
+    worker: Worker
+    limits: Limits = field(default_factory=Limits)
+    sessions: SessionMemory = field(default_factory=SessionMemory)
+    attempts: dict[tuple[str, str], LiveRun] = field(default_factory=dict)
+    chores: "set[asyncio.Task[None]]" = field(default_factory=set)
+    """What was started and nobody waits for; bounded by the attempts that start it."""
+    queued: int = 0
+    """About how many runs wait, and never too few: who ends a turn looks here for the next. Counted by the timer loop."""
+    taken_in: int = 0
+    """How many runs this node has queued: a count that was under way meanwhile has missed them."""
+    entering: dict[SessionName, int] = field(default_factory=dict)
+    """How many turns of a session are being inserted: reads do not see them yet."""
+    signalling: "WeakValueDictionary[tuple[str, str, str], asyncio.Lock]" = field(default_factory=WeakValueDictionary)
+    """One sender at a time for each name of a run, since the number of a signal is read before it is written."""
+    is_draining: bool = False
+    """Set at SIGTERM: new work is refused with `Draining`, streams are told to reconnect."""
+
+
+def spawn(world: World, work: Coroutine[Any, Any, None]) -> None:
+    """Starts what nobody waits for; a failure reaches the loop's exception handler and with it the log."""
+    task = asyncio.get_running_loop().create_task(work)
+    world.chores.add(task)
+    task.add_done_callback(world.chores.discard)
+
+
+async def persist(act: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Does what must be done, again and again until the records can be used. For chores only: nobody waits for them."""
+    pause = AGAIN_AFTER
+    while True:
+        try:
+            return await act()
+        except RecordsUnavailable:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, AGAIN_AT_MOST)

@@ -1,0 +1,37 @@
+"""The log of a node: one line an entry, for people or as JSON, to whatever `say` writes to.
+
+Entries name what happened and to which run; nothing that an agent was given or gave is in them, but for what user code
+printed itself. A log that cannot be written (its disk is full, its reader is gone) loses entries and stops nobody: who
+logs is in the middle of keeping runs alive.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class Log:
+    def __init__(self, say: Callable[[str], None], level: str = "info", form: str = "text") -> None:
+        self._say, self._floor, self._is_json = say, LEVELS.index(level), form == "json"
+
+    def write(self, level: str, text: str, **facts: object) -> None:
+        if LEVELS.index(level) < self._floor:
+            return
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        if self._is_json:
+            line = json.dumps({"at": at, "level": level, "message": text, **facts})
+        else:
+            line = f"{at} {level:<7} {text}" + "".join(f" {name}={value}" for name, value in facts.items())
+        with contextlib.suppress(OSError):
+            self._say(line)
+
+    def warn(self, text: str) -> None:
+        self.write("warning", text)
+
+    def host(self, stream: str, text: str) -> None:
+        """What a host or user code printed."""
+        level = {"stdout": "info", "stderr": "info"}.get(stream, "warning")
+        self.write(level, text, stream=stream)

@@ -1,0 +1,195 @@
+"""The metrics of a node: what the rooms tell while they work, as Prometheus text.
+
+Counting is an addition to a plain number and adding up is left to the scrape: a counter of the client library costs
+four times as much on the hot path, for a lock that nobody needs here (each method has one calling thread). A label has
+a bounded number of values: routes and statuses come from tables, and of agents the first 200 names are told apart and
+the others counted together. Every metric is explained in DESIGN.md of this room, and a test compares.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pilothouse.ports.meter import CommitMeter, MetricsPage, RunMeter
+
+AGENTS_LIMIT = 200
+OTHER = "other"
+
+REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+RUN_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
+COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+COMMIT_CHANGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
+class Spread:
+    """How a quantity spreads over fixed bounds: what a histogram shows."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, int]]:
+        """(upper bound, how many were not over it)."""
+        found, sum_so_far = [], 0
+        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
+            sum_so_far += count
+            found.append((bound, sum_so_far))
+        return found
+
+
+class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
+    """One registry for one node. `render` gives the page that Prometheus reads."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests: dict[tuple[str, int], int] = {}
+        self._request_seconds: dict[str, Spread] = {}
+        self._streams = 0
+        self._agents: set[str] = set()
+        self._started: dict[str, int] = {}
+        self._ended: dict[tuple[str, str], int] = {}
+        self._run_seconds: dict[str, Spread] = {}
+        self._hosts_lost = 0
+        self._queue = {"ready": 0, "held": 0, "running": 0, "waiting": 0}
+        self._commit_seconds = Spread(COMMIT_SECONDS)
+        self._commit_changes = Spread(COMMIT_CHANGES)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self.registry.register(self)
+
+    def render(self) -> bytes:
+        return generate_latest(self.registry)
+
+    # --- told by communication -------------------------------------------------------------------------------------
+
+    def request_ended(self, route: str, status: int, seconds: float) -> None:
+        key = (route, status)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        spread = self._request_seconds.get(route)
+        if spread is None:
+            spread = self._request_seconds[route] = Spread(REQUEST_SECONDS)
+        spread.observe(seconds)
+
+    def stream_opened(self) -> None:
+        self._streams += 1
+
+    def stream_closed(self) -> None:
+        self._streams -= 1
+
+    # --- told by compute -------------------------------------------------------------------------------------------
+
+    def run_started(self, agent: str) -> None:
+        if agent not in self._agents:
+            agent = self._label(agent)
+        self._started[agent] = self._started.get(agent, 0) + 1
+
+    def run_ended(self, agent: str, status: str, seconds: float) -> None:
+        if agent not in self._agents:
+            agent = self._label(agent)
+        key = (agent, status)
+        self._ended[key] = self._ended.get(key, 0) + 1
+        spread = self._run_seconds.get(agent)
+        if spread is None:
+            spread = self._run_seconds[agent] = Spread(RUN_SECONDS)
+        spread.observe(seconds)
+
+    def _label(self, agent: str) -> str:
+        """The name under which a new agent is counted."""
+        if len(self._agents) >= AGENTS_LIMIT:
+            return OTHER
+        self._agents.add(agent)
+        return agent
+
+    def host_lost(self) -> None:
+        self._hosts_lost += 1
+
+    def queue_counted(self, ready: int, held: int, running: int, waiting: int) -> None:
+        self._queue = {"ready": ready, "held": held, "running": running, "waiting": waiting}
+
+    # --- told by storage, on its own thread ------------------------------------------------------------------------
+
+    def committed(self, changes: int, seconds: float) -> None:
+        self._commit_changes.observe(changes)
+        self._commit_seconds.observe(seconds)
+
+    # --- asked by a scrape -----------------------------------------------------------------------------------------
+
+    def collect(self) -> Iterator[Metric]:
+        yield _counter(
+            "pilothouse_http_requests",
+            "HTTP requests that were answered.",
+            ["route", "status"],
+            (((route, str(status)), count) for (route, status), count in self._requests.items()),
+        )
+        yield _histogram(
+            "pilothouse_http_request_duration_seconds",
+            "From the head of a request to the last byte of its answer.",
+            ["route"],
+            (((route,), spread) for route, spread in self._request_seconds.items()),
+        )
+        yield _gauge("pilothouse_http_streams", "Open event streams.", [], [((), self._streams)])
+        yield _counter(
+            "pilothouse_runs_started",
+            "Runs that started on this node.",
+            ["agent"],
+            (((agent,), count) for agent, count in self._started.items()),
+        )
+        yield _counter(
+            "pilothouse_runs_ended", "Runs that ended on this node.", ["agent", "status"], self._ended.items()
+        )
+        yield _histogram(
+            "pilothouse_run_duration_seconds",
+            "From the creation of a run to its end.",
+            ["agent"],
+            (((agent,), spread) for agent, spread in self._run_seconds.items()),
+        )
+        yield _counter(
+            "pilothouse_hosts_lost",
+            "Host processes that ended without being asked to.",
+            [],
+            [((), self._hosts_lost)],
+        )
+        yield _gauge(
+            "pilothouse_queue_runs",
+            "Runs that have not ended.",
+            ["state"],
+            (((state,), count) for state, count in self._queue.items()),
+        )
+        yield _histogram(
+            "pilothouse_commit_duration_seconds",
+            "One transaction of the records, until it was durable.",
+            [],
+            [((), self._commit_seconds)],
+        )
+        yield _histogram("pilothouse_commit_changes", "Changes in one transaction.", [], [((), self._commit_changes)])
+
+
+def _counter(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], int]]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, count in rows:
+        family.add_metric(values, count)
+    return family
+
+
+def _gauge(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], int]]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, count in rows:
+        family.add_metric(values, count)
+    return family
+
+
+def _histogram(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], Spread]]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=labels)
+    for values, spread in rows:
+        family.add_metric(values, spread.buckets(), spread.total)
+    return family

@@ -1,0 +1,28 @@
+"""The bus: wake-ups and live events between those who write and those who watch.
+
+It may lose, repeat or delay anything; nothing is wrong then, only slower. Whoever watches a kept run reads the records
+first and after every gap.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from pilothouse.domain.event import Segment
+
+Watcher = Callable[[Segment], None]
+"""Called on the loop; must not block and must bound what it keeps."""
+
+
+class Bus(Protocol):
+    def publish(self, tenant: str, segment: Segment) -> None: ...
+
+    def watch(self, tenant: str, run: str, watcher: Watcher) -> Callable[[], None]:
+        """From now on `watcher` gets the segments of the run; what is returned ends that and may be called twice."""
+        ...
+
+    def ring(self, bell: str, key: str = "") -> None:
+        """Tells everybody who answers the bell: `work` (something is ready), `timer` (something is due earlier than
+        was thought), `resolved` (key `tenant/run`: a wait of it has ended), `cancel` (a cancel of it was asked for)."""
+        ...
+
+    def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]: ...

@@ -1,0 +1,48 @@
+"""What the rooms tell of their work as they do it, so that operators can count it.
+
+Three conversations, one for each room that has something to tell. Each method is called on the path of a request or a
+run: it does not block, does not raise, and costs about a microsecond. A method is always called from one thread, which
+may be another one for each method. Names that callers choose (agents) are bounded by whoever counts.
+"""
+
+from typing import Protocol
+
+
+class RequestMeter(Protocol):
+    """Told by communication."""
+
+    def request_ended(self, route: str, status: int, seconds: float) -> None:
+        """`route` is the path with its placeholders; a stream has ended when its last byte was sent."""
+        ...
+
+    def stream_opened(self) -> None: ...
+
+    def stream_closed(self) -> None: ...
+
+
+class MetricsPage(RequestMeter, Protocol):
+    """Who counts for communication also gives the page that operators read."""
+
+    def render(self) -> bytes: ...
+
+
+class RunMeter(Protocol):
+    """Told by compute, of attempts and runs of this node."""
+
+    def run_started(self, agent: str) -> None: ...
+
+    def run_ended(self, agent: str, status: str, seconds: float) -> None:
+        """`seconds` since the run was created."""
+        ...
+
+    def host_lost(self) -> None: ...
+
+    def queue_counted(self, ready: int, held: int, running: int, waiting: int) -> None: ...
+
+
+class CommitMeter(Protocol):
+    """Told by storage."""
+
+    def committed(self, changes: int, seconds: float) -> None:
+        """One transaction with this many Changes, from its begin until it was durable."""
+        ...

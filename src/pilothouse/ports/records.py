@@ -1,0 +1,192 @@
+"""The records: the durable truth, and the one conversation the engine has with them.
+
+Writes are Changes (see `change`). The records take all Changes that wait, apply them in one transaction, commit once
+and wake every caller: group commit. Then, still in order, they tell the listener which events became durable, and only
+after that does anybody send them: records first, then the wire (I5).
+
+A backend proves itself with `pilothouse.testing.RecordsSuite`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from pilothouse.domain.event import Segment
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.review import Review
+from pilothouse.domain.run import Run
+from pilothouse.domain.session import Session, Turn
+from pilothouse.ports.change import Change, Conflict, Receipt
+
+Listener = Callable[[str, Segment], None]
+"""Called on the loop with (tenant, segment) for each segment that became durable, in the order of commit."""
+
+Done = Callable[[Receipt | Conflict | Exception], None]
+"""Called on the loop once the Change is durable, fell, could not be written (`RecordsUnavailable`) or cannot ever be
+(`change.Refused`)."""
+
+
+class ClaimWish(Struct, frozen=True):
+    """What a worker can take: up to `count` runs of an agent. `release` is the one it serves: a run that never
+    started takes it on, a run that did keeps its own."""
+
+    agent: str
+    count: int
+    release: str
+
+
+class Claim(Struct, frozen=True):
+    """queued and ready -> running, for `owner`, with `epoch + 1`, a lease, and `started_at` when it was not set.
+
+    Tenants take turns; of the runs of one tenant higher `priority` goes first, then the older one. Runs for which a
+    cancel was asked are left to `list_overdue`."""
+
+    owner: str
+    at: int
+    lease_until: int
+    wishes: tuple[ClaimWish, ...]
+
+
+class RunFilter(Struct, frozen=True):
+    agent: str | None = None
+    session: str | None = None
+    statuses: tuple[str, ...] = ()
+    parent: str | None = None
+
+
+class Idempotency(Struct, frozen=True):
+    digest: bytes
+    run: str
+
+
+class Page(Struct):
+    """`next_cursor` None: that was the last page. A cursor is opaque text; a foreign one raises `BadCursor`."""
+
+    items: list[Run]
+    next_cursor: str | None
+
+
+class Queue(Struct, frozen=True):
+    """How much work waits: runs that are queued and ready, queued but delayed or behind a turn, running, waiting."""
+
+    ready: int
+    held: int
+    running: int
+    waiting: int
+
+
+class Records(Protocol):
+    """All methods are called on the loop's thread. Reads see everything whose `done` was called before."""
+
+    def submit(self, change: Change, done: Done) -> None: ...
+
+    def commit(self, change: Change) -> Awaitable[Receipt]:
+        """Like `submit`; raises `Conflict` or `RecordsUnavailable`."""
+        ...
+
+    def claim(self, claim: Claim) -> Awaitable[list[Run]]: ...
+
+    def renew_leases(self, owner: str, at: int, until: int) -> Awaitable[int]:
+        """All running runs of the owner whose lease is not expired at `at`; returns how many."""
+        ...
+
+    def wake_due(self, at: int, limit: int) -> Awaitable[int]:
+        """Queued or waiting runs, not ready, whose `due_at` has come, become queued and ready (a turn of a session
+        only when no other turn of it is live and ready). Returns how many rows it saw; `limit` means ask again."""
+        ...
+
+    def listen(self, listener: Listener) -> None: ...
+
+    # --- reads ------------------------------------------------------------------------------------------------------
+
+    async def get_run(self, tenant: str, run: str) -> Run | None: ...
+
+    async def list_runs(self, tenant: str, where: RunFilter, cursor: str | None, limit: int) -> Page:
+        """Newest first."""
+        ...
+
+    async def list_live_children(self, tenant: str, parent: str) -> list[str]: ...
+
+    async def list_expired(self, at: int, limit: int) -> list[Run]:
+        """Running runs whose lease is expired at `at`."""
+        ...
+
+    async def list_owned(self, owner_other_than: str, limit: int) -> list[Run]:
+        """Running runs of other owners: on records that only one node can open, these are orphans."""
+        ...
+
+    async def list_overdue(self, at: int, limit: int) -> list[Run]:
+        """Live runs whose `deadline_at` has passed, and queued or waiting runs for which a cancel was asked."""
+        ...
+
+    async def next_due(self) -> int | None:
+        """The earliest `due_at`, `deadline_at` of a live run or `expires_at` of an open review."""
+        ...
+
+    async def find_idempotency(self, tenant: str, key: str, at: int) -> Idempotency | None: ...
+
+    async def load_journal(self, tenant: str, run: str) -> list[StepRow]:
+        """All rows in the order in which they were written."""
+        ...
+
+    async def count_ends(self, tenant: str, run: str, prefix: str) -> int:
+        """How many ended steps of the run have a key that starts with `prefix` and goes on with digits only."""
+        ...
+
+    async def list_steps(self, tenant: str, run: str, after: int, limit: int) -> list[tuple[int, StepRow]]:
+        """(position, row) with a position over `after`, in order."""
+        ...
+
+    async def read_events(self, tenant: str, run: str, after: int, limit: int) -> list[Segment]:
+        """Segments, in order, that hold events with a seq over `after`; at most `limit` segments."""
+        ...
+
+    async def get_session(self, tenant: str, agent: str, key: str) -> Session | None: ...
+
+    async def list_turns(self, tenant: str, agent: str, key: str, before: int | None, limit: int) -> list[Turn]:
+        """The newest `limit` turns with a number below `before`, oldest first."""
+        ...
+
+    async def list_live_turns(self, tenant: str, agent: str, key: str) -> list[Run]:
+        """Queued, running and waiting turns, oldest first."""
+        ...
+
+    async def list_stale_sessions(self, at: int, limit: int) -> list[Session]:
+        """Sessions whose `expires_at` has passed."""
+        ...
+
+    async def get_review(self, tenant: str, review: str) -> Review | None: ...
+
+    async def list_reviews(
+        self, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[Review], str | None]:
+        """Oldest first, with the next cursor."""
+        ...
+
+    async def list_expired_reviews(self, at: int, limit: int) -> list[Review]: ...
+
+    async def count_queue(self, tenant: str | None, agent: str | None) -> Queue: ...
+
+    async def prune(self, ended_before: int, limit: int) -> int:
+        """Removes runs that ended before the instant and belong to no session, with their steps, events, reviews,
+        unreferenced payloads, and expired idempotency keys and remembered cancels. Returns how many runs."""
+        ...
+
+
+class Custody(Protocol):
+    """What an operator asks of the records as a whole, beside the running work."""
+
+    async def open(self) -> None:
+        """Takes the records for this node and migrates forward. `RecordsLocked`: another node has them."""
+        ...
+
+    async def close(self) -> None:
+        """Writes what was handed over, then lets go. A second call does nothing."""
+        ...
+
+    async def backup(self, target: str, progress: Callable[[int, int], None]) -> None:
+        """A consistent copy, verified after it was written. `progress(done, total)` in pages."""
+        ...
+
+    def schema_version(self) -> int: ...

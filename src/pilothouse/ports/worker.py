@@ -1,0 +1,132 @@
+"""What the engine asks of the worker of its own node: is there room, and begin.
+
+On a node that has no worker there is never room, and every run waits in the records for another node's claim.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from pilothouse.domain.agent import Agent
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.run import Run
+from pilothouse.domain.session import Session, Turn
+
+
+class Notebook(Protocol):
+    """What the worker tells of one attempt, in the order in which its host said it. Nothing here waits: what was told
+    within one tick of the loop becomes durable in one Change, and `Actor` hears of it."""
+
+    run: Run
+    kept: bool
+
+    def step_started(self, ref: int, row: StepRow, durable: bool) -> None: ...
+
+    def step_ended(self, ref: int, row: StepRow, started: bool) -> None: ...
+
+    def ask_review(
+        self, ref: int, row: StepRow, question: str, details: bytes, kind: str, expires_at: int | None
+    ) -> None: ...
+
+    def begin_call(self, ref: int, row: StepRow, then: Callable[[], None]) -> None:
+        """The step `row` waits for a run of another agent; `then` is called once that wait is durable."""
+        ...
+
+    def call_began(self, key: str) -> None:
+        """The run that the step `key` waits for is durable."""
+        ...
+
+    def end_wait(self, row: StepRow) -> None:
+        """This node ends a wait of the attempt itself."""
+        ...
+
+    def emit(self, delta: bytes) -> None: ...
+
+    def log(self, stream: str, text: str) -> None: ...
+
+    def finish(self, output: bytes, state: bytes | None, usage: bytes | None) -> None: ...
+
+    def fail(self, error: bytes, kinds: list[str], usage: bytes | None, retryable: bool) -> None: ...
+
+    def park(self, due_at: int | None, usage: bytes | None) -> None: ...
+
+    def reject(self, faults: bytes) -> None: ...
+
+    def stop(self, usage: bytes | None) -> None:
+        """The attempt obeyed a cancel or a drain."""
+        ...
+
+    def lose(self) -> None:
+        """The host ended, or did not answer."""
+        ...
+
+    def hand_back(self) -> None:
+        """The host did not let go in time: what the attempt was doomed to happens now; without a doom the run goes back
+        to the queue, and that does not count against it."""
+        ...
+
+    def flush(self) -> None:
+        """Hands over what was told since the last flush as one Change. The worker calls it once a tick."""
+        ...
+
+
+class Actor(Protocol):
+    """What the engine tells the worker about an attempt."""
+
+    def acked(self, refs: Sequence[int]) -> None:
+        """These refs are durable."""
+        ...
+
+    def resolved(self, row: StepRow) -> None:
+        """A wait of the attempt ended; the row is durable."""
+        ...
+
+    def cancel(self, reason: str) -> None:
+        """Somebody wants the run to end."""
+        ...
+
+    def over(self) -> None:
+        """The end of the attempt is durable, or another attempt has the run: the slot is free. Called exactly once."""
+        ...
+
+
+class Assignment(Protocol):
+    """Everything a host needs for one attempt."""
+
+    @property
+    def notebook(self) -> Notebook: ...
+
+    agent: Agent
+    session: Session | None
+    turns: list[Turn]
+    journal: list[StepRow]
+    stream: bool
+    now: int
+    strict: bool
+
+
+class Worker(Protocol):
+    @property
+    def owner(self) -> str:
+        """The name under which this node's worker holds leases."""
+        ...
+
+    def find(self, agent: str) -> Agent | None: ...
+
+    def agents(self) -> list[Agent]: ...
+
+    def reserve(self, agent: str) -> bool:
+        """Takes a place for a run of the agent, when there is one now. It is used up by `begin` or given back by
+        `unreserve`."""
+        ...
+
+    async def wait_place(self, agent: str, within: float) -> bool:
+        """Like `reserve`, in line with others who wait, for at most `within` seconds."""
+        ...
+
+    def unreserve(self, agent: str) -> None: ...
+
+    def begin(self, assignment: Assignment) -> Actor: ...
+
+    async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
+        """The faults of an input; empty: it fits. Raises `HostUnavailable`."""
+        ...

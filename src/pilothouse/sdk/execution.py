@@ -1,0 +1,259 @@
+"""What the context asks for, done: each verb checks that the attempt lives, reserves its key, and hands over.
+
+`Context` and `BlockingContext` are faces of this; the attempt's life is not its business.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError as ThreadCancelled
+from concurrent.futures import Future
+from contextvars import copy_context
+from datetime import UTC, datetime, timedelta
+from inspect import isawaitable
+from math import isfinite
+from typing import Any
+from uuid import UUID, uuid4
+
+from pilothouse.domain.journal import StepKind, StepRow
+from pilothouse.domain.retry import Retry
+from pilothouse.domain.review import Answer
+from pilothouse.errors import LimitReached, TooLarge
+from pilothouse.sdk.agent import ToolDefinition, checked_retry, checked_timeout
+from pilothouse.sdk.attempt import Attempt
+from pilothouse.sdk.context import BlockingContext, Context
+from pilothouse.sdk.function import Facts, facts_of, step_name, takes_context
+from pilothouse.sdk.schema import read_json, write_json
+from pilothouse.sdk.scope import step_here
+from pilothouse.sdk.step import ARGUMENTS_LIMIT, DRAW, StepCall, encode_arguments, perform
+from pilothouse.sdk.surroundings import Pace
+from pilothouse.sdk.usage import Usage
+from pilothouse.wire.frames import Emit
+
+DELTA_LIMIT = 4 * 1024 * 1024
+TICK_EVERY = 16
+"""Awaited deltas of one attempt for each turn of the loop: a fast generator must not keep the others waiting."""
+
+THREAD_ENDS_WITHIN = 2.0
+"""Seconds that the end of an attempt waits for a thread that runs a sync agent."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+UNKNOWN_OUTCOME = (
+    "The step {name!r} was started once, and its end was not seen. Did it happen? "
+    "approve: it did not happen, run it. edit or respond: it happened, and this is its result. reject: give it up."
+)
+
+
+class Execution(Attempt):
+    """An attempt with the verbs of its context."""
+
+    _emitted = 0
+
+    # --- steps ---
+
+    def step(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        name: str | None,
+        retry: Retry | None,
+        timeout: float | None,
+        once: bool | None,
+    ) -> Coroutine[Any, Any, Any]:
+        self.check_alive()
+        facts = facts_of(fn)
+        if isinstance(fn, ToolDefinition):
+            retry = fn.retry if retry is None else retry
+            timeout = fn.timeout if timeout is None else timeout
+            once = fn.once if once is None else once
+        label = facts.name if name is None else step_name(name)
+        encoded = encode_arguments(facts.named(args, kwargs))
+        return self._perform(
+            "step", label, fn, facts, args, kwargs, encoded, checked_retry(retry), checked_timeout(timeout), bool(once)
+        )
+
+    def call_tool(self, tool: Callable[..., Any], args: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        self.check_alive()
+        facts = facts_of(tool)
+        first: tuple[Any, ...] = ()
+        if takes_context(tool):
+            first = (Context(self) if facts.is_async else BlockingContext(self),)
+        encoded = encode_arguments(args)
+        if isinstance(tool, ToolDefinition):
+            label, retry, timeout, once = step_name(tool.name), tool.retry, tool.timeout, tool.once
+        else:
+            label, retry, timeout, once = facts.name, None, None, False
+        return self._perform("tool", label, tool, facts, first, args, encoded, retry, timeout, once)
+
+    def _perform(
+        self,
+        kind: StepKind,
+        name: str,
+        function: Callable[..., Any],
+        facts: Facts,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        encoded: bytes,
+        retry: Retry | None,
+        timeout: float | None,
+        once: bool,
+    ) -> Coroutine[Any, Any, Any]:
+        key = self.journal.reserve(kind, name, encoded)
+        row = self.journal.recorded(key, kind) if self.kept else None
+        shown = encoded if len(encoded) <= ARGUMENTS_LIMIT else None
+        call = StepCall(kind, name, key, function, facts, args, kwargs, shown, retry, timeout, once)
+        return perform(self, call, row)
+
+    def ask_outcome(self, call: StepCall, intent: StepRow) -> Coroutine[Any, Any, Answer]:
+        """Asks a person what became of a step that began."""
+        self.check_alive()
+        details = {
+            "step": intent.key,
+            "name": call.name,
+            "arguments": None if intent.input is None else read_json(intent.input),
+            "idempotency_key": self.idempotency_key_of(call.key),
+            "started_at": EPOCH + timedelta(microseconds=intent.started_at),
+        }
+        return self.waits.ask(UNKNOWN_OUTCOME.format(name=call.name), details, "unknown_outcome", None)
+
+    # --- waits ---
+
+    def call(self, agent: Any, input: Any) -> Coroutine[Any, Any, Any]:
+        self.check_alive()
+        return self.waits.call(agent, input)
+
+    def sleep(self, span: timedelta | float) -> Coroutine[Any, Any, None]:
+        self.check_alive()
+        return self.waits.sleep(span)
+
+    def signal(self, name: str, timeout: timedelta | float | None) -> Coroutine[Any, Any, Any]:
+        self.check_alive()
+        return self.waits.signal(name, timeout)
+
+    def review(
+        self, question: str, details: dict[str, Any] | None, within: timedelta | float | None
+    ) -> Coroutine[Any, Any, Answer]:
+        self.check_alive()
+        return self.waits.review(question, details, within)
+
+    # --- values ---
+
+    def now(self) -> datetime:
+        self.check_alive()
+        return self.journal.value("now", self._read_clock, datetime.fromisoformat)
+
+    def _read_clock(self) -> datetime:
+        return EPOCH + timedelta(microseconds=self.clock())
+
+    def random(self) -> float:
+        self.check_alive()
+        return self.journal.value("random", DRAW.random, float)
+
+    def uuid(self) -> UUID:
+        self.check_alive()
+        return self.journal.value("uuid", uuid4, UUID)
+
+    # --- what needs no step ---
+
+    def emit(self, delta: Any) -> Pace:
+        """Also from the thread of a sync step. While recorded steps are still to be asked for, what is emitted has been
+        emitted by the attempt that recorded them, and is not sent again."""
+        if threading.get_ident() != self.surroundings.thread and not self.is_ending:
+            raw = self._encoded_delta(delta)
+            if not self.surroundings.is_writable:
+                self.from_thread(self.surroundings.wait_writable)
+            self.loop.call_soon_threadsafe(self._send_delta_of_thread, raw)
+            return self.surroundings.pace
+        self.check_alive()
+        self._send_delta(self._encoded_delta(delta))
+        self._emitted += 1
+        return self.surroundings.pace if self._emitted % TICK_EVERY else self.surroundings.turn
+
+    def _encoded_delta(self, delta: Any) -> bytes:
+        raw = write_json(delta)
+        if len(raw) > DELTA_LIMIT:
+            raise TooLarge(what="One delta", limit=DELTA_LIMIT)
+        return raw
+
+    def _send_delta(self, raw: bytes) -> None:
+        if self.is_ending or not self.start.stream or (self.start.journal and self.journal.is_repeating):
+            return
+        self.touch()
+        self.surroundings.send_delta(Emit(self.slot, raw), len(raw))
+
+    def _send_delta_of_thread(self, raw: bytes) -> None:
+        try:
+            self._send_delta(raw)
+        except LimitReached as error:  # the thread that emitted is elsewhere by now
+            self.fail(error)
+
+    def record_usage(self, **amounts: Any) -> None:
+        for name, amount in amounts.items():
+            if not isfinite(amount) or amount < 0:
+                raise ValueError(f"{name} is {amount!r}; usage is a number from 0")
+            amounts[name] = float(amount) if name == "cost_usd" else int(amount)
+        scope = step_here.get()
+        if scope is not None:
+            scope.usage.add(Usage(**amounts))
+            return
+        if self.outside_usage is None:
+            self.outside_usage = Usage()
+        self.outside_usage.add(Usage(**amounts))
+
+    @property
+    def idempotency_key(self) -> str:
+        scope = step_here.get()
+        return self.start.retry_of or self.run_id if scope is None else scope.idempotency_key
+
+    def idempotency_key_of(self, key: str) -> str:
+        """A retry of a run repeats the same effects, so it shows the outside the keys of the run that it retries."""
+        return f"{self.start.retry_of or self.run_id}:{key}"
+
+    # --- threads ---
+
+    def from_thread(self, begin: Callable[[], Any]) -> Any:
+        if threading.get_ident() == self.surroundings.thread:
+            raise RuntimeError("this context blocks: it is for sync agents, never on the event loop")
+        job = asyncio.run_coroutine_threadsafe(_awaited(begin), self.loop)
+        try:
+            return job.result()
+        except ThreadCancelled:
+            raise asyncio.CancelledError from None
+
+    async def in_step_thread(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs a sync step. A step that is cancelled or out of time leaves its thread to end by itself, unheard."""
+        run = copy_context().run
+        return await self.loop.run_in_executor(
+            self.surroundings.step_threads, lambda: run(_called, function, args, kwargs)
+        )
+
+    async def in_agent_thread(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Runs a sync agent. At a cancel its next call of the context ends it; for a moment that is waited for."""
+        job = self.surroundings.agent_threads.submit(copy_context().run, _called, function, args, kwargs)
+        outcome = asyncio.wrap_future(job, loop=self.loop)
+        outcome.add_done_callback(_retrieved)
+        try:
+            return await asyncio.shield(outcome)
+        except asyncio.CancelledError:
+            if not job.cancel():
+                await asyncio.wait((outcome,), timeout=THREAD_ENDS_WITHIN)
+            raise
+
+
+def _retrieved(outcome: "asyncio.Future[Any] | Future[Any]") -> None:
+    """Takes note of a failure that nobody may wait for any more."""
+    if not outcome.cancelled():
+        outcome.exception()
+
+
+def _called(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except StopIteration as error:  # a future cannot carry it: whoever waits would wait for ever
+        raise RuntimeError("the function raised StopIteration") from error
+
+
+async def _awaited(begin: Callable[[], Any]) -> Any:
+    result = begin()
+    return await result if isawaitable(result) else result

@@ -1,0 +1,168 @@
+"""How failures are written down and told again: in a step's row, and as the end of an attempt.
+
+A step's failure is kept as what it was (type and text), and raised as `StepFailed` both when it happens and on every
+replay, so that an agent that catches it takes the same way each time.
+"""
+
+import os
+import traceback
+
+import msgspec
+from msgspec import Struct
+
+from pilothouse.domain.journal import StepRow
+from pilothouse.errors import (
+    AgentFailed,
+    CallFailed,
+    JournalDiverged,
+    NotKept,
+    PilothouseError,
+    SignalTimeout,
+    StepFailed,
+    StepTimeout,
+    UnknownOutcome,
+)
+from pilothouse.sdk.schema import type_name
+
+TEXT_LIMIT = 8 * 1024
+TRACEBACK_LIMIT = 32 * 1024
+OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+RECORDED = (StepFailed, UnknownOutcome, SignalTimeout, CallFailed)
+"""What a journal keeps: another attempt with the same journal raises it again."""
+
+
+class Failure(Struct, omit_defaults=True):
+    """An error in a row or in a frame. `kind` and `text` are of what the user's function raised."""
+
+    code: str = "step_failed"
+    message: str = ""
+    hint: str = ""
+    kind: str = ""
+    text: str = ""
+
+
+_read = msgspec.json.Decoder(Failure).decode
+_encode = msgspec.json.Encoder().encode
+
+STEP_ERRORS: dict[str, type[PilothouseError]] = {
+    "step_timeout": StepTimeout,
+    "unknown_outcome": UnknownOutcome,
+    "signal_timeout": SignalTimeout,
+}
+
+
+def speakable(text: str) -> str:
+    """Text that UTF-8 can hold: lone surrogates, as in names of files that are not UTF-8, are written as escapes."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, a group what its members say; an error that cannot even say it has no text."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(f"{type(one).__name__}: {text_of(one)}" for one in error.exceptions)[:TEXT_LIMIT]
+    try:
+        return speakable(str(error)[:TEXT_LIMIT])
+    except Exception:
+        return ""
+
+
+def the_error(error: BaseException) -> BaseException:
+    """The error itself, or the only one in a group, as a TaskGroup wraps it."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def write_failure(error: PilothouseError) -> bytes:
+    kind, text = str(error.facts.get("kind", "")), speakable(str(error.facts.get("text", "")))
+    return _encode(Failure(error.code, speakable(error.message), speakable(error.hint), speakable(kind), text))
+
+
+def step_failure(key: str, error: BaseException) -> StepFailed:
+    """What a step raises when its function raised `error`."""
+    if isinstance(error, StepTimeout) and error.step == key:
+        return error
+    return StepFailed(step=key, kind=type_name(type(error)), text=text_of(error))
+
+
+def failure_in(row: StepRow) -> PilothouseError:
+    """The error that a failed row stands for: the same each time it is read."""
+    kept = _read(row.error or b"{}")
+    kind = STEP_ERRORS.get(kept.code, StepFailed)
+    return kind(
+        kept.message or f"The step {row.key!r} failed.",
+        hint=kept.hint or None,
+        step=row.key,
+        name=row.name,
+        kind=kept.kind or kept.code,
+        text=kept.text or kept.message,
+        seconds="",
+    )
+
+
+def call_failure_in(row: StepRow, run: str) -> CallFailed:
+    """The error of a `call` whose run did not succeed. The node may have written that run's own error."""
+    kept = _read(row.error or b"{}")
+    if kept.code == CallFailed.code:
+        return CallFailed(kept.message, hint=kept.hint or None, agent=row.name, run=run, text=kept.text)
+    status = "cancelled" if kept.code == "cancelled" else "failed"
+    return CallFailed(agent=row.name, status=status, text=kept.message or kept.code, run=run)
+
+
+def kinds_of(error: BaseException) -> list[str]:
+    """The names by which `Retry.on` may mean this error: of its type and those it derives from, with and without the
+    module; for a failed step also those of what its function raised."""
+    names: list[str] = []
+    for kind in type(error).__mro__:
+        if kind in (object, BaseException):
+            continue
+        names.append(kind.__qualname__)
+        if kind.__module__ != "builtins":
+            names.append(type_name(kind))
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            names += [name for name in kinds_of(one) if name not in names]
+    if isinstance(error, StepFailed) and error.kind:
+        names += {error.kind, error.kind.rpartition(".")[2]} - set(names)
+    return names
+
+
+def told(error: BaseException) -> PilothouseError:
+    """An error of an agent, as callers may see it."""
+    error = the_error(error)
+    if isinstance(error, PilothouseError):
+        return error
+    return AgentFailed(kind=type_name(type(error)), text=text_of(error))
+
+
+def may_help(error: BaseException, kept: bool) -> bool:
+    """Whether another attempt could end otherwise."""
+    error = the_error(error)
+    if isinstance(error, JournalDiverged | NotKept):
+        return False
+    return not (kept and isinstance(error, RECORDED))
+
+
+def own_traceback(error: BaseException) -> str:
+    """The traceback without the frames of the sdk: what the user wrote."""
+    shown = traceback.TracebackException.from_exception(error)
+    _drop_own_frames(shown)
+    return speakable("".join(shown.format())[-TRACEBACK_LIMIT:])
+
+
+def _drop_own_frames(shown: traceback.TracebackException | None, depth: int = 0) -> None:
+    if shown is None or depth > 50:
+        return
+    kept = [frame for frame in shown.stack if not frame.filename.startswith(OWN_FOLDER)]
+    shown.stack = traceback.StackSummary.from_list(kept)
+    _drop_own_frames(shown.__cause__, depth + 1)
+    _drop_own_frames(shown.__context__, depth + 1)
+    for inner in shown.exceptions or ():
+        _drop_own_frames(inner, depth + 1)
+
+
+def end_error(error: BaseException) -> bytes:
+    """The error of a run, as its caller sees it."""
+    shown = told(error)
+    return _encode({"code": shown.code, "message": speakable(shown.message), "hint": speakable(shown.hint)})

@@ -1,0 +1,67 @@
+"""Where code runs: in which attempt, and in which step of it. Context variables, so threads and tasks inherit both.
+
+The step's scope carries the idempotency key that the outside may see, and collects the usage that belongs to the step.
+"""
+
+from contextvars import ContextVar
+from typing import Protocol
+
+from pilothouse.errors import PilothouseError
+from pilothouse.sdk.usage import Usage
+
+
+class KeyMaker(Protocol):
+    """The attempt, as its steps see it."""
+
+    def idempotency_key_of(self, key: str) -> str: ...
+
+
+class Scope:
+    """One executing step. What it can tell is made when it is asked for: most steps need none of it."""
+
+    __slots__ = ("_attempt", "_key", "_usage")
+
+    def __init__(self, attempt: KeyMaker, key: str) -> None:
+        self._attempt = attempt
+        self._key = key
+        self._usage: Usage | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        return self._attempt.idempotency_key_of(self._key)
+
+    @property
+    def usage(self) -> Usage:
+        if self._usage is None:
+            self._usage = Usage()
+        return self._usage
+
+    @property
+    def has_usage(self) -> bool:
+        return self._usage is not None
+
+
+class Place(Protocol):
+    """The attempt, as those see it who only want to tell to whom a line belongs."""
+
+    slot: int
+    is_over: bool
+
+
+class OutsideStep(PilothouseError):
+    """There is no idempotency key here: this code does not run inside a step."""
+
+    code = "outside_step"
+    hint_text = "Call it from a function that was given to ctx.step or ctx.call_tool."
+
+
+attempt_here: ContextVar[Place | None] = ContextVar("pilothouse_attempt", default=None)
+step_here: ContextVar[Scope | None] = ContextVar("pilothouse_step", default=None)
+
+
+def idempotency_key() -> str:
+    """The key of the step that is executing: the same on every try and every attempt. Raises `OutsideStep`."""
+    scope = step_here.get()
+    if scope is None:
+        raise OutsideStep
+    return scope.idempotency_key

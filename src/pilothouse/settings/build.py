@@ -1,0 +1,150 @@
+"""Merges the sources and builds the settings, once: defaults < pilothouse.toml < environment < flags.
+
+Every value is checked against the type of its own field, so that a message names the setting, what was written, where,
+and what is expected. All faults are reported together: a person mends a file in one go. A value that may hold a secret
+is masked before it enters a message.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_origin
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import fields
+
+from pilothouse.domain.retry import Retry
+from pilothouse.errors import SettingsInvalid
+from pilothouse.settings.expectation import expectation, shown_value
+from pilothouse.settings.source import PREFIX, Given, Reading, guess, read_environment, read_file
+from pilothouse.settings.tree import SECTIONS, AgentSettings, Settings, absolute_url
+
+FILE_NAME = "pilothouse.toml"
+
+
+class Flag(Struct, frozen=True):
+    """A setting that was given on the command line: `name` is `section.key`, `flag` what the person typed."""
+
+    name: str
+    flag: str
+    value: object
+
+
+def load_settings(
+    environ: Mapping[str, str],
+    *,
+    folder: Path,
+    config: str | None = None,
+    flags: list[Flag] | None = None,
+    agents: Mapping[str, AgentSettings] | None = None,
+) -> Settings:
+    """The settings of a program started in `folder`. `config` is the file to read instead of the pilothouse.toml
+    there; `agents` are served instead of the ones of the file. Raises SettingsInvalid."""
+    file = find_file(environ, folder, config)
+    readings = []
+    if file is not None:
+        readings.append(read_file(file, file.name if file.parent == folder else str(file)))
+    readings.append(read_environment(environ))
+    readings.append(Reading([Given(tuple(one.name.split(".")), one.value, one.flag) for one in flags or []], []))
+    merged = {given.path: given for reading in readings for given in reading.given}
+    faults = [fault for reading in readings for fault in reading.faults]
+    settings = _build(merged, faults, file, folder)
+    return settings if agents is None else msgspec.structs.replace(settings, agents=dict(agents))
+
+
+def find_file(environ: Mapping[str, str], folder: Path, config: str | None) -> Path | None:
+    """The settings file: the one that was named, else the one of the folder, else none."""
+    named, by = (config, "--config") if config else (environ.get(f"{PREFIX}CONFIG"), f"{PREFIX}CONFIG")
+    if named:
+        path = _absolute(folder / Path(named).expanduser())
+        if not path.is_file():
+            raise SettingsInvalid(
+                reason=f"{by} names {named}, which is not a file",
+                hint="Name an existing pilothouse.toml, or make a project with `pilothouse init`.",
+            )
+        return path
+    path = _absolute(folder / FILE_NAME)
+    return path if path.exists() else None
+
+
+def _absolute(path: Path) -> Path:
+    """Links stay: a mounted file is often one, and the project is where it is seen, not where it is kept."""
+    return Path(os.path.abspath(path))
+
+
+def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path | None, folder: Path) -> Settings:
+    project = file.parent if file is not None else _absolute(folder)
+    groups: dict[tuple[str, ...], dict[str, object]] = {}
+    sources = {}
+    for path, given in merged.items():
+        try:
+            value = _convert(given, project)
+        except ValueError as error:
+            faults.append(str(error))
+            value = None
+        groups.setdefault(path[:-1], {})[path[-1]] = value
+        sources[".".join(path)] = given.source
+    agents = {path[1]: group for path, group in groups.items() if path[0] == "agents"}
+    faults += [f"agents.{name} needs a target, as in target = \"agents:{name}\""
+               for name, group in agents.items() if "target" not in group]  # fmt: skip
+    if faults:
+        raise _invalid(faults)
+    sections: dict[str, Any] = {name: kind(**groups.get((name,), {})) for name, kind in SECTIONS.items()}
+    records = sections["records"]
+    sections["records"] = msgspec.structs.replace(records, url=absolute_url(records.url, project))
+    return Settings(
+        **sections,
+        agents={name: AgentSettings(**group) for name, group in agents.items()},  # type: ignore[arg-type]
+        folder=project,
+        file=file,
+        sources=sources,
+    )
+
+
+def _convert(given: Given, project: Path) -> object:
+    """The value in the type of its field. Raises ValueError with a sentence."""
+    kind = AgentSettings if given.path[0] == "agents" else SECTIONS[given.path[0]]
+    wanted = next(one.type for one in fields(kind) if one.name == given.path[-1])
+    name = ".".join(given.path)
+    shown = shown_value(given.value, wanted)
+    if given.path[-1] == "retry" and isinstance(given.value, dict):
+        _check_retry(name, given.value, given.source)
+    try:
+        value = msgspec.convert(_plain(given, wanted), wanted, strict=not given.is_text)
+        if given.path == ("records", "url"):
+            absolute_url(value, project)
+    except msgspec.ValidationError as error:
+        # What a type checks by itself is in `expectation`; a ValueError of a value's own rules speaks for itself.
+        own = error.__cause__
+        what = str(own) if isinstance(own, ValueError) else f"expected {expectation(wanted)}"
+        raise ValueError(f"{given.source}: {name} is {shown}; {what}") from None
+    except ValueError as error:
+        raise ValueError(f"{given.source}: {name} is {shown}; {error}") from None
+    return value
+
+
+def _plain(given: Given, wanted: object) -> object:
+    """The value as TOML would have it: a variable has no arrays, so there commas part the items."""
+    if isinstance(given.value, str) and given.is_text and get_origin(wanted) is tuple:
+        return [item.strip() for item in given.value.split(",") if item.strip()]
+    return given.value
+
+
+def _check_retry(name: str, table: dict[str, object], source: str) -> None:
+    known = {one.name: one.type for one in fields(Retry)}
+    for key, value in table.items():
+        if key not in known:
+            raise ValueError(f"{source}: there is no setting {name}.{key}{guess(key, known)}")
+        try:
+            msgspec.convert(value, known[key])
+        except msgspec.ValidationError:
+            shown = shown_value(value, known[key])
+            raise ValueError(f"{source}: {name}.{key} is {shown}; expected {expectation(known[key])}") from None
+
+
+def _invalid(faults: list[str]) -> SettingsInvalid:
+    hint = "Mend what is named and try again; `pilothouse settings --defaults` lists every setting."
+    if len(faults) == 1:
+        return SettingsInvalid(reason=faults[0], hint=hint)
+    return SettingsInvalid("The settings are not usable:\n" + "\n".join(f"  {fault}" for fault in faults), hint=hint)

@@ -1,0 +1,39 @@
+"""Lists every setting with its value and who set it, for `pilothouse settings`.
+
+It is what a person reads when a node does not do what the file seems to say. Secrets are masked here, so that no caller
+can forget to.
+"""
+
+from msgspec import Struct, structs
+
+from pilothouse.settings.expectation import mask
+from pilothouse.settings.tree import SECTIONS, AgentSettings, Settings
+
+DEFAULT = "default"
+
+
+class Explained(Struct, frozen=True):
+    """`value` None: nobody set it, and the agent or the runtime decides."""
+
+    name: str
+    value: object
+    source: str
+
+
+def explain_settings(settings: Settings) -> list[Explained]:
+    explained = []
+    for section, kind in SECTIONS.items():
+        explained += _explain(section, kind, getattr(settings, section), settings.sources)
+    for name, agent in settings.agents.items():
+        explained += _explain(f"agents.{name}", AgentSettings, agent, settings.sources)
+    return explained
+
+
+def _explain(prefix: str, kind: type[Struct], section: Struct, sources: dict[str, str]) -> list[Explained]:
+    found = []
+    for field in structs.fields(kind):
+        name = f"{prefix}.{field.name}"
+        value = mask(getattr(section, field.name), field.type)
+        found.append(Explained(name, structs.asdict(value) if isinstance(value, Struct) else value,
+                               sources.get(name, DEFAULT)))  # fmt: skip
+    return found

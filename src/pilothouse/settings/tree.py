@@ -1,0 +1,177 @@
+"""The settings as one frozen tree of typed sections: what may be set, its default, and the bounds it must keep.
+
+The name of a setting is `section.field`, its variable is `PILOTHOUSE_SECTION_FIELD`; both follow from the fields here,
+so a setting is added by adding a field. Spans are seconds, sizes are bytes unless the name says otherwise. Everything
+has an upper bound: a typing error must not become a node that waits for a year. Rooms are not given this tree: `app`
+makes the Options of each room from it. Every field is explained in docs/reference/settings.md, and a test insists.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from pilothouse.domain.retry import Retry
+from pilothouse.domain.run import Mode
+
+DAY = 86_400.0
+
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+CountOrNone = Annotated[int, Meta(ge=0, le=10_000_000)]
+Bytes = Annotated[int, Meta(ge=1024, le=2**40)]
+Seconds = Annotated[float, Meta(gt=0, le=366 * DAY)]
+SecondsOrNone = Annotated[float, Meta(ge=0, le=366 * DAY)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+Url = Annotated[str, Meta(min_length=1, max_length=1024, extra={"secret": "password"})]
+Isolation = Literal["process", "inline"]
+Keep = bool | Literal["errors"] | Share
+OnReleaseChange = Literal["stop", "continue"]
+
+
+class ServerSettings(Struct, frozen=True, kw_only=True):
+    host: Text = "127.0.0.1"
+    port: Port = 8700
+    """0: any free port; the node says which."""
+    max_body_bytes: Annotated[int, Meta(ge=1024, le=2**30)] = 4 * 1024 * 1024
+    max_depth: Annotated[int, Meta(ge=4, le=1000)] = 64
+    """How deep arrays and objects may nest in a request."""
+    max_requests: Count = 4096
+    """Requests at once, streams included; more are answered 503."""
+    trusted_hosts: tuple[Text, ...] = ()
+    """Names, beside those of this machine, under which callers may address the node: those of a proxy in front."""
+    heartbeat_seconds: Annotated[float, Meta(ge=0.1, le=300)] = 15.0
+    """A comment goes over a stream that was silent for so long."""
+    grace_seconds: Annotated[float, Meta(ge=0, le=3600)] = 30.0
+    """After SIGTERM: how long attempts may go on before they are handed back to the queue."""
+
+
+class RecordsSettings(Struct, frozen=True, kw_only=True):
+    url: Url = "sqlite:///pilothouse.db"
+    """A relative path is taken from the folder of pilothouse.toml."""
+    retention_days: Annotated[float, Meta(ge=0, le=36_600)] = 30.0
+    """How long ended runs are kept that belong to no session; 0: for ever."""
+
+    @property
+    def path(self) -> Path | None:
+        """The file of the records; None: they are in memory, and end with the node."""
+        path = self.url.removeprefix(SQLITE)
+        return None if path == MEMORY else Path(path)
+
+
+class WorkerSettings(Struct, frozen=True, kw_only=True):
+    slots: Annotated[int, Meta(ge=1, le=4096)] = 256
+    """Attempts at once in one host."""
+    hosts: Annotated[int, Meta(ge=1, le=256)] = 1
+    """Host processes for each release."""
+    threads: Annotated[int, Meta(ge=1, le=1024)] = 32
+    """Synchronous functions that run at once in a host."""
+    isolation: Isolation = "process"
+    park_after_seconds: Annotated[float, Meta(ge=0, le=3600)] = 1.0
+    """A wait that takes longer ends the attempt and frees the worker."""
+    cancel_grace_seconds: Annotated[float, Meta(ge=0, le=3600)] = 5.0
+    """What a cancelled attempt is given before it is ended by force."""
+    host_memory_mb: Annotated[int, Meta(ge=0, le=2**20)] = 0
+    """The memory of one host process; 0: no limit."""
+    host_cores: Annotated[int, Meta(ge=0, le=1024)] = 0
+    """The processors one host process may use; 0: all."""
+    losses_limit: Annotated[int, Meta(ge=1, le=100)] = 3
+    """Attempts of a run that may lose their host before it fails with `host_lost`."""
+
+
+class LimitSettings(Struct, frozen=True, kw_only=True):
+    queue: Count = 100_000
+    """Runs that may be queued at once in a tenant; more are refused."""
+    session_queue: Count = 1_000
+    """Turns that may wait in one session."""
+    signals: Count = 10_000
+    """Signals of one name a run takes."""
+    steps: Count = 100_000
+    """Steps of one run."""
+    depth: Annotated[int, Meta(ge=1, le=1000)] = 32
+    """How deep runs may call runs."""
+    log_bytes: Bytes = 1024 * 1024
+    """What one attempt may print into the events of its run."""
+    held_bytes: Bytes = 16 * 1024 * 1024
+    """Events of one attempt that wait while the records cannot be written."""
+    unkept_stream_bytes: Bytes = 8 * 1024 * 1024
+    """What is held for the readers of a run that is not kept."""
+    idempotency_seconds: Seconds = DAY
+    """How long an Idempotency-Key is remembered."""
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class AgentSettings(Struct, frozen=True, kw_only=True):
+    """What is None is left to the decorator of the agent, or to the default of the thing."""
+
+    target: Text
+    """module:object."""
+    mode: Mode | None = None
+    keep: Keep | None = None
+    """Of stateless runs: which are kept."""
+    concurrency: CountOrNone = 0
+    """Runs of this agent at once; 0: as many as there are slots."""
+    timeout_seconds: Seconds | None = None
+    """How long one attempt may run."""
+    retry: Retry | None = None
+    """How a failed run is tried again."""
+    isolation: Isolation | None = None
+    """None: as `worker.isolation`."""
+    on_release_change: OnReleaseChange = "stop"
+    """What becomes of a run whose code changed under it."""
+    history_limit: Annotated[int, Meta(ge=0, le=10_000)] = 100
+    """Past turns an attempt is given."""
+    session_ttl_seconds: Seconds | None = None
+    """A session is swept so long after its last turn; None: never."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """`folder` holds the project: it is on the import path, and relative paths start there. `file` is the
+    pilothouse.toml that was read, if there is one. `sources` tells for each setting that was set by whom."""
+
+    server: ServerSettings = ServerSettings()
+    records: RecordsSettings = RecordsSettings()
+    worker: WorkerSettings = WorkerSettings()
+    limits: LimitSettings = LimitSettings()
+    log: LogSettings = LogSettings()
+    agents: dict[str, AgentSettings] = field(default_factory=dict)
+    folder: Path
+    file: Path | None = None
+    sources: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """Where a program of this machine reaches the node."""
+        host = self.server.host
+        if host.strip("0.:") == "":
+            host = "::1" if ":" in host else "127.0.0.1"
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.port}"
+
+
+SECTIONS: dict[str, type[Struct]] = {
+    "server": ServerSettings,
+    "records": RecordsSettings,
+    "worker": WorkerSettings,
+    "limits": LimitSettings,
+    "log": LogSettings,
+}
+
+
+SQLITE = "sqlite:///"
+MEMORY = ":memory:"
+_EXAMPLE = "as in sqlite:///pilothouse.db"
+
+
+def absolute_url(url: str, folder: Path) -> str:
+    """The url with its file seen from `folder`. Raises ValueError with what is wrong with it."""
+    if url.startswith(("postgres:", "postgresql:")):
+        raise ValueError(f"PostgreSQL is not available yet; use a file, {_EXAMPLE}")
+    path = url.removeprefix(SQLITE)
+    if not url.startswith(SQLITE) or not path or path.endswith("/") or "?" in path or "#" in path:
+        raise ValueError(f"expected sqlite:/// and the path of a file, {_EXAMPLE}")
+    return url if path == MEMORY else SQLITE + str(folder / path)

@@ -1,0 +1,101 @@
+"""Work that waits: claims, leases, timers and the removal of what ended long ago.
+
+Each function runs on the writer's thread within its transaction, between the Changes that were handed over before it
+and those that came after.
+"""
+
+from itertools import islice
+from typing import Any
+
+import apsw
+
+from pilothouse.domain.run import Run
+from pilothouse.ports.records import Claim, ClaimWish
+from pilothouse.storage.records.moves import remove_runs
+from pilothouse.storage.records.rows import run_of
+from pilothouse.storage.records.statements import ask, many
+
+AGENTS_REMEMBERED = 10_000
+
+
+class Claims:
+    """Which tenant's turn it is, for each agent: kept in memory, since losing it costs a tenant one turn."""
+
+    def __init__(self) -> None:
+        self._served: dict[str, str] = {}
+
+    def claim(self, connection: apsw.Connection, claim: Claim) -> list[Run]:
+        runs: list[Run] = []
+        for wish in claim.wishes:
+            chosen = self._choose(connection, wish)
+            rows = [(pos, claim.owner, claim.at, claim.lease_until, wish.release) for pos in chosen]
+            claimed = {row[0]: row[1:] for row in many(connection, "claim_runs", rows)}
+            runs += [run_of(connection, claimed[pos]) for pos in chosen]
+        return runs
+
+    def _choose(self, connection: apsw.Connection, wish: ClaimWish) -> list[int]:
+        """Positions, the best of each tenant first, then the second best of each, beginning after the tenant that was
+        served last."""
+        tenants = self._tenants(connection, wish)
+        if not tenants:
+            return []
+        share = -(-wish.count // len(tenants))
+        while True:
+            best = {tenant: self._best(connection, wish.agent, tenant, share) for tenant in tenants}
+            enough = sum(len(positions) for positions in best.values()) >= wish.count
+            if enough or all(len(positions) < share for positions in best.values()):
+                break
+            share *= 2
+        turns = (
+            (tenant, best[tenant][rank]) for rank in range(share) for tenant in tenants if rank < len(best[tenant])
+        )
+        chosen = list(islice(turns, wish.count))
+        if len(self._served) > AGENTS_REMEMBERED:
+            self._served.clear()
+        self._served[wish.agent] = chosen[-1][0]
+        return [pos for _, pos in chosen]
+
+    def _tenants(self, connection: apsw.Connection, wish: ClaimWish) -> list[str]:
+        """Tenants with something ready, at most as many as runs are wished for, in the order of their turns."""
+        served = self._served.get(wish.agent, "")
+        rows = ask(connection, "ready_tenants", agent=wish.agent, after=served, count=wish.count)
+        tenants = [tenant for (tenant,) in rows]
+        if served and len(tenants) < wish.count:
+            rows = ask(connection, "ready_tenants", agent=wish.agent, after="", count=wish.count - len(tenants))
+            tenants += [tenant for (tenant,) in rows if tenant <= served]
+        return tenants
+
+    @staticmethod
+    def _best(connection: apsw.Connection, agent: str, tenant: str, count: int) -> list[int]:
+        return [pos for (pos,) in ask(connection, "best_of_tenant", agent=agent, tenant=tenant, count=count)]
+
+
+def renew_leases(connection: apsw.Connection, owner: str, at: int, until: int) -> int:
+    ask(connection, "renew_leases", owner=owner, at=at, until=until)
+    return connection.changes()
+
+
+def wake_due(connection: apsw.Connection, at: int, limit: int) -> int:
+    """A delayed turn only stands in line when its time has come; advancing its session decides whether it is next."""
+    due = ask(connection, "due_runs", at=at, limit=limit)
+    ready: list[tuple[Any, ...]] = []
+    in_line: list[tuple[Any, ...]] = []
+    sessions: set[tuple[Any, ...]] = set()
+    for pos, tenant, agent, session, status in due:
+        if session is None or status == "waiting":
+            ready.append((pos,))
+        else:
+            in_line.append((pos,))
+            sessions.add((tenant, session, agent, at))
+    many(connection, "ready_runs", ready)
+    many(connection, "line_up_runs", in_line)
+    many(connection, "advance_session", list(sessions))
+    return len(due)
+
+
+def prune(connection: apsw.Connection, ended_before: int, limit: int) -> int:
+    runs = ask(connection, "ended_runs", before=ended_before, limit=limit)
+    remove_runs(connection, runs)
+    ask(connection, "prune_idempotency", before=ended_before, limit=limit)
+    ask(connection, "prune_early_cancels", before=ended_before, limit=limit)
+    return len(runs)

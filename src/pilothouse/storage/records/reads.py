@@ -1,0 +1,210 @@
+"""Reads, on connections of their own that never wait for the writer.
+
+A read of a few rows takes some ten microseconds and runs on the loop's thread; whatever may return many rows goes to
+the one reader thread. Both see every transaction whose callers have been told, since they begin after its commit.
+"""
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import apsw
+
+from pilothouse.domain.event import Segment
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.review import Review
+from pilothouse.domain.run import LIVE, Run
+from pilothouse.domain.session import Session, Turn
+from pilothouse.ports.records import Idempotency, Page, Queue, RunFilter
+from pilothouse.storage.records import cursor as cursors
+from pilothouse.storage.records.place import Place
+from pilothouse.storage.records.rows import review_of, run_of, session_of, step_of, whole
+from pilothouse.storage.records.statements import ask
+
+T = TypeVar("T")
+END = 2**63 - 1
+ROWS_LIMIT = 10_000
+"""Rows one read returns at most, whatever was asked for."""
+
+
+class Reads:
+    def __init__(self, place: Place, loop: AbstractEventLoop) -> None:
+        self._place = place
+        self._loop = loop
+        self._near = place.connect(4)
+        self._far = place.connect(4)
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="records-reader")
+
+    def close(self) -> None:
+        self._reader.shutdown(cancel_futures=True)
+        self._near.close()
+        self._far.close()
+
+    def now(self, read: Callable[..., T], *values: Any) -> T:
+        with self._place.gate():
+            return read(self._near, *values)
+
+    async def aside(self, read: Callable[..., T], *values: Any) -> T:
+        def work() -> T:
+            with self._place.gate():
+                return read(self._far, *values)
+
+        return await self._loop.run_in_executor(self._reader, work)
+
+    async def rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
+        """Here when at most a few rows are wanted, aside when more."""
+        if limit <= self._place.options.inline_rows:
+            return self.now(read, *values, limit)
+        return await self.aside(read, *values, min(limit, ROWS_LIMIT))
+
+    async def journal(self, tenant: str, run: str) -> list[StepRow]:
+        """A short journal is read here; of a long one the rest is read aside, in pieces."""
+        size = self._place.options.inline_rows
+        found = self.now(list_steps, tenant, run, 0, size)
+        rows = [row for _, row in found]
+        while len(found) == size:
+            size = ROWS_LIMIT
+            found = await self.aside(list_steps, tenant, run, found[-1][0], size)
+            rows += [row for _, row in found]
+        return rows
+
+
+# --- runs -------------------------------------------------------------------------------------------------------------
+
+
+def get_run(connection: apsw.Connection, tenant: str, run: str) -> Run | None:
+    rows = ask(connection, "get_run", tenant=tenant, run=run)
+    return run_of(connection, rows[0]) if rows else None
+
+
+def list_runs(connection: apsw.Connection, tenant: str, where: RunFilter, cursor: str | None, limit: int) -> Page:
+    limit = min(limit, ROWS_LIMIT)
+    of = ("runs", tenant, where)
+    before = END if cursor is None else cursors.read(cursor, *of)
+    statuses = f" {' '.join(where.statuses)} " if where.statuses else None
+    values = {"agent": where.agent, "session": where.session, "parent": where.parent, "statuses": statuses}
+    rows = ask(connection, list_for(where), tenant=tenant, before=before, limit=limit + 1, **values)
+    more = cursors.make(rows[limit - 1][0], *of) if len(rows) > limit else None
+    return Page([run_of(connection, row[1:]) for row in rows[:limit]], more)
+
+
+def list_for(where: RunFilter) -> str:
+    """The statement whose index fits the filter best."""
+    if where.parent is not None:
+        return "list_runs_of_parent"
+    if where.session is not None and where.agent is not None:
+        return "list_runs_of_session"
+    if where.statuses and LIVE.issuperset(where.statuses):
+        return "list_live_runs"
+    if where.statuses == ("failed",):
+        return "list_failed_runs"
+    return "list_runs" if where.agent is None else "list_runs_of_agent"
+
+
+def list_live_children(connection: apsw.Connection, tenant: str, parent: str) -> list[str]:
+    return [run for (run,) in ask(connection, "list_live_children", tenant=tenant, parent=parent)]
+
+
+def list_live_turns(connection: apsw.Connection, tenant: str, agent: str, key: str) -> list[Run]:
+    return [run_of(connection, row) for row in ask(connection, "list_live_turns", tenant=tenant, agent=agent, key=key)]
+
+
+def list_expired(connection: apsw.Connection, at: int, limit: int) -> list[Run]:
+    return [run_of(connection, row) for row in ask(connection, "list_expired", at=at, limit=limit)]
+
+
+def list_owned(connection: apsw.Connection, owner: str, limit: int) -> list[Run]:
+    return [run_of(connection, row) for row in ask(connection, "list_owned", owner=owner, limit=limit)]
+
+
+def list_overdue(connection: apsw.Connection, at: int, limit: int) -> list[Run]:
+    return [run_of(connection, row) for row in ask(connection, "list_overdue", at=at, limit=limit)]
+
+
+def next_due(connection: apsw.Connection) -> int | None:
+    [(at,)] = ask(connection, "next_due")
+    return at if at is None else int(at)
+
+
+def count_queue(connection: apsw.Connection, tenant: str | None, agent: str | None) -> Queue:
+    counts = {
+        (status, bool(ready)): n for status, ready, n in ask(connection, "count_live", tenant=tenant, agent=agent)
+    }
+    running = counts.get(("running", False), 0)
+    waiting = counts.get(("waiting", False), 0)
+    return Queue(counts.get(("queued", True), 0), counts.get(("queued", False), 0), running, waiting)
+
+
+def find_idempotency(connection: apsw.Connection, tenant: str, key: str, at: int) -> Idempotency | None:
+    rows = ask(connection, "find_idempotency", tenant=tenant, key=key, at=at)
+    return Idempotency(*rows[0]) if rows else None
+
+
+# --- journal and events -----------------------------------------------------------------------------------------------
+
+
+def list_steps(connection: apsw.Connection, tenant: str, run: str, after: int, limit: int) -> list[tuple[int, StepRow]]:
+    rows = ask(connection, "load_journal", tenant=tenant, run=run, after=after, limit=limit)
+    return [(pos, step_of(connection, tenant, packed)) for pos, packed in rows]
+
+
+def count_ends(connection: apsw.Connection, tenant: str, run: str, prefix: str) -> int:
+    [(count,)] = ask(connection, "count_ends", tenant=tenant, run=run, prefix=prefix)
+    return int(count)
+
+
+def read_events(connection: apsw.Connection, tenant: str, run: str, after: int, limit: int) -> list[Segment]:
+    rows = ask(connection, "read_events", tenant=tenant, run=run, after=after, limit=limit)
+    return [Segment(*whole(connection, tenant, row, (4,))) for row in rows]
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------------
+
+
+def get_session(connection: apsw.Connection, tenant: str, agent: str, key: str) -> Session | None:
+    rows = ask(connection, "get_session", tenant=tenant, agent=agent, key=key)
+    return session_of(connection, rows[0]) if rows else None
+
+
+def list_turns(
+    connection: apsw.Connection, tenant: str, agent: str, key: str, before: int | None, limit: int
+) -> list[Turn]:
+    last = END if before is None else before
+    rows = ask(connection, "list_turns", tenant=tenant, agent=agent, key=key, before=last, limit=limit)
+    return [Turn(*whole(connection, tenant, row, (2, 3))) for row in reversed(rows)]
+
+
+def list_stale_sessions(connection: apsw.Connection, at: int, limit: int) -> list[Session]:
+    return [session_of(connection, row) for row in ask(connection, "list_stale_sessions", at=at, limit=limit)]
+
+
+# --- reviews ----------------------------------------------------------------------------------------------------------
+
+
+def get_review(connection: apsw.Connection, tenant: str, review: str) -> Review | None:
+    rows = ask(connection, "get_review", tenant=tenant, review=review)
+    return review_of(connection, rows[0]) if rows else None
+
+
+def list_reviews(
+    connection: apsw.Connection, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+) -> tuple[list[Review], str | None]:
+    limit = min(limit, ROWS_LIMIT)
+    of = ("reviews", tenant, status, run)
+    values: dict[str, Any] = {"tenant": tenant, "limit": limit + 1}
+    values["after"] = 0 if cursor is None else cursors.read(cursor, *of)
+    if run is not None:
+        rows = ask(connection, "list_reviews_of_run", run=run, status=status, **values)
+    elif status == "open":
+        rows = ask(connection, "list_open_reviews", **values)
+    elif status is not None:
+        rows = ask(connection, "list_closed_reviews", status=status, **values)
+    else:
+        rows = ask(connection, "list_reviews", **values)
+    more = cursors.make(rows[limit - 1][0], *of) if len(rows) > limit else None
+    return [review_of(connection, row[1:]) for row in rows[:limit]], more
+
+
+def list_expired_reviews(connection: apsw.Connection, at: int, limit: int) -> list[Review]:
+    return [review_of(connection, row) for row in ask(connection, "list_expired_reviews", at=at, limit=limit)]

@@ -1,0 +1,28 @@
+-- Growing old: what ended long ago and belongs to no session goes, with all that hangs on it, in one transaction.
+
+-- name: ended_runs
+select tenant, id from run
+where finished_at is not null and session is null and finished_at < :before order by finished_at limit :limit;
+
+-- name: reviews_of_runs
+select tenant, id from review where (tenant, run) in (values :rows);
+
+-- name: prune_steps
+delete from step where (tenant, run) in (values :rows);
+
+-- name: prune_events
+delete from event where (tenant, run) in (values :rows);
+
+-- name: prune_reviews
+delete from review where (tenant, run) in (values :rows);
+
+-- name: prune_runs
+delete from run where (tenant, id) in (values :rows);
+
+-- name: prune_idempotency
+delete from idempotency where pos in (
+  select pos from idempotency where expires_at <= :before order by expires_at limit :limit);
+
+-- name: prune_early_cancels
+delete from early_cancel where pos in (
+  select pos from early_cancel where expires_at <= :before order by expires_at limit :limit);

@@ -1,0 +1,89 @@
+-- Work that waits: claims, leases, timers. All of it runs in the writer's transaction, on indexes of live rows.
+
+-- name: ready_tenants
+-- Jumps from tenant to tenant along the index instead of reading the rows between them.
+with recursive t(tenant) as (
+  select min(tenant) from run
+  where agent = :agent and status = 'queued' and ready = 1 and cancel_at is null and tenant > :after
+  union all
+  select (
+    select min(r.tenant) from run as r
+    where r.agent = :agent and r.status = 'queued' and r.ready = 1 and r.cancel_at is null and r.tenant > t.tenant)
+  from t where t.tenant is not null
+)
+select tenant from t where tenant is not null limit :count;
+
+-- name: best_of_tenant
+select pos from run
+where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
+order by priority desc, pos limit :count;
+
+-- name: claim_runs
+-- The positions were read in this transaction, and nobody else writes. A run that has started keeps its release (I17).
+with n(pos, owner, at, lease_until, release) as (values :rows)
+update run
+set status = 'running', ready = 0, due_at = null, owner = n.owner, lease_until = n.lease_until, epoch = run.epoch + 1,
+  release = case when run.started_at is null then n.release else run.release end,
+  started_at = coalesce(run.started_at, n.at)
+from n
+where run.pos = n.pos and run.status = 'queued' and run.ready = 1
+returning run.pos, /* run */;
+
+-- name: renew_leases
+-- A lease that is expired stays so: who lost it must not get it back.
+update run set lease_until = :until
+where status = 'running' and lease_until >= :at and owner = :owner;
+
+-- name: due_runs
+select pos, tenant, agent, session, status from run
+where due_at is not null and status in ('queued', 'waiting') and due_at <= :at
+order by due_at limit :limit;
+
+-- name: ready_runs
+-- Runs without a session, and turns that wait: these occupy their session already.
+with n(pos) as (values :rows)
+update run set status = 'queued', ready = 1, due_at = null
+from n
+where run.pos = n.pos;
+
+-- name: line_up_runs
+-- A delayed turn whose time has come stands in line; `advance_session` of its session follows in this transaction.
+with n(pos) as (values :rows)
+update run set due_at = null
+from n
+where run.pos = n.pos;
+
+-- name: next_due
+select min(at) from (
+  select min(due_at) as at from run where due_at is not null and status in ('queued', 'waiting')
+  union all
+  select min(deadline_at) from run where deadline_at is not null and status in ('queued', 'running', 'waiting')
+  union all
+  select min(expires_at) from review where status = 'open' and expires_at is not null
+) as all_dues;
+
+-- name: list_expired
+select /* run */ from run where status = 'running' and lease_until < :at order by lease_until limit :limit;
+
+-- name: list_owned
+select /* run */ from run
+where status = 'running' and lease_until is not null and owner is not :owner order by lease_until limit :limit;
+
+-- name: list_overdue
+select /* run */ from run where pos in (
+  select pos from (
+    select pos from run
+    where deadline_at is not null and status in ('queued', 'running', 'waiting') and deadline_at <= :at
+    order by deadline_at limit :limit)
+  union
+  select pos from (
+    select pos from run where cancel_at is not null and status in ('queued', 'waiting') order by cancel_at limit :limit)
+)
+order by pos limit :limit;
+
+-- name: count_live
+-- Reads the index of live rows only.
+select status, ready, count(*) from run
+where status in ('queued', 'running', 'waiting')
+  and (:tenant is null or tenant = :tenant) and (:agent is null or agent = :agent)
+group by status, ready;

@@ -1,0 +1,84 @@
+-- Reads: one statement is one snapshot; none of them is part of a decision that a Change does not check again.
+
+-- name: get_run
+select /* run */ from run where tenant = :tenant and id = :run;
+
+-- name: list_live_children
+select id from run
+where tenant = :tenant and parent = :parent and parent is not null and status in ('queued', 'running', 'waiting')
+order by pos;
+
+-- name: find_idempotency
+select digest, run from idempotency where tenant = :tenant and key = :key and expires_at > :at;
+
+-- name: load_journal
+select pos, row from step where tenant = :tenant and run = :run and pos > :after order by pos limit :limit;
+
+-- name: count_ends
+-- A range of the unique index (tenant, run, key, phase): ':' is the character after '9'.
+select count(*) from step where tenant = :tenant and run = :run and key >= :prefix || '0' and key < :prefix || ':'
+and phase = 1 and substr(key, length(:prefix) + 1) not glob '*[^0-9]*';
+
+-- name: read_events
+-- Starts at the segment that holds the next event: the last one that begins at or before it.
+select run, seq, count, at, data from event
+where tenant = :tenant and run = :run and seq + count > :after + 1 and seq >= coalesce((
+  select max(seq) from event where tenant = :tenant and run = :run and seq <= :after + 1), 0)
+order by seq limit :limit;
+
+-- name: get_session
+select /* session */ from session where tenant = :tenant and agent = :agent and key = :key;
+
+-- name: list_turns
+select number, run, input, output, status, finished_at from turn
+where tenant = :tenant and agent = :agent and session = :key and number < :before
+order by number desc limit :limit;
+
+-- name: list_stale_sessions
+select /* session */ from session where expires_at is not null and expires_at <= :at order by expires_at limit :limit;
+
+-- name: get_review
+select /* review */ from review where tenant = :tenant and id = :review;
+
+-- name: list_expired_reviews
+select /* review */ from review
+where status = 'open' and expires_at is not null and expires_at <= :at order by expires_at limit :limit;
+
+-- name: list_reviews
+select pos, /* review */ from review where tenant = :tenant and pos > :after order by pos limit :limit;
+
+-- name: list_reviews_of_run
+select pos, /* review */ from review
+where tenant = :tenant and run = :run and (:status is null or status = :status) and pos > :after
+order by pos limit :limit;
+
+-- name: list_open_reviews
+select pos, /* review */ from review
+where tenant = :tenant and status = 'open' and pos > :after order by pos limit :limit;
+
+-- name: list_closed_reviews
+select pos, /* review */ from review
+where tenant = :tenant and status = :status and pos > :after order by pos limit :limit;
+
+-- fragment: wanted
+-- The part of a filter that no index serves. `:statuses` is a text of words with a space before and after each.
+tenant = :tenant and pos < :before
+  and (:agent is null or agent = :agent) and (:session is null or session = :session)
+  and (:parent is null or parent = :parent)
+  and (:statuses is null or instr(:statuses, ' ' || status || ' ') > 0)
+order by pos desc limit :limit
+
+-- name: list_runs
+select pos, /* run */ from run where /* wanted */;
+
+-- name: list_runs_of_agent
+select pos, /* run */ from run where agent = :agent and /* wanted */;
+
+-- name: list_runs_of_session
+select pos, /* run */ from run where agent = :agent and session = :session and session is not null and /* wanted */;
+
+-- name: list_runs_of_parent
+select pos, /* run */ from run where parent = :parent and parent is not null and /* wanted */;
+
+-- name: list_failed_runs
+select pos, /* run */ from run where status = 'failed' and /* wanted */;

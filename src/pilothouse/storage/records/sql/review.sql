@@ -1,0 +1,26 @@
+-- Reviews: open, then one of three ends.
+
+-- name: insert_review
+-- A repeated attempt asks again under the same id: the unique index keeps the first.
+with n(tenant, id, run, step, agent, kind, question, details, created_at, expires_at) as (values :rows)
+insert into review(tenant, id, run, step, agent, kind, question, details, created_at, expires_at, status)
+select n.*, 'open' from n
+where true
+on conflict (tenant, id) do nothing;
+
+-- name: close_review
+-- The status is matched by the statement that writes: of racing verdicts one touches the row (I11).
+with n(tenant, id, status, answer, at) as (values :rows)
+update review
+set status = n.status, answer = n.answer, decided_at = n.at
+from n
+where review.tenant = n.tenant and review.id = n.id and review.status = 'open'
+returning review.tenant, review.id;
+
+-- name: cancel_reviews
+-- Of the run that ended; those that have an end keep it.
+with n(tenant, run, at) as (values :rows)
+update review
+set status = 'cancelled', decided_at = n.at
+from n
+where review.tenant = n.tenant and review.run = n.run and review.status = 'open';

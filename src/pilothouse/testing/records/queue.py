@@ -1,0 +1,152 @@
+"""Clauses about work that waits: claims in order and in turns, leases, counts (I8).
+
+Of one tenant's runs higher priority goes first, then the older one; between tenants it is turns, whatever the priority.
+"""
+
+from pilothouse.ports.change import ParkRun, RequeueRun
+from pilothouse.testing.records.build import (
+    AT,
+    LEASE,
+    SECOND,
+    TENANT,
+    OpenRecords,
+    born,
+    claim,
+    delayed,
+    falls,
+    fence,
+    finish,
+    put,
+    queued,
+    read,
+    wish,
+)
+
+
+class QueueClauses:
+    async def test_a_claim_takes_a_ready_run_under_a_lease_with_a_new_epoch(self, records: OpenRecords) -> None:
+        await put(records, queued("run_a"))
+        [run] = await records.claim(claim(wish(1), owner="node-7", at=AT + 3, until=AT + 9))
+        assert (run.id, run.status, run.owner, run.epoch) == ("run_a", "running", "node-7", 1)
+        assert (run.lease_until, run.started_at, run.ready) == (AT + 9, AT + 3, False)
+        assert run == await read(records, "run_a")
+        assert await records.claim(claim(wish(1))) == []
+        assert (await put(records, finish("run_a", 1))).status == "succeeded"
+
+    async def test_a_claim_takes_no_more_than_it_wishes_and_each_run_once(self, records: OpenRecords) -> None:
+        for number in range(25):
+            await put(records, queued(f"run_{number:02}"))
+        claims = [records.claim(claim(wish(10), owner=f"node-{n}")) for n in range(4)]
+        taken = [[run.id for run in await one] for one in claims]
+        assert taken == [[f"run_{number:02}" for number in range(*ends)] for ends in ((10,), (10, 20), (20, 25), (0,))]
+
+    async def test_higher_priority_goes_first_then_the_older_run(self, records: OpenRecords) -> None:
+        for run, priority in (("a", 0), ("b", 5), ("c", 0), ("d", 9), ("e", 5)):
+            await put(records, queued(f"run_{run}", priority=priority))
+        order = [run.id for run in await records.claim(claim(wish(3)))]
+        order += [run.id for run in await records.claim(claim(wish(3)))]
+        assert order == ["run_d", "run_b", "run_e", "run_a", "run_c"]
+
+    async def test_tenants_take_turns(self, records: OpenRecords) -> None:
+        for number in range(6):
+            await put(records, queued(f"run_{number}", tenant="busy"))
+        await put(records, queued("run_x", tenant="calm"), queued("run_y", tenant="late"))
+        taken = [(run.tenant, run.id) for run in await records.claim(claim(wish(5)))]
+        assert taken == [
+            ("busy", "run_0"), ("calm", "run_x"), ("late", "run_y"), ("busy", "run_1"), ("busy", "run_2"),
+        ]  # fmt: skip
+
+    async def test_tenants_take_turns_from_claim_to_claim(self, records: OpenRecords) -> None:
+        for number in range(6):
+            for tenant in ("one", "three", "two"):
+                await put(records, queued(f"run_{number}", tenant=tenant))
+        taken = [[run.tenant for run in await records.claim(claim(wish(1)))] for _ in range(6)]
+        assert taken == [["one"], ["three"], ["two"]] * 2
+
+    async def test_a_high_priority_does_not_take_another_tenants_turn(self, records: OpenRecords) -> None:
+        for number in range(5):
+            await put(records, queued(f"run_{number}", tenant="loud", priority=100))
+        await put(records, queued("run_x", tenant="quiet"))
+        taken = [run.tenant for run in await records.claim(claim(wish(2)))]
+        assert sorted(taken) == ["loud", "quiet"]
+
+    async def test_each_agent_has_its_own_wish(self, records: OpenRecords) -> None:
+        for agent in ("desk", "audit", "other"):
+            for number in range(3):
+                await put(records, queued(f"run_{agent}_{number}", agent=agent))
+        taken = await records.claim(claim(wish(2), wish(1, "audit")))
+        assert [(run.agent, run.id) for run in taken] == [
+            ("desk", "run_desk_0"), ("desk", "run_desk_1"), ("audit", "run_audit_0"),
+        ]  # fmt: skip
+
+    async def test_a_run_takes_on_the_release_of_its_first_worker_and_keeps_it(self, records: OpenRecords) -> None:
+        await put(records, queued("run_a", release="r1"))
+        [first] = await records.claim(claim(wish(1, release="r2")))
+        assert first.release == "r2"
+        await put(records, RequeueRun(TENANT, "run_a", 1, 2, 0, None))
+        [second] = await records.claim(claim(wish(1, release="r3")))
+        assert second.release == "r2"
+
+    async def test_what_is_not_ready_is_not_claimed(self, records: OpenRecords) -> None:
+        await put(records, delayed("run_delayed", AT + 50))
+        await put(records, born("run_running"))
+        await put(records, born("run_parked"), ParkRun(TENANT, "run_parked", 1, 0, None))
+        assert await records.claim(claim(wish(10))) == []
+
+    async def test_a_claim_sees_what_was_handed_over_before_it(self, records: OpenRecords) -> None:
+        insert = put(records, queued("run_a"))
+        claimed = records.claim(claim(wish(1)))
+        second = put(records, queued("run_b"))
+        await insert
+        assert [run.id for run in await claimed] == ["run_a"]
+        await second
+        assert [run.id for run in await records.claim(claim(wish(1)))] == ["run_b"]
+
+    # --- leases -------------------------------------------------------------------------------------------------------
+
+    async def test_leases_of_one_owner_are_renewed_together(self, records: OpenRecords) -> None:
+        for number in range(3):
+            await put(records, born(f"run_{number}"))
+        await put(records, born("run_other", owner="node-2"))
+        assert await records.renew_leases("node-1", AT + SECOND, LEASE + SECOND) == 3
+        assert (await read(records, "run_1")).lease_until == LEASE + SECOND
+        assert (await read(records, "run_other")).lease_until == LEASE
+
+    async def test_an_expired_lease_is_not_renewed(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"))
+        assert await records.renew_leases("node-1", LEASE + 1, LEASE + SECOND) == 0
+        assert [run.id for run in await records.list_expired(LEASE + 1, 10)] == ["run_a"]
+
+    async def test_a_lease_is_expired_after_its_last_instant(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), born("run_b", lease_until=LEASE + 9))
+        assert await records.list_expired(LEASE, 10) == []
+        assert [run.id for run in await records.list_expired(LEASE + 1, 10)] == ["run_a"]
+        assert len(await records.list_expired(LEASE + 10, 1)) == 1
+
+    async def test_another_worker_takes_an_expired_run_and_the_first_is_fenced(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"))
+        [lost] = await records.list_expired(LEASE + 1, 10)
+        await put(records, RequeueRun(TENANT, lost.id, lost.epoch, 2, 1, None))
+        [again] = await records.claim(claim(wish(1), owner="node-2"))
+        assert await falls(put(records, fence("run_a", lost.epoch))) == "fence"
+        assert await falls(put(records, finish("run_a", lost.epoch))) == "finish_run"
+        assert (await put(records, finish("run_a", again.epoch))).status == "succeeded"
+
+    async def test_runs_of_other_owners_are_found(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), born("run_b", owner="node-2"), queued("run_c"))
+        assert [run.id for run in await records.list_owned("node-1", 10)] == ["run_b"]
+        assert len(await records.list_owned("node-3", 1)) == 1
+
+    # --- counts -------------------------------------------------------------------------------------------------------
+
+    async def test_the_queue_is_counted_by_what_holds_it(self, records: OpenRecords) -> None:
+        await put(records, queued("run_a"), queued("run_b"), delayed("run_c", AT + 50))
+        await put(records, born("run_d"), born("run_e"), ParkRun(TENANT, "run_e", 1, 0, None))
+        await put(records, born("run_f"), finish("run_f"))
+        await put(records, queued("run_g", tenant="other"), queued("run_h", agent="audit"))
+        queue = await records.count_queue(None, None)
+        assert (queue.ready, queue.held, queue.running, queue.waiting) == (4, 1, 1, 1)
+        queue = await records.count_queue(TENANT, "desk")
+        assert (queue.ready, queue.held, queue.running, queue.waiting) == (2, 1, 1, 1)
+        queue = await records.count_queue("nobody", None)
+        assert (queue.ready, queue.held, queue.running, queue.waiting) == (0, 0, 0, 0)

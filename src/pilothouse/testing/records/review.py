@@ -1,0 +1,116 @@
+"""Clauses about reviews: asked once, ended once (I11), found by who has to decide.
+
+Verdicts, expiry and the end of the run race for one row; whoever comes second learns it by a conflict.
+"""
+
+import asyncio
+
+from pilothouse.errors import BadCursor
+from pilothouse.ports.change import CancelReviews, CloseReview, Conflict
+from pilothouse.testing.records.build import AT, LONG, TENANT, OpenRecords, asks, born, falls, finish, put
+
+
+class ReviewClauses:
+    async def test_a_review_is_read_back_as_it_was_asked(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), asks("rev_1", "run_a", details=LONG, expires_at=AT + 50))
+        review = await records.get_review(TENANT, "rev_1")
+        assert review is not None
+        assert (review.run, review.step, review.agent, review.kind) == ("run_a", "ask-rev_1", "desk", "gate")
+        assert (review.question, review.details, review.status) == ("May I?", LONG, "open")
+        assert (review.answer, review.created_at, review.expires_at, review.decided_at) == (None, AT, AT + 50, None)
+        assert await records.get_review("other", "rev_1") is None
+
+    async def test_a_repeated_attempt_that_asks_again_changes_nothing(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), asks("rev_1", "run_a"))
+        await put(records, CloseReview(TENANT, "rev_1", "decided", b'{"verdict":"approve"}', AT + 1))
+        await put(records, asks("rev_1", "run_a", question="Again?"))
+        review = await records.get_review(TENANT, "rev_1")
+        assert review is not None
+        assert (review.status, review.question) == ("decided", "May I?")
+
+    async def test_of_racing_verdicts_one_wins(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), asks("rev_1", "run_a"))
+        verdicts = [
+            put(records, CloseReview(TENANT, "rev_1", "decided", b'{"by":"%d"}' % number, AT + number))
+            for number in range(10)
+        ]
+        outcomes = await asyncio.gather(*verdicts, return_exceptions=True)
+        assert [isinstance(outcome, Conflict) for outcome in outcomes] == [False] + [True] * 9
+        review = await records.get_review(TENANT, "rev_1")
+        assert review is not None
+        assert (review.status, review.answer, review.decided_at) == ("decided", b'{"by":"0"}', AT)
+
+    async def test_a_review_that_is_not_there_cannot_be_closed(self, records: OpenRecords) -> None:
+        assert await falls(put(records, CloseReview(TENANT, "rev_1", "decided", None, AT))) == "close_review"
+
+    async def test_the_open_reviews_of_a_run_that_ended_are_cancelled(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), born("run_b"))
+        await put(records, asks("rev_1", "run_a"), asks("rev_2", "run_a"), asks("rev_3", "run_b"))
+        await put(records, CloseReview(TENANT, "rev_1", "decided", b"{}", AT + 1))
+        await put(records, finish("run_a"), CancelReviews(TENANT, "run_a", AT + 2))
+        found = [await records.get_review(TENANT, f"rev_{number}") for number in (1, 2, 3)]
+        assert [review and (review.status, review.decided_at) for review in found] == [
+            ("decided", AT + 1),
+            ("cancelled", AT + 2),
+            ("open", None),
+        ]
+
+    async def test_a_verdict_and_the_end_of_the_run_handed_over_together_leave_one_answer(
+        self, records: OpenRecords
+    ) -> None:
+        for number in range(10):
+            run, review = f"run_{number}", f"rev_{number}"
+            await put(records, born(run), asks(review, run))
+            close, cancel = CloseReview(TENANT, review, "decided", b"{}", AT), CancelReviews(TENANT, run, AT)
+            if number % 2:
+                first, second = put(records, close), put(records, finish(run), cancel)
+                await first
+            else:
+                second, first = put(records, finish(run), cancel), put(records, close)
+                assert await falls(first) == "close_review"
+            await second
+            found = await records.get_review(TENANT, review)
+            assert found is not None
+            assert found.status == ("decided" if number % 2 else "cancelled")
+
+    async def test_reviews_whose_time_is_over_are_found(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"))
+        await put(records, asks("rev_1", "run_a", expires_at=AT + 20), asks("rev_2", "run_a", expires_at=AT + 10))
+        await put(records, asks("rev_3", "run_a"), asks("rev_4", "run_a", expires_at=AT + 5))
+        await put(records, CloseReview(TENANT, "rev_4", "decided", b"{}", AT))
+        assert [one.id for one in await records.list_expired_reviews(AT + 9, 10)] == []
+        assert [one.id for one in await records.list_expired_reviews(AT + 20, 10)] == ["rev_2", "rev_1"]
+        assert len(await records.list_expired_reviews(AT + 20, 1)) == 1
+
+    async def test_reviews_are_listed_oldest_first_by_status_and_run(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), born("run_b"), born("run_c", tenant="other"))
+        for number in range(6):
+            await put(records, asks(f"rev_{number}", "run_b" if number % 2 else "run_a"))
+        await put(records, asks("rev_x", "run_c", tenant="other"))
+        await put(records, CloseReview(TENANT, "rev_2", "decided", b"{}", AT))
+
+        async def listed(status: str | None, run: str | None) -> list[str]:
+            found, cursor = [], None
+            while True:
+                page, cursor = await records.list_reviews(TENANT, status, run, cursor, 2)
+                assert len(page) <= 2
+                found += [review.id for review in page]
+                if cursor is None:
+                    return found
+
+        assert await listed(None, None) == [f"rev_{number}" for number in range(6)]
+        assert await listed("open", None) == ["rev_0", "rev_1", "rev_3", "rev_4", "rev_5"]
+        assert await listed("decided", None) == ["rev_2"]
+        assert await listed(None, "run_a") == ["rev_0", "rev_2", "rev_4"]
+        assert await listed("open", "run_a") == ["rev_0", "rev_4"]
+
+    async def test_a_cursor_of_another_list_of_reviews_is_refused(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), asks("rev_0", "run_a"), asks("rev_1", "run_a"))
+        _, cursor = await records.list_reviews(TENANT, "open", None, None, 1)
+        assert cursor is not None
+        for tenant, status in ((TENANT, None), ("other", "open")):
+            try:
+                await records.list_reviews(tenant, status, None, cursor, 1)
+            except BadCursor:
+                continue
+            raise AssertionError("a foreign cursor was taken")

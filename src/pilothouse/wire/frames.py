@@ -1,0 +1,260 @@
+"""What travels between node and host: length-prefixed msgpack, many messages in one frame and one write a tick.
+
+The host has the user's code; it asks, reports and emits. The node decides, makes durable and answers. User payloads
+stay JSON *bytes* on the whole way: only the host decodes them, against the agent's own types. A run on a link is a
+**slot**, a small number that the node gives and takes back after the end of the attempt. A step is named by a `ref`
+that the host counts up for each attempt, so that an acknowledgement is two numbers.
+
+The conversation of one attempt:
+  node -> host  Start, then Acks (steps that are durable), Resolved (a wait ended), Cancel
+  host -> node  StepStarted, StepEnded, Waiting, Emit, Log, then exactly one of Finished, Failed, Parked, Rejected
+A host that was started says Hello first; frames of a version it does not know end the link.
+"""
+
+import struct
+
+from msgspec import Struct
+
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.session import Turn
+
+VERSION = 1
+LENGTH = struct.Struct("<I")
+FRAME_LIMIT = 64 * 1024 * 1024
+"""Bytes of one frame. A larger one ends the link."""
+SLOTS = 4096
+"""Attempts at once on one link."""
+
+
+class Message(Struct, array_like=True):
+    """The base of everything that travels here."""
+
+
+# --- host -> node ---------------------------------------------------------------------------------------------------
+
+
+class AgentDescription(Struct, array_like=True):
+    """What the host found behind a target. `problem` is set instead when it could not be loaded."""
+
+    name: str
+    mode: str = "stateless"
+    release: str = ""
+    description: str = ""
+    keep: float | str = 0.0
+    retry: bytes = b"null"
+    """JSON of `domain.retry.Retry`, or null."""
+    timeout: float | None = None
+    input_schema: bytes = b"{}"
+    output_schema: bytes = b"{}"
+    free_input: bool = False
+    wants_history: bool = False
+    problem: str | None = None
+    text_input: bool = False
+
+
+class Hello(Message, tag=0):
+    version: int
+    pid: int
+    agents: list[AgentDescription]
+
+
+class StepStarted(Message, tag=1):
+    """A step began. With `durable`, the host waits for the Ack before it goes on (`once` steps and waits); without, it
+    is only told to those who watch."""
+
+    slot: int
+    ref: int
+    durable: bool
+    row: StepRow
+
+
+class StepEnded(Message, tag=2):
+    """A step ended; the host gives the result to the agent only after the Ack. `started` tells whether a StepStarted
+    went before."""
+
+    slot: int
+    ref: int
+    started: bool
+    row: StepRow
+
+
+class AskReview(Message, tag=3):
+    """The step `row` (begun, kind `review`) waits for a person. Acked once the review is open."""
+
+    slot: int
+    ref: int
+    row: StepRow
+    question: str
+    details: bytes
+    kind: str
+    expires_at: int | None
+
+
+class CallAgent(Message, tag=4):
+    """The step `row` (begun, kind `call`) waits for a run of another agent. Acked once that run is durable."""
+
+    slot: int
+    ref: int
+    row: StepRow
+    agent: str
+    input: bytes
+
+
+class Emit(Message, tag=5):
+    """An `output.delta`: any JSON value."""
+
+    slot: int
+    delta: bytes
+
+
+class Log(Message, tag=6):
+    """A line that user code printed. `slot` -1: outside of any run."""
+
+    slot: int
+    stream: str
+    text: str
+
+
+class Finished(Message, tag=7):
+    """The attempt returned. `state` None: the session's state did not change. `usage`: JSON over the whole journal."""
+
+    slot: int
+    output: bytes
+    state: bytes | None = None
+    usage: bytes | None = None
+
+
+class Failed(Message, tag=8):
+    """The attempt raised. `error` is JSON {code, message, hint}; `kinds` the names of the error's type and of those it
+    derives from; `traceback` is the user's own, for the log and for `dev`."""
+
+    slot: int
+    error: bytes
+    kinds: list[str]
+    traceback: str = ""
+    usage: bytes | None = None
+    retryable: bool = True
+
+
+class Parked(Message, tag=9):
+    """The attempt ended in a wait; it starts again when one ends. `due_at`: the earliest that ends by itself."""
+
+    slot: int
+    due_at: int | None
+    usage: bytes | None = None
+
+
+class Rejected(Message, tag=10):
+    """The input does not fit: JSON list of {path, message}. No user code ran."""
+
+    slot: int
+    faults: bytes
+
+
+class Checked(Message, tag=11):
+    """The answer to Check; `faults` None: the input fits."""
+
+    ref: int
+    faults: bytes | None
+
+
+class Stopped(Message, tag=12):
+    """The attempt ended because of Cancel. No end of its own: the node decides what the run becomes."""
+
+    slot: int
+    usage: bytes | None = None
+
+
+class Pong(Message, tag=13):
+    ref: int
+
+
+# --- node -> host ---------------------------------------------------------------------------------------------------
+
+
+class Start(Message, tag=32):
+    slot: int
+    tenant: str
+    run: str
+    agent: str
+    release: str
+    mode: str
+    attempt: int
+    input: bytes
+    kept: bool
+    """False: nothing of this run is durable; steps are acked at once by the host itself and no rows are sent."""
+    stream: bool
+    """Somebody may watch: Emit is wanted. False only for runs that are not kept and that nobody streams."""
+    metadata: bytes
+    subject: str | None
+    session: str | None
+    state: bytes
+    history: list[Turn]
+    journal: list[StepRow]
+    now: int
+    """The node's clock: the host derives its own from this and its monotonic clock."""
+    strict: bool
+    """The journal was written by another release: a new step before all recorded ones were asked for diverges."""
+    retry_of: str | None = None
+
+
+class Acks(Message, tag=33):
+    """These refs are durable."""
+
+    slot: int
+    refs: list[int]
+
+
+class Resolved(Message, tag=34):
+    """A wait of this attempt has ended (the row is durable already)."""
+
+    slot: int
+    row: StepRow
+
+
+class Cancel(Message, tag=35):
+    """Ends the attempt: the agent's task is cancelled. The host answers with Stopped (or what came before it)."""
+
+    slot: int
+    reason: str
+
+
+class Abandon(Message, tag=36):
+    """The node has given up the slot: what the attempt says from now on is dropped. The host cancels what it can."""
+
+    slot: int
+
+
+class Check(Message, tag=37):
+    """Does this input fit the agent? Answered by Checked."""
+
+    ref: int
+    agent: str
+    input: bytes
+
+
+class Ping(Message, tag=38):
+    ref: int
+
+
+class Drain(Message, tag=39):
+    """No Start will come any more; the host ends by itself when its last attempt has ended and the link is closed."""
+
+
+ToNode = (
+    Hello
+    | StepStarted
+    | StepEnded
+    | AskReview
+    | CallAgent
+    | Emit
+    | Log
+    | Finished
+    | Failed
+    | Parked
+    | Rejected
+    | Checked
+    | Stopped
+    | Pong
+)
+ToHost = Start | Acks | Resolved | Cancel | Abandon | Check | Ping | Drain

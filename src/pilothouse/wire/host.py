@@ -1,0 +1,35 @@
+"""What a host process is told when it is started: one JSON argument, `python -m pilothouse.sdk.host JSON`.
+
+There is nothing secret in it: arguments can be read by other programs of the machine.
+"""
+
+from msgspec import Struct
+
+
+class AgentTarget(Struct, frozen=True, kw_only=True):
+    """Where an agent is and what the settings say of it; None leaves the word to the decorator or the default."""
+
+    target: str
+    mode: str | None = None
+    keep: float | str | bool | None = None
+    timeout: float | None = None
+
+
+class HostConfig(Struct, frozen=True, kw_only=True):
+    """`project` is the folder that goes first on the import path; `park_after` the seconds an attempt may wait before
+    it is parked; `threads` how many sync functions run at once; `memory` bytes of private memory (RLIMIT_DATA), 0 for
+    no limit; `cores` how many processors the host may use, 0 for all."""
+
+    socket: str
+    project: str
+    agents: dict[str, AgentTarget]
+    park_after: float = 1.0
+    threads: int = 32
+    memory: int = 0
+    cores: int = 0
+    log_limit: int = 8192
+    """Characters of one captured line; the rest is cut with a mark."""
+    connect_within: float = 10.0
+    """Seconds to keep trying to reach the node."""
+    node: int = 0
+    """The process that starts the host and is to end with it; 0: nobody is waited for."""

@@ -1,0 +1,82 @@
+"""The review as JSON: the question a run asks a person, and the decision that answers it.
+
+A decision names its verdict and only what belongs to that verdict; who decided is never taken from the body.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from pilothouse.domain.review import Review, ReviewKind, ReviewStatus, Verdict
+from pilothouse.wire.instant import stamp, stamp_if
+from pilothouse.wire.payload import Instant, JsonObject, raw_if
+
+TEXT_LIMIT = 100_000
+
+
+class Decision(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`edited` belongs to the verdict `edit`, `response` to `respond`; `reason` may always be given."""
+
+    verdict: Verdict
+    edited: Any | UnsetType = UNSET
+    response: Annotated[str, Meta(max_length=TEXT_LIMIT)] = ""
+    reason: Annotated[str, Meta(max_length=TEXT_LIMIT)] = ""
+
+
+AnswerJson = Annotated[
+    Raw,
+    Meta(
+        extra_json_schema={
+            "type": "object",
+            "properties": {
+                "verdict": {"enum": ["approve", "edit", "reject", "respond", "expired"]},
+                "edited": {},
+                "response": {"type": "string"},
+                "reason": {"type": "string"},
+                "by": {"type": "string"},
+            },
+            "required": ["verdict"],
+        }
+    ),
+]
+
+
+class ReviewView(Struct, kw_only=True):
+    """A review. `kind` is `unknown_outcome` when the runtime asks about a `once` step whose end nobody saw."""
+
+    id: str
+    run: str
+    agent: str
+    question: str
+    details: JsonObject
+    status: ReviewStatus
+    created_at: Instant
+    expires_at: Instant | None
+    answer: AnswerJson | None
+    kind: ReviewKind
+    step: str
+    decided_at: Instant | None
+
+
+class ReviewPage(Struct):
+    """Oldest first."""
+
+    items: list[ReviewView]
+    next_cursor: str | None
+
+
+def review_view(review: Review) -> ReviewView:
+    return ReviewView(
+        id=review.id,
+        run=review.run,
+        agent=review.agent,
+        question=review.question,
+        details=Raw(review.details),
+        status=review.status,
+        created_at=stamp(review.created_at),
+        expires_at=stamp_if(review.expires_at),
+        answer=raw_if(review.answer),
+        kind=review.kind,
+        step=review.step,
+        decided_at=stamp_if(review.decided_at),
+    )
