@@ -1,16 +1,17 @@
 """A host process and its supervision: started, watched, ended, started again.
 
-The process gets one JSON argument and connects back to a Unix socket that only this user can open. What it prints
-outside of runs, C code included, comes through pipes into the log. It is ended when it says nothing for too long
-although it was asked, when it holds more memory than its limit, and when the link breaks; it ends by itself when the
-node is gone. A new one follows after a pause that doubles up to a limit and starts again once a host stayed up.
+The process gets one JSON argument and inherits one end of a pair of sockets: nobody else can open them, and nothing is
+left in the file system. What it prints outside of runs, C code included, comes through pipes into the log. It is ended
+when it says nothing for too long although it was asked, when it holds more memory than its limit, and when the link
+breaks; it ends by itself when the node is gone. A new one follows after a pause that doubles up to a limit and starts
+again once a host stayed up.
 """
 
 import asyncio
 import contextlib
 import os
+import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,35 +121,41 @@ class ProcessHost(Host):
     async def _live_once(self) -> None:
         loop = asyncio.get_running_loop()
         self.left_behind = 0
-        with tempfile.TemporaryDirectory(prefix="pilothouse-") as folder:
-            path = str(Path(folder) / "host.sock")
-            server = await loop.create_unix_server(self._accept, path)
-            config = host_config(self._options, self._names, path)
-            try:
-                self._process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-m",
-                    "pilothouse.sdk.host",
-                    msgspec.json.encode(config).decode(),
-                    cwd=self._options.project,
-                    env={**os.environ, **self._options.environment, "PYTHONUNBUFFERED": "1"},
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=asyncio.subprocess.PIPE,
-                    limit=LINE_LIMIT,
-                    start_new_session=True,
-                )
-                self.pid = self._process.pid
-                await self._watch_over(self._process)
-            finally:
-                server.close()
-                self.kill()
-                if self._process is not None:
-                    await self._process.wait()
-                if self._link is not None:
-                    self._link.close()
-                    self._link = None
-                self.lost()
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = await self._spawn(theirs)
+            theirs.close()
+            await loop.create_unix_connection(self._make_link, sock=ours)
+            self.pid = self._process.pid
+            await self._watch_over(self._process)
+        finally:
+            theirs.close()
+            self.kill()
+            if self._process is not None:
+                await self._process.wait()
+            if self._link is not None:
+                self._link.close()
+                self._link = None
+            else:
+                ours.close()
+            self.lost()
+
+    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+        config = host_config(self._options, self._names, f"fd:{theirs.fileno()}")
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "pilothouse.sdk.host",
+            msgspec.json.encode(config).decode(),
+            cwd=self._options.project,
+            env={**os.environ, **self._options.environment, "PYTHONUNBUFFERED": "1"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=LINE_LIMIT,
+            start_new_session=True,
+            pass_fds=(theirs.fileno(),),
+        )
 
     async def _watch_over(self, process: asyncio.subprocess.Process) -> None:
         """Until the process ends, or must be ended."""
@@ -212,8 +219,7 @@ class ProcessHost(Host):
                 return
             self.on_log(name, line.decode(errors="replace").rstrip("\n"))
 
-    def _accept(self) -> Link[Message]:
-        """The first connection is the host; there is nobody else who could open the socket."""
+    def _make_link(self) -> Link[Message]:
         link: Link[Message] = Link(self._receive, self._link_lost, frames.ToNode, refused=self.refuse)
         self._link = link
         return link

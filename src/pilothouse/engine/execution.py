@@ -54,9 +54,7 @@ class End(Outcome):
         run.owner = run.lease_until = None
         if run.session is not None:
             _remember_turn(attempt, ending)
-            if (
-                world.queued or (run.tenant, run.agent, run.session) in world.entering
-            ):  # a turn waits
+            if world.queued or (run.tenant, run.agent, run.session) in world.entering:  # a turn waits
                 world.bus.ring("work", run.agent)
         attempt.leave(run)
         if run.parent is not None:

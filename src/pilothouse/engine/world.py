@@ -91,7 +91,7 @@ class World:
     chores: "set[asyncio.Task[None]]" = field(default_factory=set)
     """What was started and nobody waits for; bounded by the attempts that start it."""
     queued: int = 0
-    """About how many runs wait, and never too few: who ends a turn looks here for the next. Counted by the timer loop."""
+    """About how many runs wait, and never too few: who ends a turn looks here for the next one."""
     taken_in: int = 0
     """How many runs this node has queued: a count that was under way meanwhile has missed them."""
     entering: dict[SessionName, int] = field(default_factory=dict)

@@ -14,6 +14,7 @@ import importlib.util
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -239,11 +240,11 @@ class HostProcess:
         self.runtime.surroundings.flush_lines = lines.flush_ended
 
     async def connect(self) -> None:
-        """The socket's file exists a moment before anybody listens on it, so it is tried again for a while."""
+        """A socket's file exists a moment before anybody listens on it, so it is tried again for a while."""
         give_up_at = monotonic() + self._config.connect_within
         while True:
             try:
-                await self._loop.create_unix_connection(lambda: self._link, self._config.socket)
+                await self._connect_once(self._config.socket)
                 break
             except OSError as error:
                 if monotonic() >= give_up_at:
@@ -252,6 +253,15 @@ class HostProcess:
             await asyncio.sleep(CONNECT_EVERY)
         self._link.send(Hello(VERSION, os.getpid(), self.runtime.describe()))
         self._lines.open(self._loop, self._link.send)
+
+    async def _connect_once(self, place: str) -> None:
+        kind, _, number = place.partition(":")
+        if kind != "fd":
+            await self._loop.create_unix_connection(lambda: self._link, place)
+            return
+        inherited = socket.socket(fileno=int(number))
+        inherited.set_inheritable(False)  # what user code starts must not keep the link open after this process
+        await self._loop.create_unix_connection(lambda: self._link, sock=inherited)
 
     def _receive(self, messages: list[ToHost]) -> None:
         self.runtime.receive(messages)

@@ -18,7 +18,8 @@ class AgentTarget(Struct, frozen=True, kw_only=True):
 class HostConfig(Struct, frozen=True, kw_only=True):
     """`project` is the folder that goes first on the import path; `park_after` the seconds an attempt may wait before
     it is parked; `threads` how many sync functions run at once; `memory` bytes of private memory (RLIMIT_DATA), 0 for
-    no limit; `cores` how many processors the host may use, 0 for all."""
+    no limit; `cores` how many processors the host may use, 0 for all. `socket` is `fd:N`, a connected socket that the
+    process inherits, or the path of one that the node listens on."""
 
     socket: str
     project: str

@@ -25,9 +25,9 @@ class Facts(Struct, frozen=True):
 
 
 def facts_of(connection: apsw.Connection) -> Facts:
-    rows = {table: _number(connection, f"select count(*) from {table}") for table in TABLES}  # noqa: S608
+    rows = {table: _number(connection, f"select count(*) from {table}") for table in TABLES}
     last = {
-        table: _number(connection, f"select coalesce(max(pos), 0) from {table}")  # noqa: S608
+        table: _number(connection, f"select coalesce(max(pos), 0) from {table}")
         for table in TABLES
         if table != "payload_use"
     }
