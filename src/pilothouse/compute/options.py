@@ -1,4 +1,8 @@
-"""What the composition root tells this room: how many hosts, how large, and what the settings say of each agent."""
+"""What the composition root tells this room: how many hosts, how large, and what the settings say of each agent.
+
+The room never reads the environment or a file: what is not in these options has its default here. What a person may
+write, and whether it makes sense, is checked in `settings` before anything is built.
+"""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,8 @@
-"""The JSON that verbs put into events, errors and answers: one encoder, and the shapes that are written often."""
+"""The JSON that verbs put into events, errors and answers: one encoder, and the shapes that are written often.
+
+What is written a hundred times a second has a Struct of its own, so that its keys are spelled once and in one
+order. Payloads of users pass through as they came; what callers see of them is the matter of `wire`.
+"""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,8 @@
-"""What every verb is given: the ports, the limits of this deployment, and the attempts that run in this node."""
+"""What every verb is given: the ports, the limits of this deployment, and the attempts that run in this node.
+
+A world is made once, by the composition root, and handed to each verb: no verb reaches for a clock, a store or a
+limit in any other way, so a test that builds a world controls all of it.
+"""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence

@@ -1,4 +1,8 @@
-"""What the engine asks of the outside that has no memory: the time and randomness."""
+"""What the engine asks of the outside that has no memory: the time and randomness.
+
+Pure code is given instants and seeds as values; only verbs and loops ask for them, and only here. A test holds both
+in its hand.
+"""
 
 from typing import Protocol
 

@@ -1,4 +1,8 @@
-"""A run as a test looks at it: a snapshot with everything decoded, its steps and events beside it."""
+"""A run as a test looks at it: a snapshot with everything decoded, its steps and events beside it.
+
+Nothing in it changes when the run goes on: a test that compares two moments keeps two of them. Who makes them, and
+when, is the matter of the node under test.
+"""
 
 from typing import Any
 

@@ -1,4 +1,8 @@
-"""The agent as JSON: what a caller must know to use it."""
+"""The agent as JSON: what a caller must know to use it.
+
+It has no word of how the agent is loaded or where it runs: that is the affair of the operator, and changes without
+callers having to know.
+"""
 
 from msgspec import Raw, Struct
 

@@ -1,4 +1,8 @@
-"""The routes of agents: what this deployment runs, and what each takes and gives."""
+"""The routes of agents: what this deployment runs, and what each takes and gives.
+
+The worker is asked, since it alone knows which agents were loaded; an agent that is not loaded does not exist here.
+The list is short and has no pages.
+"""
 
 from pilothouse.communication.http.call import Call
 from pilothouse.errors import AgentNotFound
