@@ -37,9 +37,3 @@ class Agent(Struct, kw_only=True, frozen=True):
     """Any JSON string is a good input."""
     free_input: bool = False
     """Any JSON is a good input: the node need not ask a host."""
-
-    def keeps(self, status: str, draw: float) -> bool:
-        """Whether a stateless run with this end is kept. `draw` is uniform in [0, 1)."""
-        if isinstance(self.keep, str):
-            return status != "succeeded"
-        return draw < self.keep

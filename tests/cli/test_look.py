@@ -1,0 +1,164 @@
+"""`runs`, `sessions`, `reviews` and `agents`: what people ask of a node that runs, and how they answer it."""
+
+import json
+
+import pytest
+
+from pilothouse.cli.exits import Exit
+
+pytestmark = pytest.mark.slow
+
+
+def test_agents_are_listed_and_shown_with_their_schema(served):
+    listed = served("agents")
+    assert listed.exit_code == Exit.DONE
+    assert listed.stdout.splitlines()[0].split() == ["AGENT", "MODE", "RELEASE", "DESCRIPTION"]
+    assert "diary" in listed.stdout
+    shown = served.json("agents", "show", "diary")
+    assert shown["mode"] == "session"
+    assert shown["input_schema"]
+    assert "input\n" in served("agents", "show", "words").stdout
+
+
+def test_runs_are_listed_filtered_and_paged(served):
+    ids = [served.json("run", "stepped", text)["id"] for text in ("a", "b", "c")]
+    page = served.json("runs", "list", "--agent", "stepped", "--limit", "2")
+    assert [run["id"] for run in page["items"]] == [ids[2], ids[1]]
+    rest = served.json("runs", "list", "--agent", "stepped", "--cursor", page["next_cursor"])
+    assert [run["id"] for run in rest["items"]] == [ids[0]]
+    table = served("runs", "--status", "succeeded")
+    assert table.stdout.split()[:2] == ["RUN", "STATUS"]
+    assert ids[0] in table.stdout
+
+
+def test_no_runs_like_that_is_said_and_is_no_failure(served):
+    result = served("runs", "list", "--agent", "halting", "--status", "failed")
+    assert (result.exit_code, result.stdout) == (Exit.DONE, "")
+    assert "There are no runs like that." in result.stderr
+
+
+def test_a_run_is_shown_with_its_steps_and_its_events(served):
+    run = served.json("run", "stepped", "abc")["id"]
+    shown = served("runs", "show", run).stdout
+    assert "succeeded" in shown
+    assert "abc" in shown
+    assert "ABC" in shown
+    steps = served.json("runs", "steps", run)["items"]
+    assert [(step["name"], step["output"]) for step in steps] == [("note", "ABC")]
+    events = [json.loads(line) for line in served("runs", "events", run, "--json").stdout.splitlines()]
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+    assert events[0]["type"] == "run.queued"
+    assert events[-1]["type"] == "run.succeeded"
+    later = served("runs", "events", run, "--after", str(len(events) - 1)).stdout
+    assert "run.succeeded" in later
+    assert len(later.splitlines()) == 1
+
+
+def test_watching_a_run_leaves_with_its_outcome(served):
+    run = served.json("run", "stepped", "abc")["id"]
+    result = served("runs", "watch", run)
+    assert result.exit_code == Exit.DONE
+    assert result.stdout == "ABC\n"
+    failed = json.loads(served("run", "broken", "x", "--json").stdout)["id"]
+    assert served("runs", "watch", failed).exit_code == Exit.FAILED
+
+
+def test_an_unknown_run_leaves_with_3(served):
+    result = served("runs", "show", "run_that_never_was")
+    assert result.exit_code == Exit.NOT_FOUND
+    assert "Next:  `pilothouse runs` lists the kept runs." in result.stderr
+
+
+def test_a_waiting_run_is_cancelled_and_an_ended_one_is_left_as_it_is(served):
+    run = served.json("run", "patient", "x", "--async")["id"]
+    cancelled = served("runs", "cancel", run, "--reason", "wrong one", "--wait", "10")
+    assert cancelled.exit_code == Exit.DONE
+    assert cancelled.stdout == f"{run} is cancelled.\n"
+    assert served.json("runs", "show", run)["status"] == "cancelled"
+    ended = served.json("run", "stepped", "a")["id"]
+    served("runs", "cancel", ended)
+    assert served.json("runs", "show", ended)["status"] == "succeeded"
+
+
+def test_a_run_the_node_does_not_know_yet_is_cancelled_when_it_comes(served):
+    told = served("runs", "cancel", "run_that_comes_later")
+    assert told.exit_code == Exit.DONE
+    assert "should it come" in told.stdout
+    assert served("run", "patient", "x", "--run-id", "run_that_comes_later").exit_code == Exit.CANCELLED
+
+
+def test_a_retry_keeps_the_finished_steps(served):
+    run = served.json("run", "patient", "x", "--async")["id"]
+    assert served("runs", "signal", run, "go", '{"not": "a text"}').exit_code == Exit.DONE
+    assert served("runs", "watch", run).exit_code == Exit.FAILED  # its output has to be a text
+    new = served("runs", "retry", run).stdout.strip()
+    assert new not in ("", run)
+    assert served.json("runs", "show", new)["origin"] == run
+    kept = {step["key"]: step for step in served.json("runs", "steps", new)["items"]}
+    before = {step["key"]: step for step in served.json("runs", "steps", run)["items"] if step["name"] == "note"}
+    assert [kept[key]["output"] for key in before] == ["X"]
+    served("runs", "cancel", new)
+
+
+def test_a_fork_goes_on_with_another_output_for_a_step(served):
+    run = served.json("run", "stepped", "abc")["id"]
+    key = served.json("runs", "steps", run)["items"][0]["key"]
+    forked = served("runs", "fork", run, "--replace", f'{key}="other"', "--wait", "10")
+    assert (forked.exit_code, forked.stdout) == (Exit.DONE, "other\n")
+    assert served("runs", "fork", run, "--replace", "no value").exit_code == Exit.USAGE
+
+
+def test_a_session_remembers_forks_changes_and_is_forgotten(served):
+    for note in ("rain", "sun"):
+        turn = served("run", "diary", note, "--session", "ann")
+    assert turn.stdout == "2 noted\n"
+    assert "2" in served("sessions", "show", "diary", "ann").stdout
+    history = served.json("sessions", "history", "diary", "ann")["items"]
+    assert [turn["input"] for turn in history] == ["rain", "sun"]
+    assert served.json("sessions", "state", "diary", "ann") == {"notes": ["rain", "sun"]}
+    forked = served.json("sessions", "fork", "diary", "ann", "ann-2", "--after", history[0]["run"])
+    assert forked["turns"] == 1
+    changed = served.json("sessions", "state", "diary", "ann-2", "--set", '{"mood": "good"}')
+    assert changed["mood"] == "good"
+    stale = served("sessions", "state", "diary", "ann-2", "--set", '{"mood": "bad"}', "--if-version", "0")
+    assert stale.exit_code == Exit.CONFLICT
+    assert served("sessions", "delete", "diary", "ann-2", "--yes").exit_code == Exit.DONE
+    assert served("sessions", "show", "diary", "ann-2").exit_code == Exit.NOT_FOUND
+
+
+def test_a_session_is_forgotten_only_after_a_yes(served):
+    served("run", "diary", "rain", "--session", "eve")
+    asked = served("sessions", "delete", "diary", "eve", input="n\n")
+    assert asked.exit_code == Exit.INTERRUPTED
+    assert served("sessions", "show", "diary", "eve").exit_code == Exit.DONE
+
+
+def open_review(served, run: str) -> dict:
+    """The review a run waits for; `runs watch` tells when it is asked."""
+    for _ in range(100):
+        page = served.json("reviews", "list", "--run", run)
+        if page["items"]:
+            return page["items"][0]
+        served("run", "count", "a moment")
+    raise AssertionError(f"{run} asks nothing")
+
+
+def test_a_review_is_listed_shown_and_decided_and_its_run_goes_on(served):
+    run = served.json("run", "asking", "dear all", "--async")["id"]
+    review = open_review(served, run)
+    assert review["question"] == "Shall it be sent?"
+    assert review["id"] in served("reviews").stdout
+    shown = served("reviews", "show", review["id"])
+    assert "dear all" in shown.stdout
+    decided = served("reviews", "decide", review["id"], "approve", "--reason", "checked")
+    assert decided.stdout == f"{review['id']} is answered: approve.\n"
+    assert served("runs", "watch", run).stdout == "approve: checked\n"
+    again = served("reviews", "decide", review["id"], "reject")
+    assert again.exit_code == Exit.CONFLICT
+
+
+def test_a_verdict_that_does_not_fit_its_answer_is_not_sent(served):
+    assert served("reviews", "decide", "rev_x", "edit").exit_code == Exit.USAGE
+    assert served("reviews", "decide", "rev_x", "approve", "--response", "no").exit_code == Exit.USAGE
+    assert served("reviews", "decide", "rev_x", "maybe").exit_code == Exit.USAGE
+    assert served("reviews", "show", "rev_x").exit_code == Exit.NOT_FOUND
