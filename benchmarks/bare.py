@@ -38,6 +38,10 @@ class Asked(msgspec.Struct):
     session: str = ""
 
 
+FRAME = (
+    b'id: %d\nevent: output.delta\ndata: {"run":"run_0660e701c13d5c0fd8bc239bc30eda","seq":%d,'
+    b'"at":"2026-01-01T00:00:00.000000Z","delta":%d}\n\n'
+)
 DECODER = msgspec.json.Decoder(Asked)
 
 
@@ -111,7 +115,7 @@ async def run_stream(request: Request) -> Response:
 
     async def events():
         for number in range(EVENTS):
-            yield b'id: %d\nevent: emitted\ndata: {"type":"emitted","value":%d}\n\n' % (number + 1, number)
+            yield FRAME % (number + 1, number + 1, number)
             await asyncio.sleep(gap)
 
     return StreamingResponse(events(), media_type="text/event-stream")

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from benchmarks.plan import percentile
+
 CONNECT_WITHIN = 5.0
 END_WITHIN = 3.0
 HEAD_END = b"\r\n\r\n"
-LAST_CHUNK = b"0\r\n\r\n"
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 LENGTH = b"content-length: "
 
 Script = Callable[[int], Callable[[bytes], bytes]]
@@ -175,8 +177,12 @@ async def sample(port: int, script: Script, connections: int, seconds: float, wa
 
 def ask(port: int, request: bytes, within: float = 30.0) -> bytes:
     """One request on a connection of its own; the body of its answer."""
-    with socket.create_connection(("127.0.0.1", port), within) as connection:
+    with connect(port, within) as connection:
         return ask_on(connection, request)
+
+
+def connect(port: int, within: float = 30.0) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), within)
 
 
 def ask_on(connection: socket.socket, request: bytes) -> bytes:
@@ -199,3 +205,9 @@ def _received(connection: socket.socket) -> bytes:
     if not got:
         raise LoadFailed("the server closed the connection")
     return got
+
+
+def percentile_pair(spans: list[float]) -> tuple[float | None, float | None]:
+    """p50 and p99 in milliseconds."""
+    halfway, late = percentile(spans, 0.5), percentile(spans, 0.99)
+    return (None, None) if halfway is None or late is None else (halfway * 1e3, late * 1e3)

@@ -82,8 +82,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
         "Mozilla Public License Version 2.0",
         "All distribution of Covered Software in Source Code Form, including any Modifications that You create or to"
         " which You contribute, must be under the terms of this License",
-        "Each Contributor hereby grants You a"
-        " world-wide, royalty-free, non-exclusive license",
+        "Each Contributor hereby grants You a world-wide, royalty-free, non-exclusive license",
     ),
     "MPL-1.1": (
         "Mozilla Public License Version 1.1",

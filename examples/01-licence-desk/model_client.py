@@ -109,9 +109,7 @@ def _read_whole(answer: dict[str, Any]) -> Reply:
         ToolUse(call["id"], call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls") or []
     ]
-    return Reply(
-        message.get("content") or "", tools, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-    )
+    return Reply(message.get("content") or "", tools, usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
 
 
 async def _read_stream(response: httpx2.Response, on_text: Callable[[str], None]) -> Reply:

@@ -52,7 +52,9 @@ LICENCES: dict[str, tuple[str, tuple[str, ...]]] = {
         for version in ("2.0", "2.1", "3.0")
         for extent in ("only", "or-later")
     },
-    **{f"GPL-{version}-{extent}": ("copyleft", _WHOLE) for version in ("2.0", "3.0") for extent in ("only", "or-later")},
+    **{
+        f"GPL-{version}-{extent}": ("copyleft", _WHOLE) for version in ("2.0", "3.0") for extent in ("only", "or-later")
+    },
     **{f"AGPL-3.0-{extent}": ("network-copyleft", _NETWORK) for extent in ("only", "or-later")},
 }
 
@@ -118,11 +120,15 @@ def plain(sentence: str) -> str:
 
 
 def recognise(text: str) -> list[Found]:
-    """The licences whose text is in this one, in the order in which they begin."""
+    """The licences whose text is in this one, in the order in which they begin.
+
+    The GNU licences speak of non-commercial copies themselves, so a limit says nothing about them.
+    """
     words = Words(text)
-    if any(words.line_of(limit) is not None for limit in LIMITS):
-        return []
+    is_limited = any(words.line_of(limit) is not None for limit in LIMITS)
     found = [each for spdx in SENTENCES if (each := _whole(words, spdx)) is not None]
+    if is_limited:
+        return [each for each in found if "GPL-" in each.spdx]
     if not found:
         found = [
             Found(spdx, (line,))

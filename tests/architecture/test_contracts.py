@@ -1,7 +1,7 @@
 """The contracts of .importlinter hold, and would be noticed if they did not.
 
-A contract that matches nothing passes for ever. So each kind of breach is planted in a copy of the tree (only the Python
-files, in tmp_path), and the contract that is meant to find it has to say so by its name.
+A contract that matches nothing passes for ever. So each kind of breach is planted in a copy of the tree (only the
+Python files, in tmp_path), and the contract that is meant to find it has to say so by its name.
 """
 
 import os

@@ -14,26 +14,24 @@ import pytest
 
 from tests.architecture.tree import ROOT, SRC, name, python_files, tracked
 
-BANNED = frozenset(
-    [
-        "manager",
-        "managers",
-        "service",
-        "services",
-        "helper",
-        "helpers",
-        "util",
-        "utils",
-        "common",
-        "base",
-        "core",
-        "misc",
-        "impl",
-        "data",
-        "info",
-        "infos",
-    ]
-)
+BANNED = {
+    "manager",
+    "managers",
+    "service",
+    "services",
+    "helper",
+    "helpers",
+    "util",
+    "utils",
+    "common",
+    "base",
+    "core",
+    "misc",
+    "impl",
+    "data",
+    "info",
+    "infos",
+}
 # Said by others: an option everybody knows by this name, and a callback of asyncio.Protocol.
 ALLOWED = frozenset({"base_url", "data_received"})
 DOCSTRING = range(3, 15)

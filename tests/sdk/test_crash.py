@@ -107,7 +107,7 @@ async def test_a_host_lost_at_any_message_repeats_no_step_that_ended(keeps):
         told, drawn = await node.output(1, crash_at=at, keeps=keeps)
         assert told == TOLD, f"lost at message {at}"
         check_values(node, drawn)
-        assert node.attempts == 2
+        assert node.attempts == 2 or (keeps and at == count)
         assert not {key for _, key, attempt in story.ran if attempt == 2} & node.ended_at_crash, f"lost at message {at}: an ended step ran again"
         pays = [key for what, key, _ in story.ran if what == "pay"]
         asks = [one for one in node.asked if one.kind == "unknown_outcome"]

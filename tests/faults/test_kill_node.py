@@ -1,0 +1,56 @@
+"""What else a killed node must not take with it: inline attempts, timers, and the processes it had started.
+
+Excluded: kills at each moment of each step (`test_kill_step`), kills under mixed load (`test_kill_load`).
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.faults.checkers import check_run, check_timers
+
+pytestmark = pytest.mark.slow
+
+RUN = "run_inline"
+SPANS = {"run_soon": 1.0, "run_later": 3.0}
+
+
+async def test_inline_attempts_and_timers_outlive_their_node(serve, receiver):
+    """One timer comes due while no node runs, the other one later: each fires once, neither early nor lost. The inline
+    agent dies with the node, before an effect and after one, and goes on by the same journal."""
+    node = serve('[worker]\nisolation = "inline"\npark_after_seconds = 0.1')
+    gates = [receiver.hold(RUN, "1", "before"), receiver.hold(RUN, "2", "after")]
+    await node.start()
+    assert node.hosts() == []
+    await node.caller.start_known("chain", RUN, {"steps": 4})
+    for run, seconds in SPANS.items():
+        await node.caller.start_known("rest", run, seconds)
+    due_at = datetime.now(UTC) + timedelta(seconds=SPANS["run_soon"])
+    for run in SPANS:
+        await node.caller.wait_run(run, lambda found: found["status"] == "waiting")
+    for gate in gates:
+        await gate.wait_reached()
+        await node.kill()
+        gate.drop()
+        await asyncio.sleep(max(0.0, (due_at - datetime.now(UTC)).total_seconds()))  # the span itself is the case
+        await node.start()
+    healed_at = datetime.now(UTC)
+    assert (await node.caller.wait_end(RUN))["output"] == [0, 1, 2, 3]
+    assert check_run(await node.caller.read(RUN), receiver.of(RUN)) == []
+    assert [len(receiver.of(RUN, str(number))) for number in range(4)] == [1, 1, 2, 1]
+    for run, seconds in SPANS.items():
+        assert (await node.caller.wait_end(run))["status"] == "succeeded"
+        reading = await node.caller.read(run)
+        assert check_timers(reading, seconds, within=2, healed_at=healed_at) == []
+        assert check_run(reading, receiver.of(run)) == []
+        assert len(receiver.of(run)) == 1
+
+
+async def test_a_host_that_is_still_starting_when_its_node_is_killed_ends_with_it(serve):
+    """Between the start of a process and the moment it ties its life to its node nobody watches over it."""
+    node = serve()
+    for _ in range(3):
+        node.launch()
+        await node.wait_hosts()
+        await node.kill()

@@ -1,0 +1,77 @@
+"""The metrics: bounded labels, honest numbers, and each one explained."""
+
+import re
+from pathlib import Path
+
+from pilothouse.observability import metric
+from pilothouse.observability.metric import AGENTS_LIMIT, Metrics
+
+DESIGN = Path(metric.__file__).with_name("DESIGN.md").read_text()
+
+
+def told_of_everything() -> Metrics:
+    metrics = Metrics()
+    metrics.request_ended("/v1/runs", 200, 0.02)
+    metrics.stream_opened()
+    metrics.run_started("echo")
+    metrics.run_ended("echo", "succeeded", 0.3)
+    metrics.host_lost()
+    metrics.queue_counted(1, 2, 3, 4)
+    metrics.committed(20, 0.004)
+    return metrics
+
+
+def families(metrics: Metrics) -> dict[str, str]:
+    """Name -> type of each metric of ours on the page."""
+    return dict(re.findall(r"^# TYPE (pilothouse_\w+) (\w+)$", metrics.render().decode(), re.MULTILINE))
+
+
+def test_every_metric_is_explained_and_every_explained_metric_is_there():
+    explained = dict(re.findall(r"^\| `(pilothouse_\w+)` \| (\w+) \|", DESIGN, re.MULTILINE))
+    assert families(told_of_everything()) == explained
+
+
+def test_the_labels_are_those_that_are_explained():
+    page = told_of_everything().render().decode()
+    for name, labels in re.findall(r"^\| `(pilothouse_\w+)` \| \w+ \| ([^|]*)\|", DESIGN, re.MULTILINE):
+        sample = re.search(rf"^{name}(?:_bucket|_sum)?(?:{{(.*)}})? ", page, re.MULTILINE)
+        assert sample is not None, name
+        found = set(re.findall(r"(\w+)=", sample[1] or "")) - {"le"}
+        assert found == set(re.findall(r"`(\w+)`", labels)), name
+
+
+def test_numbers_add_up():
+    metrics = told_of_everything()
+    metrics.request_ended("/v1/runs", 200, 100.0)
+    metrics.request_ended("/v1/runs", 404, 0.001)
+    metrics.stream_closed()
+    page = metrics.render().decode()
+    assert 'pilothouse_http_requests_total{route="/v1/runs",status="200"} 2.0' in page
+    assert 'pilothouse_http_requests_total{route="/v1/runs",status="404"} 1.0' in page
+    assert 'pilothouse_http_request_duration_seconds_bucket{le="0.001",route="/v1/runs"} 1.0' in page
+    assert 'pilothouse_http_request_duration_seconds_bucket{le="0.025",route="/v1/runs"} 2.0' in page
+    assert 'pilothouse_http_request_duration_seconds_bucket{le="+Inf",route="/v1/runs"} 3.0' in page
+    assert 'pilothouse_http_request_duration_seconds_count{route="/v1/runs"} 3.0' in page
+    assert "pilothouse_http_streams 0.0" in page
+    assert 'pilothouse_queue_runs{state="held"} 2.0' in page
+    assert 'pilothouse_commit_changes_bucket{le="32.0"} 1.0' in page
+
+
+def test_more_agents_than_the_limit_are_counted_together():
+    metrics = Metrics()
+    for number in range(AGENTS_LIMIT + 50):
+        metrics.run_started(f"agent{number}")
+        metrics.run_ended(f"agent{number}", "failed", 1.0)
+    page = metrics.render().decode()
+    assert page.count("pilothouse_runs_started_total{") == AGENTS_LIMIT + 1
+    assert 'pilothouse_runs_started_total{agent="other"} 50.0' in page
+    assert 'pilothouse_runs_ended_total{agent="other",status="failed"} 50.0' in page
+
+
+def test_an_agent_that_was_known_in_time_keeps_its_name():
+    metrics = Metrics()
+    metrics.run_started("first")
+    for number in range(AGENTS_LIMIT + 10):
+        metrics.run_started(f"agent{number}")
+    metrics.run_started("first")
+    assert 'pilothouse_runs_started_total{agent="first"} 2.0' in metrics.render().decode()

@@ -1,0 +1,66 @@
+"""The OpenAPI document taken at its word: requests made from it, good and bad, find no 500 and no broken promise.
+
+schemathesis checks every answer against the document: its status, its headers, its body, and whether bad input is
+refused. Half of the requests speak of things that are there. Excluded: that all input of the right shape is taken,
+since no schema says which cursors a list gave out or which agents have sessions.
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from pilothouse.communication.http.openapi import make_document
+from pilothouse.communication.http.options import HttpOptions
+from pilothouse.communication.http.table import DESCRIBED
+from tests.server.node import Front
+
+pytestmark = [
+    pytest.mark.slow,
+    # The node runs in this process and draws random numbers while hypothesis looks whether somebody does.
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module"),
+]
+
+AGENTS = ("echo", "shape", "spell", "boom", "diary", "digest")
+COUNT = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def front(served) -> Iterator[Front]:
+    with served.front(HttpOptions(end_within=0.2, heartbeat_every=0.1)) as front:
+        yield front
+
+
+@pytest.fixture(scope="module")
+def known(served) -> dict[str, list[str]]:
+    """What is there: runs that have ended, a session, a review."""
+    runs = [
+        served.post(agent, input, headers={"Prefer": "wait=10"}).json()["id"]
+        for agent, input in (("echo", {"a": 1}), ("digest", "a\nb"), ("spell", "abc"), ("boom", 0))
+    ]
+    served.post("diary", "x", session="known")
+    asked = served.post("ask", "?", headers={"Prefer": "respond-async"}).json()["id"]
+    reviews: list[dict] = []
+    while not reviews:
+        reviews = served.http.get("/v1/reviews", params={"run": asked}).json()["items"]
+    return {"agent": list(AGENTS), "run": runs, "key": ["known"], "review": [reviews[0]["id"]], "name": ["go"]}
+
+
+schema = schemathesis.openapi.from_dict(make_document(DESCRIBED))
+
+
+@schema.parametrize()
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_document_is_true(case: Case, front, known):
+    number = next(COUNT)
+    for name, value in dict(case.path_parameters or {}).items():
+        there = known[name]
+        if number % 2 or value in ("vigil", "hold", "ask", "flood"):
+            case.path_parameters[name] = there[number // 2 % len(there)]
+    if case.query and "wait" in case.query:
+        case.query["wait"] = "0.05" if str(case.query["wait"]).isdigit() else case.query["wait"]
+    case.call_and_validate(base_url=f"http://127.0.0.1:{front.port}", excluded_checks=[positive_data_acceptance])

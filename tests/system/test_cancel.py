@@ -1,0 +1,129 @@
+"""Cancelling over HTTP wins in every state: before the run is known, queued, running, waiting, twice, and over code
+that does not obey.
+
+Excluded: the races of single Changes (`tests/engine/test_cancel`).
+"""
+
+import pytest
+
+from tests.faults.checkers import check_run, check_stays_ended
+
+pytestmark = pytest.mark.slow
+
+GRACE = 0.5
+
+
+async def cancel(caller, run: str, status: int = 200) -> dict:
+    answer = await caller.ask("POST", f"/v1/runs/{run}/cancel", {"reason": "no longer wanted"})
+    assert answer.status == status, answer
+    return answer.body
+
+
+async def is_cancelled(caller, receiver, run: str) -> None:
+    """It ended `cancelled`, says why, keeps its invariants, and stays so when it is cancelled again."""
+    ended = await caller.wait_end(run, 10)
+    assert (ended["status"], ended["error"]["code"]) == ("cancelled", "cancelled")
+    assert "no longer wanted" in ended["error"]["message"]
+    reading = await caller.read(run)
+    assert check_run(reading, receiver.of(run)) == []
+    assert (await cancel(caller, run))["status"] == "cancelled"
+    assert check_stays_ended(reading, await caller.read(run)) == []
+
+
+async def test_a_run_is_cancelled_in_every_state_in_which_nobody_works_at_it(serve, receiver):
+    node = serve(agents={"chain": "concurrency = 1"})
+    caller = node.caller
+    await node.start()
+    held = receiver.hold("run_first", "0", "before")
+    turn = receiver.hold("run_turn", "one", "before")
+    await caller.start_known("chain", "run_first", {"steps": 1})
+    await caller.start_known("chat", "run_turn", "one", session="s")
+    await held.wait_reached()
+    await turn.wait_reached()
+    idle = {
+        "run_delayed": await caller.start_known("talk", "run_delayed", {"deltas": 1}, delay_seconds=60),
+        "run_behind_limit": await caller.start_known("chain", "run_behind_limit", {"steps": 1}),
+        "run_behind_turn": await caller.start_known("chat", "run_behind_turn", "two", session="s"),
+    }
+    waiting = {
+        "run_signal": await caller.start_known("wait", "run_signal", "never"),
+        "run_sleep": await caller.start_known("rest", "run_sleep", 3600),
+        "run_review": await caller.start_known("ask", "run_review", "Shall we?"),
+    }
+    for run in waiting:
+        await caller.wait_run(run, lambda found: found["status"] == "waiting")
+    for run in (*idle, *waiting):
+        assert (await cancel(caller, run))["status"] == "cancelled"
+        await is_cancelled(caller, receiver, run)
+        assert receiver.of(run) == []
+    assert (await caller.ask("GET", "/v1/reviews?status=open")).body["items"] == []
+    held.open()
+    turn.open()
+    for run in ("run_first", "run_turn"):  # who stood in front of them, or beside them, goes on
+        assert (await caller.wait_end(run))["status"] == "succeeded"
+    third = await caller.start("chat", "three", session="s", headers={})
+    assert third.body["output"] == {"turn": 1, "said": "three", "before": ["one"]}
+    assert (await cancel(caller, "run_first"))["status"] == "succeeded"  # what has ended stays as it is
+
+
+async def test_a_cancel_that_comes_before_its_run_is_remembered_also_by_the_next_node(serve, receiver):
+    node = serve()
+    await node.start()
+    assert (await cancel(node.caller, "run_early", 202))["remembered"] is True
+    assert (await cancel(node.caller, "run_early", 202))["remembered"] is True
+    await node.restart()
+    await node.caller.start_known("chain", "run_early", {"steps": 1})
+    ended = await node.caller.wait_end("run_early")
+    assert (ended["status"], ended["error"]["code"]) == ("cancelled", "cancelled")
+    assert receiver.of("run_early") == []
+    assert check_run(await node.caller.read("run_early"), []) == []
+
+
+async def test_a_running_run_is_cancelled_and_a_late_result_of_its_step_is_not_applied(serve, receiver):
+    """Its step blocks in a thread, which nobody can end: the run does not wait for it."""
+    node = serve(f"[worker]\ncancel_grace_seconds = {GRACE}")
+    caller = node.caller
+    held = receiver.hold("run_busy", "1", "after")
+    await node.start()
+    await caller.start_known("chain", "run_busy", {"steps": 3})
+    await held.wait_reached()
+    await cancel(caller, "run_busy", 202)
+    await caller.wait_end("run_busy", 10)
+    steps = await caller.steps("run_busy")
+    held.open()
+    await is_cancelled(caller, receiver, "run_busy")
+    assert await caller.steps("run_busy") == steps
+    assert [effect.step for effect in receiver.of("run_busy")] == ["0", "1"]
+
+
+async def test_code_that_does_not_obey_a_cancel_is_overruled_after_the_grace_and_others_go_on(serve, receiver):
+    node = serve(f"[worker]\ncancel_grace_seconds = {GRACE}")
+    caller = node.caller
+    held = receiver.hold("run_beside", "0", "before")
+    began = receiver.hold("run_stubborn", "began", "after")
+    await node.start()
+    await caller.start_known("chain", "run_beside", {"steps": 2})
+    await caller.start_known("stubborn", "run_stubborn", {"seconds": 3.0})
+    await held.wait_reached()
+    await began.wait_reached()
+    began.open()
+    await caller.wait_run("run_stubborn", lambda found: found["status"] == "running")
+    await cancel(caller, "run_stubborn", 202)
+    await cancel(caller, "run_stubborn", 202)
+    await is_cancelled(caller, receiver, "run_stubborn")
+    held.open()
+    beside = await caller.wait_end("run_beside")
+    assert (beside["status"], beside["attempt"]) == ("succeeded", 1)
+
+
+async def test_a_cancel_that_was_answered_holds_when_the_node_is_killed_before_the_run_has_obeyed(serve, receiver):
+    node = serve("[worker]\ncancel_grace_seconds = 60")
+    held = receiver.hold("run_stubborn", "began", "after")
+    await node.start()
+    await node.caller.start_known("stubborn", "run_stubborn", {"seconds": 60.0})
+    await held.wait_reached()
+    held.open()
+    assert (await cancel(node.caller, "run_stubborn", 202))["status"] == "running"
+    await node.restart()
+    await is_cancelled(node.caller, receiver, "run_stubborn")
+    assert len(receiver.of("run_stubborn")) == 1
