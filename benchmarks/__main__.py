@@ -5,6 +5,7 @@ is told where to write. Nothing outlives it: its servers end with it, its files 
 """
 
 import argparse
+import asyncio
 import os
 import signal
 import sys
@@ -49,6 +50,8 @@ def tell(text: str) -> None:
 
 async def measure_all(plan: Plan, parts: set[str], folder: Path) -> Results:
     results = Results(plan)
+    task = asyncio.current_task()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     os.sched_setaffinity(0, LOAD_CORES)
     found = sections()
     works = [one for one in (*WORKLOADS, JOURNAL) if one.key.split()[0] in parts]
@@ -82,10 +85,12 @@ async def measure_all(plan: Plan, parts: set[str], folder: Path) -> Results:
 
 def main() -> None:
     words = read_words()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     plan = plan_of(words)
     with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
-        results = uvloop.run(measure_all(plan, set(words.only), Path(folder)))
+        try:
+            results = uvloop.run(measure_all(plan, set(words.only), Path(folder)))
+        except asyncio.CancelledError:
+            sys.exit("Ended before it was done.")
     text = results.markdown()
     print(text)
     is_whole = not words.quick and set(words.only) == set(PARTS)

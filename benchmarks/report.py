@@ -21,8 +21,9 @@ from benchmarks.server import LOAD_CORES, ROOT, SERVER_CORES
 LIBRARIES = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "apsw")
 HEAD = ["subject", "callers", "a second", "to limit", "p50 ms", "p99 ms", "CPU us server", "CPU us hosts", "load busy"]
 HOST = "host"
-REPEATED = """Repeat it: `python -m benchmarks` (all of it, within four minutes, writes this file), `python -m benchmarks --only W1`
-(some of it, prints), `python -m benchmarks --quick` (one short look at everything, figures without meaning, prints).
+REPEATED = """Repeat it: `python -m benchmarks` (all of it, within four minutes, writes this file),
+`python -m benchmarks --only W1` (some of it, prints), `python -m benchmarks --quick` (one short look at everything,
+figures without meaning, prints).
 
 How to read it:
 - A cell is the median of the repeats, in brackets the least and the most. The subjects take turns in each repeat, and

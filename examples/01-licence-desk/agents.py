@@ -1,8 +1,8 @@
 """The agents of the licence desk: one for each execution model.
 
-`extract` reads one document, `desk` talks about them, `audit` walks them all and asks a person about what is copyleft or
-unknown. Every call of the model is a step, so that it is never paid for twice; its usage is recorded inside the step.
-What a document is comes from `licences`, what a record is from `records`.
+`extract` reads one document, `desk` talks about them, `audit` walks them all and asks a person about what is copyleft
+or unknown. Every call of the model is a step, so that it is never paid for twice; its usage is recorded inside it. What
+a document is comes from `licences`, what a record is from `records`.
 """
 
 import asyncio

@@ -53,14 +53,14 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
     "GPL-3.0-only": (
         "GNU GENERAL PUBLIC LICENSE Version 3, 29 June 2007",
-        "You must license the entire work, as a whole, under this License to anyone who comes into possession of a copy",
+        "You must license the entire work, as a whole, under this License to anyone who comes into possession of",
         "Nothing in this License shall be construed as excluding or limiting any implied license",
         "Use with the GNU Affero General Public License",
     ),
     "AGPL-3.0-only": (
         "GNU AFFERO GENERAL PUBLIC LICENSE Version 3, 19 November 2007",
-        "You must license the entire work, as a whole, under this License to anyone who comes into possession of a copy",
-        "your modified version must prominently offer all users interacting with it remotely through a computer network",
+        "You must license the entire work, as a whole, under this License to anyone who comes into possession of",
+        "version must prominently offer all users interacting with it remotely through a computer network",
     ),
     "LGPL-2.0-only": (
         "GNU LIBRARY GENERAL PUBLIC LICENSE Version 2, June 1991",
@@ -75,8 +75,8 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "LGPL-3.0-only": (
         "GNU LESSER GENERAL PUBLIC LICENSE Version 3, 29 June 2007",
         "You may convey a Combined Work under terms of your choice",
-        "This version of the GNU Lesser General Public License incorporates the terms and conditions of version 3 of the"
-        " GNU General Public License",
+        "This version of the GNU Lesser General Public License incorporates the terms and conditions of version 3 of"
+        " the GNU General Public License",
     ),
     "MPL-2.0": (
         "Mozilla Public License Version 2.0",

@@ -142,18 +142,17 @@ def own_licence_files(found: importlib.metadata.Distribution) -> list[Path]:
 
 def _text_of(path: Path, limit: int) -> str:
     with path.open("rb") as file:
-        raw = file.read(max(0, limit))
-    return as_text(raw)
+        raw = file.read(max(0, limit) + 1)
+    return as_text(raw[:limit], is_cut=len(raw) > limit)
 
 
-def as_text(raw: bytes) -> str:
-    """Bytes as text: UTF-8, else Latin-1; nothing when there are zero bytes in it."""
+def as_text(raw: bytes, *, is_cut: bool = False) -> str:
+    """Bytes as text: UTF-8, else Latin-1; nothing when there are zero bytes in it. A cut may go through a character."""
     if b"\0" in raw:
         return ""
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        # Cut in the middle of a character by the limit: the rest is still UTF-8.
-        if error.start >= len(raw) - 3:
+        if is_cut and error.start >= len(raw) - 3:
             return raw[: error.start].decode("utf-8-sig")
         return raw.decode("latin-1")

@@ -1,8 +1,8 @@
 """The way to the language model: the OpenAI chat API over HTTP, whoever serves it.
 
-`OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL` say which. Every call has a time limit and a size limit. What may
-pass by itself (busy, unreachable, cut off, garbled) is `ModelUnavailable`, which the agents' retries name; what will not
-is `ModelRefused`. Trying again is left to the steps that call.
+`OPENAI_BASE_URL`, `OPENAI_API_KEY` and `OPENAI_MODEL` say which. Every call has a time limit and a size limit. What
+may pass by itself (busy, unreachable, cut off, garbled) is `ModelUnavailable`, which the agents' retries name; what
+will not is `ModelRefused`. Trying again is left to the steps that call.
 """
 
 import asyncio

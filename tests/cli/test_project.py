@@ -107,7 +107,7 @@ def test_broken_settings_leave_with_7_and_defaults_are_shown_all_the_same(cli):
     (cli.folder / "pilothouse.toml").write_text("[server]\nport = 'x'\n", encoding="utf-8")
     broken = cli("settings")
     assert broken.exit_code == Exit.OPERATOR
-    assert "pilothouse.toml:2: server.port is \"x\"; expected a whole number from 0 to 65535" in broken.stderr
+    assert 'pilothouse.toml:2: server.port is "x"; expected a whole number from 0 to 65535' in broken.stderr
     assert "pilothouse settings --defaults" in broken.stderr
     assert cli("settings", "--defaults").exit_code == Exit.DONE
 

@@ -120,6 +120,7 @@ async def test_a_retry_asks_a_person_too_about_a_step_whose_outcome_is_unknown()
         run = await node.start("pay")
         await node.wait_review(run)
         await node.cancel(run)
+        await node.wait(run)
         again = await node.retry(run)
         review = await node.wait_review(again)
         assert review.kind == "unknown_outcome"

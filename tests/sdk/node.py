@@ -159,8 +159,8 @@ class Node:
         self._inbox.append(message)
 
     def _tick(self, word: "asyncio.Future[frames.Message | None]") -> None:
-        if word is not self._word or word.done():
-            return
+        if word is not self._word or (word.done() and word.result() is None):
+            return  # said by a host that is lost
         inbox, self._inbox = self._inbox, []
         refs: list[int] = []
         ends: list[StepRow] = []

@@ -70,7 +70,20 @@ def node_for(story):
     return story.node
 
 
-TOLD = [2, 3, 7, 3, 3, {"paid": 1200}, {"by": "mail"}, ["approve", "ada"], ["ValueError", "out of paper"], [1, 2], 6, 70]
+TOLD = [
+    2,
+    3,
+    7,
+    3,
+    3,
+    {"paid": 1200},
+    {"by": "mail"},
+    ["approve", "ada"],
+    ["ValueError", "out of paper"],
+    [1, 2],
+    6,
+    70,
+]
 
 
 async def told_without_a_crash():
@@ -108,7 +121,9 @@ async def test_a_host_lost_at_any_message_repeats_no_step_that_ended(keeps):
         assert told == TOLD, f"lost at message {at}"
         check_values(node, drawn)
         assert node.attempts == 2 or (keeps and at == count)
-        assert not {key for _, key, attempt in story.ran if attempt == 2} & node.ended_at_crash, f"lost at message {at}: an ended step ran again"
+        assert not {key for _, key, attempt in story.ran if attempt == 2} & node.ended_at_crash, (
+            f"lost at message {at}: an ended step ran again"
+        )
         pays = [key for what, key, _ in story.ran if what == "pay"]
         asks = [one for one in node.asked if one.kind == "unknown_outcome"]
         asked += len(asks)

@@ -1,6 +1,7 @@
 """Parking: an attempt that only waits gives its place back, and the run goes on in a later one."""
 
 import asyncio
+import contextlib
 
 from pilothouse import Context
 from pilothouse.wire import frames
@@ -107,10 +108,8 @@ async def test_a_function_that_swallows_the_park_can_do_nothing_more():
         did.append(1)
 
     async def agent(ctx: Context):
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await ctx.signal("go")
-        except asyncio.CancelledError:
-            pass
         try:
             await ctx.step(effect)
         except asyncio.CancelledError:

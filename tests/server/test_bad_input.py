@@ -214,7 +214,6 @@ def test_a_client_that_asks_before_it_sends_is_spared_the_sending(served):
 def test_a_length_over_the_limit_is_enough(served, length):
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
         raw.sendall(f"POST {RUNS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode())
-        raw.shutdown(socket.SHUT_WR)
         assert raw.recv(65536).split(b" ")[1] in (b"413", b"400")
 
 

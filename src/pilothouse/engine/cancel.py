@@ -119,8 +119,10 @@ def ring_parent(world: World, tenant: str, parent: str) -> None:
 async def _ask_attempt(world: World, run: Run, reason: str, rollback: bool) -> bool:
     try:
         change = Change((RequestCancel(run.tenant, run.id, world.clock.now(), reason, rollback),))
-        await world.records.commit(change)
+        receipt = await world.records.commit(change)
     except Conflict:
+        return False
+    if receipt.status in ("queued", "waiting"):  # it was given back or parked meanwhile: nobody is there to ask
         return False
     live = world.attempts.get((run.tenant, run.id))
     if live is not None:

@@ -94,7 +94,12 @@ class LocalLife:
         self._handler = loop.get_exception_handler()
         loop.set_exception_handler(self._fault)
         self._is_open = True
-        await self._boot()
+        try:
+            await self._boot()
+        except BaseException:
+            self._is_open = False
+            self._leave()
+            raise
 
     async def close(self) -> None:
         """Ends the node, and raises what nobody handled while it lived. A second call does nothing."""
@@ -102,14 +107,17 @@ class LocalLife:
             return
         self._is_open = False
         await self._end()
+        self._leave()
+        if self.errors:
+            raise self.errors[0]
+
+    def _leave(self) -> None:
         self._shelf.clear()
         asyncio.get_running_loop().set_exception_handler(self._handler)
         with contextlib.suppress(ValueError):
             sys.path.remove(str(self._folder))
         if self._temporary is not None:
             self._temporary.cleanup()
-        if self.errors:
-            raise self.errors[0]
 
     def _fault(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception") or RuntimeError(str(context.get("message")))

@@ -10,10 +10,8 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Generator
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pilothouse.communication.http.app import HttpApp
 from pilothouse.errors import AddressInUse, AddressRefused
@@ -60,7 +58,7 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             loop="none",
-            http=_Protocol,
+            http="httptools",
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -97,42 +95,6 @@ class HttpServer:
         if self._task is not None:
             await self._task
             self._task = None
-
-
-class _Corked:
-    """A transport that hands over what was written within one tick as one write.
-
-    uvicorn writes the head and the body of an answer one by one, and each write is a system call. Everything else is
-    the transport's own; closing hands over what waits first."""
-
-    __slots__ = ("_call_soon", "_parts", "_transport")
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._call_soon = loop.call_soon
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, part: bytes) -> None:
-        if not self._parts:
-            self._call_soon(self._flush)
-        self._parts.append(part)
-
-    def _flush(self) -> None:
-        parts, self._parts = self._parts, []
-        if parts and not self._transport.is_closing():
-            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
-
-    def close(self) -> None:
-        self._flush()
-        self._transport.close()
-
-
-class _Protocol(HttpToolsProtocol):
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(_Corked(transport, self.loop))  # type: ignore[arg-type]
 
 
 class _Server(uvicorn.Server):
