@@ -24,10 +24,10 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	  found=; old=; \
 	  for name in $(PYTHON) python3.13 python3.12 python3.11 python3; do \
 	    version=$$($$name -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue; \
-	    case $$version in 3.11|3.12|3.13) found=$$name; break;; *) old="$$old $$name is $$version.";; esac; \
+	    case $$version in 3.1[1-9]) found=$$name; break;; *) old="$$old $$name is $$version.";; esac; \
 	  done; \
 	  if [ -z "$$found" ]; then \
-	    echo "setup: Python 3.11, 3.12 or 3.13 is needed and was not found.$$old" >&2; \
+	    echo "setup: Python 3.11 or newer is needed and was not found.$$old" >&2; \
 	    echo "       Install one (Debian, Ubuntu: apt-get install python3 python3-venv) or name it: make setup PYTHON=/path/to/python3.11" >&2; \
 	    exit 1; \
 	  fi; \
@@ -39,8 +39,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	  echo "setup: making .venv with $$found ($$version)"; \
 	  $$found -m venv .venv; \
 	fi
-	@$(BIN)/python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
-	  { echo "setup: .venv has another Python than 3.11 to 3.13, or is broken. Move it away and run this again." >&2; exit 1; }
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info[:2] < (3, 11))' || \
+	  { echo "setup: .venv has a Python older than 3.11, or is broken. Move it away and run this again." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || \
 	  { echo "setup: .venv has no pip. apt-get install python3-venv, move .venv away and run this again." >&2; exit 1; }
 	@echo "setup: installing what requirements/dev.txt locks"

@@ -7,7 +7,7 @@ a document is comes from `licences`, what a record is from `records`.
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
@@ -57,7 +57,7 @@ class Listed(Struct):
     kind: str
 
 
-class AuditRequest(Struct):
+class AuditRequest(Struct, forbid_unknown_fields=True):
     """What to audit: a folder (without it, this Python environment), so many at most, and only these names."""
 
     folder: str | None = None
@@ -132,7 +132,9 @@ def desk_prompt(names: list[str], notes: list[str]) -> str:
     )
 
 
-def speaker(ctx: Context, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> Callable[[], Any]:
+def speaker(
+    ctx: Context, messages: list[dict[str, Any]], tools: list[dict[str, Any]]
+) -> Callable[[], Coroutine[Any, Any, Reply]]:
     """A call of the model whose words go out while they come. A second try says again only what is new."""
     said = 0
 

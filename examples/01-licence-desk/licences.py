@@ -8,7 +8,7 @@ the model.
 import importlib.metadata
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -72,12 +72,26 @@ def _names(folder: str | None) -> Iterator[str]:
         yield str(path.relative_to(root))
 
 
-def _distribution_names(distributions: Iterator[importlib.metadata.Distribution] | object) -> Iterator[str]:
-    for each in distributions:  # type: ignore[attr-defined]  # importlib.metadata says only that it is iterable
+def _distribution_names(distributions: Iterable[importlib.metadata.Distribution]) -> Iterator[str]:
+    for each in distributions:
         # A half-removed distribution has a folder and no METADATA.
-        name = each.metadata["Name"] if each.metadata is not None else None
+        name = _header("Name", _headers(each))
         if name:
-            yield str(name)
+            yield name
+
+
+def _headers(found: importlib.metadata.Distribution) -> str:
+    """The headers of a distribution; none when its METADATA is missing or no UTF-8."""
+    try:
+        said = found.read_text("METADATA") or found.read_text("PKG-INFO") or ""
+    except UnicodeDecodeError:
+        return ""
+    return said.partition("\n\n")[0][:HEADERS_LIMIT]
+
+
+def _header(name: str, headers: str) -> str:
+    match = re.search(rf"(?mi)^{name}:[ \t]*(\S+)[ \t]*$", headers)
+    return "" if match is None else match[1]
 
 
 def _root(folder: str) -> Path:
@@ -99,7 +113,7 @@ def _licence_files(root: Path) -> Iterator[Path]:
             if depth < DEPTH_LIMIT
             and not each.startswith(".")
             and each not in _UNSEEN
-            and not (depth == 0 and each.endswith((".dist-info", ".egg-info")))
+            and not (depth == 0 and _is_distribution(here / each))
         )
         for file in sorted(files):
             path = here / file
@@ -110,14 +124,24 @@ def _licence_files(root: Path) -> Iterator[Path]:
                 yield path
 
 
+def _is_distribution(folder: Path) -> bool:
+    """Whether a folder is read as a distribution; one with broken headers is read file by file."""
+    if not folder.name.endswith((".dist-info", ".egg-info")):
+        return False
+    return bool(_header("Name", _headers(importlib.metadata.PathDistribution(folder))))
+
+
 def _distribution(name: str, folder: str | None) -> importlib.metadata.Distribution | None:
-    where = {} if folder is None else {"path": [str(_root(folder))]}
-    return next(iter(importlib.metadata.distributions(name=name, **where)), None)
+    if folder is None:
+        found = importlib.metadata.distributions(name=name)
+    else:
+        found = importlib.metadata.distributions(name=name, path=[str(_root(folder))])
+    return next(iter(found), None)
 
 
 def _read_distribution(name: str, found: importlib.metadata.Distribution) -> Document:
-    headers = (found.read_text("METADATA") or found.read_text("PKG-INFO") or "").partition("\n\n")[0]
-    parts = [headers[:HEADERS_LIMIT]]
+    headers = _headers(found)
+    parts = [headers]
     size = len(parts[0])
     for path in sorted(own_licence_files(found)):
         text = _text_of(path, min(FILE_LIMIT, DOCUMENT_LIMIT - size))
@@ -125,7 +149,7 @@ def _read_distribution(name: str, found: importlib.metadata.Distribution) -> Doc
         parts.append(f"--- {path.name} ---\n{text}")
         if size >= DOCUMENT_LIMIT:
             break
-    return Document(name, found.version or "", "\n\n".join(parts))
+    return Document(name, _header("Version", headers), "\n\n".join(parts))
 
 
 def own_licence_files(found: importlib.metadata.Distribution) -> list[Path]:
@@ -135,7 +159,7 @@ def own_licence_files(found: importlib.metadata.Distribution) -> list[Path]:
         inside = file.parts[1:-1]
         if file.parts[0].endswith((".dist-info", ".egg-info")) and inside in ((), ("licenses",)):
             path = Path(str(file.locate()))
-            if _LICENCE_FILE.match(file.name) and path.is_file():
+            if _LICENCE_FILE.match(file.name) and path.is_file() and not path.is_symlink():
                 paths.append(path)
     return paths
 

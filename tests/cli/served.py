@@ -15,10 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner, Result
-from pytest import MonkeyPatch
 
-READY_WITHIN = 20.0
 STOP_WITHIN = 15.0
 
 AGENTS = '''
@@ -107,17 +106,18 @@ def make_project(folder: Path) -> Path:
 @contextmanager
 def serve(folder: Path, *flags: str) -> Iterator[str]:
     """The address of a node that runs in `folder` until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pilothouse", "serve", "--json", *flags],
-        cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    told = folder / "serve.log"
+    with told.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pilothouse", "serve", "--json", *flags],
+            cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
     try:
         assert process.stdout is not None
         # The line comes once the node can serve; the time limit of pytest bounds the reading of it.
         line = process.stdout.readline()
         if not line:
-            assert process.stderr is not None
-            raise AssertionError(process.stderr.read().decode())
+            raise AssertionError(told.read_text(encoding="utf-8"))
         yield str(json.loads(line)["url"])
     finally:
         if process.poll() is None:
@@ -147,7 +147,7 @@ class CommandLine:
         def through(ctx: click.Context, given: tuple[str, ...]) -> None:
             ctx.exit(run_program(arguments))
 
-        with MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             for name in [name for name in os.environ if name.startswith("PILOTHOUSE_")]:
                 patch.delenv(name)
             if self.url:

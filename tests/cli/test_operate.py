@@ -1,4 +1,4 @@
-"""`serve`, `migrate`, `backup` and `restore`: what an operator does, and what is refused for the sake of the records."""
+"""`serve`, `migrate`, `backup` and `restore`: what an operator does, and what is refused to keep the records whole."""
 
 import json
 import os

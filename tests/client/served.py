@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 
 class Relay:
-    """Passes on to `port`. The answers of the n-th connection end with the n-th text of `cut_after`: what comes behind it
-    is not passed on. When there is none left, connections are left alone."""
+    """Passes on to `port`. The answers of the n-th connection end with the n-th text of `cut_after`: what comes after
+    it is not passed on. When there is none left, connections are left alone."""
 
     def __init__(self, port: int, cut_after: list[bytes]) -> None:
         self._target = port

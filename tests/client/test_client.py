@@ -59,7 +59,7 @@ def test_a_stream_goes_on_after_each_cut_without_losing_or_repeating_an_event(cl
 
 def test_a_stream_cut_before_its_first_event_is_the_same_run_again(client, url):
     with Relay(port_of(url), [b"HTTP/1.1 200"]).running() as relay, Client(relay.url) as cut:
-        events = list(cut.stream_run("stepped", "x", session=None, metadata={"cut": "early"}))
+        events = list(cut.stream_run("stepped", "x", metadata={"cut": "early"}))
     assert events[0].seq == 1
     assert events[-1].type == "run.succeeded"
     started = [run for run in client.list_runs(agent="stepped").items if run.metadata == {"cut": "early"}]

@@ -111,9 +111,13 @@ async def test_a_retry_asks_a_person_too_about_a_step_whose_outcome_is_unknown()
     """The money may have left before the node died. A retry of the cancelled run must not send it again by itself."""
     paid: list[int] = []
 
+    def charge() -> int:
+        paid.append(1)
+        return len(paid)
+
     @agent(mode="event")
     async def pay(ctx: Context) -> int:
-        return int(await ctx.step(lambda: paid.append(1) or len(paid), name="charge", once=True))
+        return int(await ctx.step(charge, once=True))
 
     async with LocalNode({"pay": pay}) as node:
         node.crash_at_step("charge", "after_effect")

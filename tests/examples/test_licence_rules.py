@@ -212,3 +212,22 @@ def test_a_folder_is_read_within_its_limits(desk, tmp_path):
         licences.read_document("../LICENSE", folder)
     with pytest.raises(licences.DocumentMissing):
         licences.list_documents(str(tmp_path / "nowhere"))
+
+
+def test_a_folder_of_distributions_is_read_with_their_headers_and_broken_ones_file_by_file(desk, tmp_path):
+    licences = desk["licences"]
+    for name, headers in (("good-1.0", b"Name: good\nVersion: 1.0\n\nLong."), ("bad-2.0", b"Name: b\xffd\n")):
+        inside = tmp_path / f"{name}.dist-info"
+        inside.mkdir()
+        (inside / "METADATA").write_bytes(b"Metadata-Version: 2.1\n" + headers)
+        (inside / "LICENSE").write_text(MIT)
+        (inside / "RECORD").write_text(f"{name}.dist-info/METADATA,,\n{name}.dist-info/LICENSE,,\n../LICENSE,,\n")
+    (tmp_path / "empty-3.0.dist-info").mkdir()
+    folder = str(tmp_path)
+    assert licences.list_documents(folder) == ["bad-2.0.dist-info/LICENSE", "bad-2.0.dist-info/METADATA", "good"]
+    document = licences.read_document("good", folder)
+    assert (document.name, document.version) == ("good", "1.0")
+    assert "Long." not in document.text
+    record = desk["brain"].record_of(document.text)
+    assert (record["name"], record["spdx"], record["holders"]) == ("good", "MIT", ["Ann Example"])
+    assert desk["brain"].record_of(licences.read_document("bad-2.0.dist-info/METADATA", folder).text)["name"] == "bÿd"

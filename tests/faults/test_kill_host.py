@@ -1,4 +1,4 @@
-"""Runs that bring their host down: by exit, by a fault of memory, by holding too much of it, by blocking the event loop.
+"""Runs that bring their host down: by exit, by a fault of memory, by holding too much of it, by blocking its loop.
 
 Excluded: hosts that are killed from outside (`test_kill_step`) or stopped (`test_freeze`).
 """

@@ -22,9 +22,9 @@ from tests.faults.client import Answer, Caller, Event, take_all, wait_until
 
 pytestmark = pytest.mark.slow
 
-KILLS = 4
+KILLS = 3
 SESSIONS, BACKGROUND, STREAMS = 6, 6, 4
-ACKNOWLEDGED_BETWEEN_KILLS = 40
+ACKNOWLEDGED_BETWEEN_KILLS = 25
 REFUSED = {429, 503}
 
 
@@ -85,7 +85,7 @@ class Clients:
     async def _listen(self, number: int) -> None:
         count = 0
         while not self._is_leaving:
-            body = json.dumps({"input": {"deltas": 30, "every": 0.02, "fill": 100}}).encode()
+            body = json.dumps({"input": {"deltas": 20, "every": 0.02, "fill": 100}}).encode()
             answer = await self.insist("talk", f"stream-{number}-{count}", body, prefer="respond-async")
             parts = self.streams.setdefault(answer.body["id"], [])
             await self._follow(answer.body["id"], parts)

@@ -12,7 +12,7 @@ from pilothouse.wire import frames
 from tests.sdk.node import SLOT, Node
 
 if TYPE_CHECKING:
-    from nowhere import Context as Elsewhere
+    from nowhere import Context as Elsewhere  # type: ignore[import-not-found]
 
 
 async def gives(number):

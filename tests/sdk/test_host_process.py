@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+from typing import Any
 
 import msgspec
 import pytest
@@ -80,8 +81,8 @@ class HostOf:
         return await asyncio.to_thread(self.process.wait, 20)
 
     def start(self, agent, input=b"null", slot=1, kept=False):
-        facts = ["acme", "run_1", agent, "r1", "event", 1, input, kept, True, b"{}", None, None, b"{}", [], [], now()]
-        self.link.send(frames.Start(slot, *facts, False))
+        facts: tuple[Any, ...] = (kept, True, b"{}", None, None, b"{}", [], [], now(), False)
+        self.link.send(frames.Start(slot, "acme", "run_1", agent, "r1", "event", 1, input, *facts))
 
 
 @contextlib.asynccontextmanager

@@ -66,64 +66,52 @@ async def test_a_run_is_cancelled_in_every_state_in_which_nobody_works_at_it(ser
     assert (await cancel(caller, "run_first"))["status"] == "succeeded"  # what has ended stays as it is
 
 
-async def test_a_cancel_that_comes_before_its_run_is_remembered_also_by_the_next_node(serve, receiver):
-    node = serve()
+async def test_a_cancel_that_was_answered_is_remembered_by_the_next_node(serve, receiver):
+    """One came before its run, one to a run that had not obeyed yet when its node was killed."""
+    node = serve("[worker]\ncancel_grace_seconds = 60")
+    caller = node.caller
+    held = receiver.hold("run_stubborn", "began", "after")
     await node.start()
-    assert (await cancel(node.caller, "run_early", 202))["remembered"] is True
-    assert (await cancel(node.caller, "run_early", 202))["remembered"] is True
+    assert (await cancel(caller, "run_early", 202))["remembered"] is True
+    assert (await cancel(caller, "run_early", 202))["remembered"] is True
+    await caller.start_known("stubborn", "run_stubborn", {"seconds": 60.0})
+    await held.wait_reached()
+    held.open()
+    assert (await cancel(caller, "run_stubborn", 202))["status"] == "running"
     await node.restart()
-    await node.caller.start_known("chain", "run_early", {"steps": 1})
-    ended = await node.caller.wait_end("run_early")
+    await is_cancelled(caller, receiver, "run_stubborn")
+    assert len(receiver.of("run_stubborn")) == 1
+    await caller.start_known("chain", "run_early", {"steps": 1})
+    ended = await caller.wait_end("run_early")
     assert (ended["status"], ended["error"]["code"]) == ("cancelled", "cancelled")
     assert receiver.of("run_early") == []
-    assert check_run(await node.caller.read("run_early"), []) == []
-
-
-async def test_a_running_run_is_cancelled_and_a_late_result_of_its_step_is_not_applied(serve, receiver):
-    """Its step blocks in a thread, which nobody can end: the run does not wait for it."""
-    node = serve(f"[worker]\ncancel_grace_seconds = {GRACE}")
-    caller = node.caller
-    held = receiver.hold("run_busy", "1", "after")
-    await node.start()
-    await caller.start_known("chain", "run_busy", {"steps": 3})
-    await held.wait_reached()
-    await cancel(caller, "run_busy", 202)
-    await caller.wait_end("run_busy", 10)
-    steps = await caller.steps("run_busy")
-    held.open()
-    await is_cancelled(caller, receiver, "run_busy")
-    assert await caller.steps("run_busy") == steps
-    assert [effect.step for effect in receiver.of("run_busy")] == ["0", "1"]
+    assert check_run(await caller.read("run_early"), []) == []
 
 
 async def test_code_that_does_not_obey_a_cancel_is_overruled_after_the_grace_and_others_go_on(serve, receiver):
+    """One swallows the cancel; the other one blocks in a thread, which nobody can end: no run waits for either, and the
+    late result of the step is not applied."""
     node = serve(f"[worker]\ncancel_grace_seconds = {GRACE}")
     caller = node.caller
+    busy = receiver.hold("run_busy", "1", "after")
     held = receiver.hold("run_beside", "0", "before")
     began = receiver.hold("run_stubborn", "began", "after")
     await node.start()
+    await caller.start_known("chain", "run_busy", {"steps": 3})
     await caller.start_known("chain", "run_beside", {"steps": 2})
     await caller.start_known("stubborn", "run_stubborn", {"seconds": 3.0})
-    await held.wait_reached()
-    await began.wait_reached()
+    for gate in (busy, held, began):
+        await gate.wait_reached()
     began.open()
-    await caller.wait_run("run_stubborn", lambda found: found["status"] == "running")
-    await cancel(caller, "run_stubborn", 202)
-    await cancel(caller, "run_stubborn", 202)
+    for run in ("run_busy", "run_stubborn", "run_stubborn"):
+        await cancel(caller, run, 202)
+    await caller.wait_end("run_busy", 10)
+    steps = await caller.steps("run_busy")
+    busy.open()
+    await is_cancelled(caller, receiver, "run_busy")
+    assert await caller.steps("run_busy") == steps
+    assert [effect.step for effect in receiver.of("run_busy")] == ["0", "1"]
     await is_cancelled(caller, receiver, "run_stubborn")
     held.open()
     beside = await caller.wait_end("run_beside")
     assert (beside["status"], beside["attempt"]) == ("succeeded", 1)
-
-
-async def test_a_cancel_that_was_answered_holds_when_the_node_is_killed_before_the_run_has_obeyed(serve, receiver):
-    node = serve("[worker]\ncancel_grace_seconds = 60")
-    held = receiver.hold("run_stubborn", "began", "after")
-    await node.start()
-    await node.caller.start_known("stubborn", "run_stubborn", {"seconds": 60.0})
-    await held.wait_reached()
-    held.open()
-    assert (await cancel(node.caller, "run_stubborn", 202))["status"] == "running"
-    await node.restart()
-    await is_cancelled(node.caller, receiver, "run_stubborn")
-    assert len(receiver.of("run_stubborn")) == 1

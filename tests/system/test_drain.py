@@ -14,7 +14,7 @@ from tests.faults.client import Event, wait_until
 
 pytestmark = pytest.mark.slow
 
-GRACE, CANCEL_GRACE = 2.0, 0.5
+GRACE, CANCEL_GRACE = 1.5, 0.5
 SETTINGS = f"""[server]
 port = 0
 grace_seconds = {GRACE}
@@ -52,7 +52,7 @@ async def test_a_node_that_is_told_to_end_drains_within_its_grace_and_the_next_o
     await caller.start_known("chain", LONG, {"steps": 3})
     await caller.start_known("chain", ONCE, {"steps": 3, "once": [1]})
     await caller.start_known("chain", SHORT, {"steps": 2})
-    await caller.start_known("talk", TALK, {"deltas": 60, "every": 0.1})
+    await caller.start_known("talk", TALK, {"deltas": 40, "every": 0.1})
     await caller.start_known("rest", "run_asleep", 3.0)
     for gate in gates.values():
         await gate.wait_reached()

@@ -91,13 +91,3 @@ async def test_a_run_that_may_continue_is_stopped_where_its_journal_does_not_fit
     assert check_release(reading, release, may_continue=True) == []
     assert check_run(reading, receiver.of(RUN)) == []
     assert [effect.step for effect in receiver.of(RUN)] == ["0"]
-
-
-async def test_files_that_are_written_anew_with_the_same_code_change_no_release(serve, receiver):
-    node = serve()
-    release = await start_and_kill(node, receiver)
-    file = node.project / "agents.py"
-    file.write_bytes(file.read_bytes())
-    await node.start()
-    ended = await node.caller.wait_end(RUN)
-    assert (ended["status"], ended["release"]) == ("succeeded", release)
