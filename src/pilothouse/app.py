@@ -48,6 +48,7 @@ class Node:
         self.clock = SystemClock()
         self.metrics = Metrics()
         self.records = SqliteRecords(settings.records.url)
+        self.records.meter = self.metrics
         self.bus = MemoryBus()
         self.worker_options = worker_options(settings)
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

@@ -37,6 +37,8 @@ class Host(ABC):
         self.left_behind = 0
         self.seats: dict[int, Seat] = {}
         self.on_log: Callable[[str, str], None] = lambda stream, text: None
+        self.on_lost: Callable[[], None] = lambda: None
+        """The host ended although nobody asked it to."""
         self._slots = slots
         self._free = list(range(slots - 1, -1, -1))
         self._grace, self._on_call, self._on_change = grace, on_call, on_change

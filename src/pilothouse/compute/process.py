@@ -170,6 +170,7 @@ class ProcessHost(Host):
             await process.wait()
             if not self._is_stopping:
                 self.on_log("host", f"host {self.name} (pid {process.pid}) ended with {process.returncode}")
+                self.on_lost()
             await asyncio.wait(readers, timeout=1.0)
         finally:
             for task in (*readers, watch):

@@ -128,6 +128,7 @@ class NodeWorker(Worker):
 
     def _add(self, host: ProcessHost | InlineHost) -> None:
         host.on_log = lambda stream, text: self.on_log(stream, text)
+        host.on_lost = self._count_lost
         self.hosts.append(host)
         host.start()
 
@@ -263,6 +264,10 @@ class NodeWorker(Worker):
                     self._take(agent)
                     place.set_result(None)
 
+    def _count_lost(self) -> None:
+        if self._meter is not None:
+            self._meter.host_lost()
+
     def queue_counted(self, queue: Queue) -> None:
         if self._meter is not None:
             self._meter.queue_counted(queue.ready, queue.held, queue.running, queue.waiting)
@@ -317,6 +322,7 @@ class NodeWorker(Worker):
             apart = [name for name, agent in self._options.agents.items() if not agent.is_inline]
             host = ProcessHost("quarantine", self._options, apart, 1, self._call, self._changed)
             host.on_log = lambda stream, text: self.on_log(stream, text)
+            host.on_lost = self._count_lost
             self._quarantine = host
             host.start()
         if self._quarantine.places > 0:

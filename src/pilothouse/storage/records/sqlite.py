@@ -19,6 +19,7 @@ from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Turn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Receipt
+from pilothouse.ports.meter import CommitMeter
 from pilothouse.ports.records import (
     Claim,
     Custody,
@@ -47,6 +48,8 @@ class SqliteRecords(Records, Custody):
 
     def __init__(self, url: str, loop: AbstractEventLoop | None = None, options: SqliteOptions = DEFAULTS) -> None:
         self._place = Place(url, options)
+        self.meter: CommitMeter | None = None
+        """Told of each transaction, on the writer's thread. Set before `open`."""
         self._loop = loop
         self._lock = FileLock(self._place.path) if self._place.path else None
         self._listeners: list[Listener] = []
@@ -82,7 +85,7 @@ class SqliteRecords(Records, Custody):
                 self._version = schema_version(connection)
             self._place.grow_wal()
             self._reads = Reads(self._place, loop)
-            return Writer(self._place, connection, loop, self._wake)
+            return Writer(self._place, connection, loop, self._wake, self.meter)
         except BaseException:
             self._let_go()
             raise

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import Any
 
 import apsw
@@ -23,6 +24,7 @@ from msgspec import Struct
 from pilothouse.domain.event import Segment
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Refused, Statement
+from pilothouse.ports.meter import CommitMeter
 from pilothouse.storage.records.checkpoint import Checkpoints
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.moves import DOERS
@@ -66,8 +68,14 @@ class Writer:
     """`wake` is called on the loop with every batch, once it is settled."""
 
     def __init__(
-        self, place: Place, connection: apsw.Connection, loop: AbstractEventLoop, wake: Callable[[Batch], None]
+        self,
+        place: Place,
+        connection: apsw.Connection,
+        loop: AbstractEventLoop,
+        wake: Callable[[Batch], None],
+        meter: CommitMeter | None = None,
     ) -> None:
+        self._meter = meter
         self._place = place
         self._connection = connection
         self._loop = loop
@@ -94,8 +102,11 @@ class Writer:
 
     def _work(self) -> None:
         while batch := self._take():
+            began = monotonic()
             with self._place.gate():
                 self._write(batch)
+            if self._meter is not None:
+                self._meter.committed(len(batch), monotonic() - began)
             try:
                 self._loop.call_soon_threadsafe(self._wake, batch)
             except RuntimeError:
