@@ -75,8 +75,8 @@ check: lint types ## everything that is checked without running the product
 	$(BIN)/pytest -q tests/architecture -m "not slow"
 
 .PHONY: test
-test: $(STAMP) ## all tests
-	$(BIN)/pytest -q tests
+test: $(STAMP) ## all tests, four at a time: most of them wait for something
+	$(BIN)/pytest -q -n 4 --dist loadfile tests
 
 .PHONY: faults
 faults: $(STAMP) ## only the tests that kill, freeze, fill and tear

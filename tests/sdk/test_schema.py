@@ -93,7 +93,7 @@ def test_only_what_is_exactly_free_or_text_says_so():
         (Letter, {"pages": 0}),
         (object, object()),
     ],
-    ids=str,
+    ids=lambda one: one.__name__ if isinstance(one, type) else type(one).__name__,
 )
 def test_an_output_that_does_not_fit_its_annotation_is_refused(kind, value):
     with pytest.raises(InvalidOutput):

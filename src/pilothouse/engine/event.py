@@ -14,6 +14,7 @@ from pilothouse.engine.run import Started, get_run
 from pilothouse.engine.unkept import Unkept
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor
+from pilothouse.ports.records import EVENTS_ROOM
 
 BUFFER_BYTES = 256 * 1024
 """What one reader may have waiting, heard or read, give or take a segment."""
@@ -101,15 +102,8 @@ class Follower:
 
     async def _read(self) -> list[Segment]:
         """A bounded page from the records. When there may be more, the next one comes from there as well."""
-        page = await self._world.records.read_events(self._tenant, self._run, self._last, PAGE)
-        found: list[Segment] = []
-        size = 0
-        for segment in page:
-            if size > BUFFER_BYTES:
-                break
-            found.append(segment)
-            size += len(segment.data)
-        if len(found) < len(page) or len(page) == PAGE:
+        found = await self._world.records.read_events(self._tenant, self._run, self._last, PAGE)
+        if is_full(found, PAGE):
             self._fall_behind()
         return found
 
@@ -132,6 +126,11 @@ class Follower:
         self._stop()
 
 
+def is_full(found: Sequence[Segment], limit: int) -> bool:
+    """Whether there may be more behind what `read_events` gave for this limit."""
+    return len(found) >= limit or sum(len(segment.data) for segment in found) >= EVENTS_ROOM
+
+
 async def follow_started(world: World, started: Started) -> Follower:
     """The events of a run from its first."""
     return Follower(world, started.run.tenant, started.run.id, 0, started.unkept)
@@ -148,7 +147,7 @@ async def follow_run(world: World, tenant: str, run: str, after: int) -> Followe
 
 
 async def read_events(world: World, tenant: str, run: str, after: int, limit: int) -> Sequence[Segment]:
-    """Segments that hold events after number `after`. Raises `RunNotFound`."""
+    """Segments that hold events after number `after`; there may be more when `is_full`. Raises `RunNotFound`."""
     await get_run(world, tenant, run)
     live = world.attempts.get((tenant, run))
     if isinstance(live, Unkept):

@@ -48,6 +48,11 @@ class Claim(Struct, frozen=True):
     wishes: tuple[ClaimWish, ...]
 
 
+EVENTS_ROOM = 256 * 1024
+"""Bytes after which one answer of `read_events` has its last segment: who reads events holds a bound of them, however
+long they are."""
+
+
 class RunFilter(Struct, frozen=True):
     agent: str | None = None
     session: str | None = None
@@ -139,7 +144,8 @@ class Records(Protocol):
         ...
 
     async def read_events(self, tenant: str, run: str, after: int, limit: int) -> list[Segment]:
-        """Segments, in order, that hold events with a seq over `after`; at most `limit` segments."""
+        """Segments, in order, that hold events with a seq over `after`: at most `limit`, and none after the one with
+        which all together have `EVENTS_ROOM` bytes."""
         ...
 
     async def get_session(self, tenant: str, agent: str, key: str) -> Session | None: ...

@@ -268,7 +268,7 @@ async def read_events(call: Call, run: str, query: EventsQuery) -> None:
 async def _show_events(call: Call, run: str, after: int, limit: int) -> None:
     await _find_event(call, run, after)
     segments = await event.read_events(call.front.world, tenant_of(call), run, after, limit)
-    await call.answer(200, encode_page(segments, after, limit, is_last=len(segments) < limit))
+    await call.answer(200, encode_page(segments, after, limit, is_last=not event.is_full(segments, limit)))
 
 
 async def _stream_from(call: Call, run: str, after: int) -> None:

@@ -16,7 +16,7 @@ from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import LIVE, Run
 from pilothouse.domain.session import Session, Turn
-from pilothouse.ports.records import Idempotency, Page, Queue, RunFilter
+from pilothouse.ports.records import EVENTS_ROOM, Idempotency, Page, Queue, RunFilter
 from pilothouse.storage.records import cursor as cursors
 from pilothouse.storage.records.place import Place
 from pilothouse.storage.records.rows import review_of, run_of, session_of, step_of, whole
@@ -155,8 +155,14 @@ def count_ends(connection: apsw.Connection, tenant: str, run: str, prefix: str) 
 
 
 def read_events(connection: apsw.Connection, tenant: str, run: str, after: int, limit: int) -> list[Segment]:
-    rows = ask(connection, "read_events", tenant=tenant, run=run, after=after, limit=limit)
-    return [Segment(*whole(connection, tenant, row, (4,))) for row in rows]
+    found: list[Segment] = []
+    size = 0
+    for row in ask(connection, "read_events", tenant=tenant, run=run, after=after, limit=limit):
+        if size >= EVENTS_ROOM:
+            break
+        found.append(Segment(*whole(connection, tenant, row, (4,))))
+        size += len(found[-1].data)
+    return found
 
 
 # --- sessions ---------------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ A step that is written twice is refused, the end of a wait that is written twice
 code, the second a race.
 """
 
-from pilothouse.domain.event import Segment
-from pilothouse.ports.change import Change, Conflict, Receipt, ResolveStep, WakeRun
+from pilothouse.domain.event import Segment, line
+from pilothouse.ports.change import AppendEvents, Change, Conflict, Receipt, ResolveStep, WakeRun
+from pilothouse.ports.records import EVENTS_ROOM
 from pilothouse.testing.records.build import (
     AT,
     LONG,
@@ -169,6 +170,14 @@ class JournalClauses:
             assert (found[0].seq if found else None) == first, after
         assert [segment.seq for segment in await records.read_events(TENANT, "run_a", 1, 2)] == [1, 3]
         assert await records.read_events("other", "run_a", 0, 10) == []
+
+    async def test_long_events_are_read_a_bound_at_a_time(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"))
+        long = line("output.delta", b'{"delta":"%b"}' % (b"x" * (EVENTS_ROOM // 2)))
+        for _ in range(5):
+            await put(records, fence("run_a"), AppendEvents(TENANT, "run_a", AT, 1, long))
+        pages = [await records.read_events(TENANT, "run_a", after, 10) for after in (0, 2, 4, 5)]
+        assert [[segment.seq for segment in page] for page in pages] == [[1, 2], [3, 4], [5], []]
 
     async def test_a_change_may_tell_events_of_two_runs(self, records: OpenRecords) -> None:
         await put(records, born("run_a"), born("run_p"), told("run_p", "run.started"))
