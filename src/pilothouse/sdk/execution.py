@@ -12,20 +12,20 @@ from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from inspect import isawaitable
 from math import isfinite
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from pilothouse.domain.journal import StepKind, StepRow
+from pilothouse.domain.journal import StepRow
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.review import Answer
 from pilothouse.errors import LimitReached, TooLarge
 from pilothouse.sdk.agent import ToolDefinition, checked_retry, checked_timeout
 from pilothouse.sdk.attempt import Attempt
 from pilothouse.sdk.context import BlockingContext, Context
-from pilothouse.sdk.function import Facts, facts_of, step_name, takes_context
+from pilothouse.sdk.function import facts_of, step_name, takes_context
 from pilothouse.sdk.schema import read_json, write_json
 from pilothouse.sdk.scope import step_here
-from pilothouse.sdk.step import ARGUMENTS_LIMIT, DRAW, StepCall, encode_arguments, perform
+from pilothouse.sdk.step import DRAW, EffectShape, StepCall, encode_arguments, perform, shown
 from pilothouse.sdk.surroundings import Pace
 from pilothouse.sdk.usage import Usage
 from pilothouse.wire.frames import Emit
@@ -36,6 +36,8 @@ TICK_EVERY = 16
 
 THREAD_ENDS_WITHIN = 2.0
 """Seconds that the end of an attempt waits for a thread that runs a sync agent."""
+
+EffectKind = Literal["model", "tool"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN_OUTCOME = (
@@ -69,8 +71,10 @@ class Execution(Attempt):
             once = fn.once if once is None else once
         label = facts.name if name is None else step_name(name)
         encoded = encode_arguments(facts.named(args, kwargs))
+        key = self.journal.reserve("step", label, encoded)
+        retry, timeout = checked_retry(retry), checked_timeout(timeout)
         return self._perform(
-            "step", label, fn, facts, args, kwargs, encoded, checked_retry(retry), checked_timeout(timeout), bool(once)
+            StepCall("step", label, key, fn, facts, args, kwargs, shown(encoded), retry, timeout, bool(once))
         )
 
     def call_tool(self, tool: Callable[..., Any], args: dict[str, Any]) -> Coroutine[Any, Any, Any]:
@@ -84,26 +88,65 @@ class Execution(Attempt):
             label, retry, timeout, once = step_name(tool.name), tool.retry, tool.timeout, tool.once
         else:
             label, retry, timeout, once = facts.name, None, None, False
-        return self._perform("tool", label, tool, facts, first, args, encoded, retry, timeout, once)
+        key = self.journal.reserve("tool", label, encoded)
+        call = StepCall("tool", label, key, tool, facts, first, args, shown(encoded), retry, timeout, once)
+        return self._perform_tool(call, args)
 
-    def _perform(
+    def effect(
         self,
-        kind: StepKind,
+        kind: EffectKind,
         name: str,
-        function: Callable[..., Any],
-        facts: Facts,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        encoded: bytes,
-        retry: Retry | None,
-        timeout: float | None,
-        once: bool,
+        arguments: dict[str, Any],
+        body: Callable[[dict[str, Any]], Coroutine[Any, Any, Any]],
+        *,
+        dump: Callable[[Any], Any] | None = None,
+        load: Callable[[Any], Any] | None = None,
+        call_id: str = "",
+        scope: str = "",
+        once: bool = False,
+        retry: Retry | None = None,
+        timeout: float | None = None,
+        passing: tuple[type[BaseException], ...] = (),
     ) -> Coroutine[Any, Any, Any]:
-        key = self.journal.reserve(kind, name, encoded)
-        row = self.journal.recorded(key, kind) if self.kept else None
-        shown = encoded if len(encoded) <= ARGUMENTS_LIMIT else None
-        call = StepCall(kind, name, key, function, facts, args, kwargs, shown, retry, timeout, once)
-        return perform(self, call, row)
+        """A model call or a tool call that a bridge makes for its framework, as a step: run once, kept as `dump` makes
+        it JSON, given back as `load` reads it. `body` gets the arguments, which a policy may have edited.
+
+        The key is reserved in this call, of `name`, `arguments`, `call_id` (the framework's own name of a tool call),
+        `scope` (where in the framework it happens, when calls there are counted by themselves) and the occurrence.
+        A failure is raised as the exception that it was, now and on every replay. What is of a `passing` type (how a
+        framework interrupts itself) goes through, and the step has no end. Raises `CancelledError` as every verb does.
+        """
+        self.check_alive()
+        label = step_name(name)
+        encoded = encode_arguments(arguments)
+        mark = b"\n%b\n%b" % (call_id.encode(), scope.encode()) if call_id or scope else b""
+        key = self.journal.reserve(kind, label, encoded + mark)
+        call = StepCall(
+            kind,
+            label,
+            key,
+            body,
+            EffectShape(load),
+            (arguments,),
+            {},
+            shown(encoded),
+            checked_retry(retry),
+            checked_timeout(timeout),
+            once,
+            dump,
+            passing,
+            revives=True,
+        )
+        return self._perform_tool(call, arguments) if kind == "tool" else self._perform(call)
+
+    def _perform_tool(self, call: StepCall, arguments: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+        """The one door of tool steps, those of `ctx.call_tool` and those of every bridge: what is to be decided before
+        a tool runs is decided here. Other arguments are given to it with `call.use`."""
+        return self._perform(call)
+
+    def _perform(self, call: StepCall) -> Coroutine[Any, Any, Any]:
+        """Looks into the journal in the call itself, before anything is awaited."""
+        return perform(self, call, self.journal.recorded(call.key, call.kind) if self.kept else None)
 
     def ask_outcome(self, call: StepCall, intent: StepRow) -> Coroutine[Any, Any, Answer]:
         """Asks a person what became of a step that began."""

@@ -5,7 +5,10 @@ replay, so that an agent that catches it takes the same way each time.
 """
 
 import os
+import sys
 import traceback
+from math import isfinite
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -26,6 +29,11 @@ from pilothouse.sdk.schema import type_name
 
 TEXT_LIMIT = 8 * 1024
 TRACEBACK_LIMIT = 32 * 1024
+ATTRIBUTES_LIMIT = 20
+ATTRIBUTE_LIMIT = 1024
+RECORDED_MARK = "pilothouse_step"
+"""The attribute of an exception that was made again from a row: the key of its step."""
+
 OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 RECORDED = (StepFailed, UnknownOutcome, SignalTimeout, CallFailed)
@@ -40,6 +48,8 @@ class Failure(Struct, omit_defaults=True):
     hint: str = ""
     kind: str = ""
     text: str = ""
+    attributes: dict[str, str | int | float | bool | None] = {}
+    """The plain ones among what the exception carried, so that it can be made again."""
 
 
 _read = msgspec.json.Decoder(Failure).decode
@@ -74,9 +84,54 @@ def the_error(error: BaseException) -> BaseException:
     return error
 
 
-def write_failure(error: PilothouseError) -> bytes:
+def write_failure(error: PilothouseError, attributes: dict[str, Any] | None = None) -> bytes:
     kind, text = str(error.facts.get("kind", "")), speakable(str(error.facts.get("text", "")))
-    return _encode(Failure(error.code, speakable(error.message), speakable(error.hint), speakable(kind), text))
+    failure = Failure(error.code, speakable(error.message), speakable(error.hint), speakable(kind), text)
+    failure.attributes = attributes or {}
+    return _encode(failure)
+
+
+def plain_attributes(error: BaseException) -> dict[str, str | int | float | bool | None]:
+    """What of an exception is text, a number or a truth, bounded."""
+    found: dict[str, Any] = {}
+    for name, value in getattr(error, "__dict__", {}).items():
+        if name.startswith("_") or not isinstance(value, str | int | float | bool | None):
+            continue
+        if isinstance(value, float) and not isfinite(value):
+            continue
+        found[name] = speakable(value[:ATTRIBUTE_LIMIT]) if isinstance(value, str) else value
+        if len(found) >= ATTRIBUTES_LIMIT:
+            break
+    return found
+
+
+def original_in(row: StepRow) -> BaseException:
+    """The exception that a failed row stands for, as the framework that handles it knows it: of its own type, with its
+    text and its plain attributes. `StepFailed` when it cannot be made again, as from another version of a library. The
+    first run and every replay get the same."""
+    told = failure_in(row)
+    kept = _read(row.error or b"{}")
+    kind = _exception_named(kept.kind) if kept.code == StepFailed.code else None
+    if kind is None:
+        return told
+    try:
+        error = kind.__new__(kind, kept.text)
+        error.args = (kept.text,)
+        error.__dict__.update(kept.attributes)
+        str(error)
+        error.__cause__ = told
+        error.__dict__[RECORDED_MARK] = row.key
+    except Exception:
+        return told
+    return error
+
+
+def _exception_named(name: str) -> type[BaseException] | None:
+    """An exception type by its full name, among what is imported."""
+    module_name, _, path = name.rpartition(".")
+    module = sys.modules.get(module_name or "builtins")
+    found = getattr(module, path, None)
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
 
 
 def step_failure(key: str, error: BaseException) -> StepFailed:
@@ -141,7 +196,7 @@ def may_help(error: BaseException, kept: bool) -> bool:
     error = the_error(error)
     if isinstance(error, JournalDiverged | NotKept):
         return False
-    return not (kept and isinstance(error, RECORDED))
+    return not (kept and (isinstance(error, RECORDED) or RECORDED_MARK in getattr(error, "__dict__", {})))
 
 
 def own_traceback(error: BaseException) -> str:

@@ -1,11 +1,14 @@
 """Where code runs: in which attempt, and in which step of it. Context variables, so threads and tasks inherit both.
 
 The step's scope carries the idempotency key that the outside may see, and collects the usage that belongs to the step.
+Its `kind` tells who counts: what a `model` or `tool` step of a bridge calls outside is part of that step, and is
+neither recorded nor counted a second time.
 """
 
 from contextvars import ContextVar
 from typing import Protocol
 
+from pilothouse.domain.journal import StepKind
 from pilothouse.errors import PilothouseError
 from pilothouse.sdk.usage import Usage
 
@@ -19,11 +22,12 @@ class KeyMaker(Protocol):
 class Scope:
     """One executing step. What it can tell is made when it is asked for: most steps need none of it."""
 
-    __slots__ = ("_attempt", "_key", "_usage")
+    __slots__ = ("_attempt", "_key", "_usage", "kind")
 
-    def __init__(self, attempt: KeyMaker, key: str) -> None:
+    def __init__(self, attempt: KeyMaker, key: str, kind: StepKind) -> None:
         self._attempt = attempt
         self._key = key
+        self.kind = kind
         self._usage: Usage | None = None
 
     @property

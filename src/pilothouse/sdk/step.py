@@ -18,10 +18,9 @@ from pilothouse.domain.journal import BEGUN, ENDED, StepKind, StepRow
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.review import Answer
 from pilothouse.errors import InvalidInput, PilothouseError, StepFailed, StepTimeout, TooLarge, UnknownOutcome
-from pilothouse.sdk.failure import failure_in, kinds_of, step_failure, write_failure
-from pilothouse.sdk.function import Facts
+from pilothouse.sdk.failure import failure_in, kinds_of, original_in, plain_attributes, step_failure, write_failure
 from pilothouse.sdk.journal import AttemptJournal
-from pilothouse.sdk.schema import NotJson, read_json, type_name, write_json
+from pilothouse.sdk.schema import Codec, NotJson, read_json, type_name, write_json
 from pilothouse.sdk.scope import Scope, step_here
 
 RESULT_LIMIT = 32 * 1024 * 1024
@@ -32,21 +31,71 @@ DRAW = random.Random()
 """For backoff. Its own, so that a user's `random.seed` neither changes it nor is used up by it."""
 
 
+class Shape(Protocol):
+    """What a step must know of its function."""
+
+    @property
+    def is_async(self) -> bool: ...
+
+    def codec(self, function: Callable[..., Any]) -> Codec:
+        """How a kept result is read."""
+        ...
+
+
 class StepCall(Struct):
-    """One call of `ctx.step` or `ctx.call_tool`, with its key reserved. `input` is what its rows show of the
-    arguments."""
+    """One step that was asked for, with its key reserved. `input` is what its rows show of the arguments.
+
+    `dump` makes a result what JSON can hold; None: it is that already. What is of a `passing` type is raised through
+    without an end: the step has not happened, and is asked for again. With `revives`, a failure is raised as the
+    exception that it was, as far as it can be made again; else as `StepFailed`."""
 
     kind: StepKind
     name: str
     key: str
     function: Callable[..., Any]
-    facts: Facts
+    facts: Shape
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     input: bytes | None
     retry: Retry | None
     timeout: float | None
     once: bool
+    dump: Callable[[Any], Any] | None = None
+    passing: tuple[type[BaseException], ...] = ()
+    revives: bool = False
+
+    def use(self, arguments: dict[str, Any]) -> None:
+        """Other arguments of a tool than it was called with: a person or a policy has edited them."""
+        if self.revives:
+            self.args = (arguments,)
+        else:
+            self.kwargs = arguments
+
+    def failure(self, row: StepRow) -> BaseException:
+        """What a recorded failure raises: the same each time."""
+        return original_in(row) if self.revives else failure_in(row)
+
+
+class EffectShape:
+    """The shape of a body that a bridge runs: a coroutine function whose result `load` makes again of JSON."""
+
+    is_async = True
+    schema = b"{}"
+    is_free = True
+    is_text = False
+
+    def __init__(self, load: Callable[[Any], Any] | None) -> None:
+        self._load = load
+
+    def codec(self, function: Callable[..., Any]) -> "EffectShape":
+        return self
+
+    def read(self, raw: bytes) -> Any:
+        value = read_json(raw)
+        return value if self._load is None else self._load(value)
+
+    def write(self, value: object) -> bytes:
+        return write_json(value)
 
 
 class Performer(Protocol):
@@ -91,6 +140,11 @@ def encode_arguments(named: dict[str, Any]) -> bytes:
         return write_json(named, in_order=True)
     except NotJson:
         return write_json({name: _shown(value) for name, value in named.items()}, in_order=True)
+
+
+def shown(encoded: bytes) -> bytes | None:
+    """What a row keeps of the arguments."""
+    return encoded if len(encoded) <= ARGUMENTS_LIMIT else None
 
 
 def _shown(value: Any) -> Any:
@@ -160,7 +214,7 @@ async def _execute(attempt: Performer, call: StepCall, intent: str, once: bool) 
         await journal.begin(ref, begun)
     else:
         journal.told(ref, begun)
-    scope = Scope(attempt, call.key)
+    scope = Scope(attempt, call.key, call.kind)
     task = attempt.step_began()
     try:
         result, cause, tries = await _try(attempt, call, scope, once)
@@ -168,15 +222,18 @@ async def _execute(attempt: Performer, call: StepCall, intent: str, once: bool) 
         attempt.step_ended(task)
     output, cause = _encoded_result(call, result, cause)
     error = None if cause is None else step_failure(call.key, cause)
-    row = await journal.end(ref, _end(begun, attempt.clock(), output, error, tries, _usage(call, scope)), started=True)
+    end = _end(begun, attempt.clock(), output, error, tries, _usage(call, scope))
+    if error is not None and cause is not None and call.revives:
+        end.error = write_failure(error, plain_attributes(cause))
+    row = await journal.end(ref, end, started=True)
     if row.error is not None:
-        raise failure_in(row) from cause
+        raise call.failure(row) from cause
     return _outcome(row, call)
 
 
 async def _execute_unkept(attempt: Performer, call: StepCall) -> Any:
     """The same without rows: results and failures are what they would be in a run that is kept."""
-    scope = Scope(attempt, call.key)
+    scope = Scope(attempt, call.key, call.kind)
     task = attempt.step_began()
     try:
         result, cause, _ = await _try(attempt, call, scope, call.once)
@@ -187,6 +244,8 @@ async def _execute_unkept(attempt: Performer, call: StepCall) -> Any:
     if usage is not None:
         attempt.journal.count(usage)
     if cause is not None:
+        if call.revives:
+            raise cause
         raise step_failure(call.key, cause) from cause
     return _read(call, output or b"null")
 
@@ -239,6 +298,8 @@ async def _try(attempt: Performer, call: StepCall, scope: Scope, once: bool) -> 
             return None, error, tries
         except GeneratorExit:
             raise
+        except call.passing:
+            raise
         except Exception as error:
             delay = None if call.retry is None else _delay(call.retry, error, tries, once)
             if delay is None:
@@ -287,10 +348,12 @@ def _encoded_result(
     if cause is not None:
         return None, cause
     try:
-        encoded = write_json(result)
+        encoded = write_json(result if call.dump is None else call.dump(result))
     except NotJson as error:
         text = f"the step {call.name!r} returned {error}; return what JSON can hold, or a part of it"
         return None, NotJson(text)
+    except Exception as error:  # a framework's own `dump`
+        return None, error
     if len(encoded) > RESULT_LIMIT:
         return None, TooLarge(what=f"The result of the step {call.name!r}", limit=RESULT_LIMIT)
     return encoded, None
@@ -299,7 +362,7 @@ def _encoded_result(
 def _outcome(row: StepRow, call: StepCall) -> Any:
     """What a recorded end gives to the agent."""
     if row.status == "failed":
-        raise failure_in(row)
+        raise call.failure(row)
     return _read(call, row.output or b"null")
 
 

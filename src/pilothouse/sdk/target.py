@@ -17,8 +17,9 @@ from msgspec import Struct
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
 from pilothouse.errors import TargetInvalid
-from pilothouse.sdk.agent import AgentDefinition, Definition, checked_keep, first_paragraph
-from pilothouse.sdk.bridges.function import FunctionBridge
+from pilothouse.sdk.agent import AgentDefinition, Definition, checked_keep
+from pilothouse.sdk.bridges.bridge import Bridge
+from pilothouse.sdk.bridges.detection import bridge_for
 from pilothouse.sdk.failure import speakable
 from pilothouse.sdk.release import project_modules, release_digest
 from pilothouse.wire.frames import AgentDescription
@@ -32,7 +33,7 @@ class Loaded(Struct):
     """An agent that was found, or what was in the way."""
 
     description: AgentDescription
-    bridge: FunctionBridge | None
+    bridge: Bridge | None
 
 
 def load_agents(project: str, targets: dict[str, AgentTarget]) -> dict[str, Loaded]:
@@ -58,7 +59,7 @@ def _load(name: str, target: AgentTarget) -> Loaded:
 def from_object(name: str, target: AgentTarget, found: Any) -> Loaded:
     """The agent that an object is. Raises `TargetInvalid`."""
     try:
-        bridge = FunctionBridge(found.function if isinstance(found, Definition) else found)
+        bridge = bridge_for(found)
         return Loaded(_describe(name, target, found, bridge), bridge)
     except (TypeError, ValueError) as error:
         raise TargetInvalid(agent=name, target=target.target, reason=str(error)) from error
@@ -80,9 +81,6 @@ def find_object(agent: str, target: str) -> Any:
             found = getattr(found, name)
         except AttributeError:
             raise TargetInvalid(agent=agent, target=target, reason=_missing(found, name)) from None
-    if not callable(found):
-        kind = f"{type(found).__module__}.{type(found).__qualname__}"
-        raise TargetInvalid(agent=agent, target=target, reason=f"a {kind} is nothing that can be called")
     return found
 
 
@@ -104,7 +102,7 @@ def _last_lines(error: BaseException) -> str:
     return "it raised\n" + "".join(shown.format(chain=False)).rstrip()
 
 
-def _describe(name: str, target: AgentTarget, found: Any, bridge: FunctionBridge) -> AgentDescription:
+def _describe(name: str, target: AgentTarget, found: Any, bridge: Bridge) -> AgentDescription:
     definition = found if isinstance(found, AgentDefinition) else None
     mode = target.mode or (definition.mode if definition else "stateless")
     if mode not in get_args(Mode):
@@ -116,7 +114,7 @@ def _describe(name: str, target: AgentTarget, found: Any, bridge: FunctionBridge
     return AgentDescription(
         name,
         mode=mode,
-        description=speakable(found.description if isinstance(found, Definition) else first_paragraph(found)),
+        description=speakable(found.description if isinstance(found, Definition) else bridge.description),
         keep=keep,
         retry=msgspec.json.encode(retry),
         timeout=target.timeout if target.timeout is not None else (definition.timeout if definition else None),
@@ -124,5 +122,5 @@ def _describe(name: str, target: AgentTarget, found: Any, bridge: FunctionBridge
         output_schema=bridge.output.schema,
         free_input=bridge.input.is_free,
         text_input=bridge.input.is_text,
-        wants_history=bridge.takes_context and mode == "session",
+        wants_history=bridge.wants_history and mode == "session",
     )

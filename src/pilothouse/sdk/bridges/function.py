@@ -14,6 +14,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+from pilothouse.sdk.agent import first_paragraph
 from pilothouse.sdk.context import BlockingContext, Context
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.function import hints_of, innermost, is_context
@@ -60,6 +61,8 @@ class FunctionBridge:
         self._names = tuple(one.name for one in parameters)
         self._only: inspect.Parameter | None = None
         self.input: Codec = self._input_codec(parameters, hints)
+        self.wants_history = self.takes_context
+        self.description = first_paragraph(function)
         self.output: Codec = _output_codec(hints.get("return", Any), self._yields or self._yields_async)
 
     def _input_codec(self, parameters: list[inspect.Parameter], hints: dict[str, Any]) -> Codec:
