@@ -6,10 +6,8 @@ Bounded: what is over the limit is forgotten as a whole and asked again.
 
 from collections.abc import Sequence
 
-import apsw
-
 from pilothouse.ports.change import InsertRun, Statement
-from pilothouse.storage.records.statements import many
+from pilothouse.storage.records.statements import Database, many
 from pilothouse.storage.records.ticket import STATE_MOVES, Key, Mark
 
 
@@ -31,7 +29,7 @@ class Memory:
         self._seqs[run] = 0
         self._sessions[run] = session
 
-    def last_seqs(self, connection: apsw.Connection, events: Sequence[tuple[object, Statement]]) -> dict[Key, int]:
+    def last_seqs(self, connection: Database, events: Sequence[tuple[object, Statement]]) -> dict[Key, int]:
         """The last number of each run that gets events, to be counted on by the caller."""
         seqs = self._seqs
         if len(seqs) > self._limit:
@@ -42,7 +40,7 @@ class Memory:
                 seqs[tenant, run] = seq
         return seqs
 
-    def sessions(self, connection: apsw.Connection, moves: list[Statement]) -> dict[Key, set[Mark]]:
+    def sessions(self, connection: Database, moves: list[Statement]) -> dict[Key, set[Mark]]:
         """The sessions that changing the state of runs may touch: the one in the table, and the one which an insert
         of the same batch is about to write there."""
         found: dict[Key, set[Mark]] = {move.key: set() for move in moves if type(move) in STATE_MOVES}

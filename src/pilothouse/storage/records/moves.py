@@ -7,12 +7,11 @@ are written in the same transaction.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import apsw
 from msgspec.structs import astuple
 
 from pilothouse.ports import change as c
 from pilothouse.storage.records import payload
-from pilothouse.storage.records.statements import ask, many
+from pilothouse.storage.records.statements import Database, ask, many
 from pilothouse.storage.records.ticket import Key, Ticket, name_of
 from pilothouse.storage.records.wave import Members, Wave
 
@@ -106,7 +105,7 @@ def drop_session(wave: Wave, members: Members) -> Stood:
     return stood
 
 
-def remove_runs(connection: apsw.Connection, runs: Sequence[Key]) -> None:
+def remove_runs(connection: Database, runs: Sequence[Key]) -> None:
     """Ended runs with all that hangs on them."""
     if runs:
         owners = [*runs, *many(connection, "reviews_of_runs", runs)]

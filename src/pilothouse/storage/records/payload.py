@@ -8,10 +8,9 @@ Hashing and writing are the writer's work; reads put the payload back in place.
 import hashlib
 from collections.abc import Sequence
 
-import apsw
 from msgspec import Struct
 
-from pilothouse.storage.records.statements import ask
+from pilothouse.storage.records.statements import Database, ask
 
 LIMIT = 16 * 1024
 """Bytes of a payload that stay in their row."""
@@ -38,7 +37,7 @@ def is_mark(value: bytes | None) -> bool:
     return value is not None and value[:1] == NUL
 
 
-def unspill(connection: apsw.Connection, tenant: str, value: bytes | None) -> bytes | None:
+def unspill(connection: Database, tenant: str, value: bytes | None) -> bytes | None:
     """The payload of a column that was read."""
     if value is None or value[:1] != NUL:
         return value

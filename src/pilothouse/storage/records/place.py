@@ -7,15 +7,18 @@ the writer take turns with `Place.gate`. A file never needs the gate: readers of
 import contextlib
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from itertools import chain
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import apsw
 
 from pilothouse.errors import RecordsInvalid
 from pilothouse.storage.records.options import PAGE, SqliteOptions
+from pilothouse.storage.records.statements import load
 
 MINIMUM = 3_051_003
 """Older libraries can corrupt a WAL that two connections write and check-point (WAL-reset bug, mended in 3.51.3)."""
@@ -25,6 +28,25 @@ APPLICATION_ID = 0x50494C48
 
 STATEMENTS_KEPT = 512
 _memories = itertools.count(1)
+
+
+class FileConnection(apsw.Connection):
+    """A connection that runs named statements."""
+
+    def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+        shapes = load()[name].shapes
+        answer: list[Any] = []
+        start, left = 0, len(rows)
+        while left:
+            size = 64 if left >= 64 else 16 if left >= 16 else 4 if left >= 4 else 1
+            bindings = rows[start] if size == 1 else tuple(chain.from_iterable(rows[start : start + size]))
+            answer += self.execute(shapes[size], bindings).fetchall()
+            start += size
+            left -= size
+        return answer
+
+    def ask(self, name: str, values: dict[str, Any]) -> list[Any]:
+        return self.execute(load()[name].text, values).fetchall()
 
 
 class Place:
@@ -44,11 +66,11 @@ class Place:
     def gate(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext() if self.path else self._lock
 
-    def connect(self, share: int = 1, *, writes: bool = False) -> apsw.Connection:
+    def connect(self, share: int = 1, *, writes: bool = False) -> FileConnection:
         """A new connection. `share`: of how many parts of the cache it gets one."""
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
         with explained(self.shown):
-            connection = apsw.Connection(
+            connection = FileConnection(
                 self._name, flags=flags, vfs=self.options.vfs, statementcachesize=STATEMENTS_KEPT
             )
             connection.set_busy_timeout(int(self.options.busy_after * 1000))
@@ -66,7 +88,7 @@ class Place:
         return connection
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[apsw.Connection]:
+    def reading(self) -> Iterator[FileConnection]:
         """A connection for one long read. It holds the gate: memory is copied while nobody writes."""
         with self.gate():
             connection = self.connect(4)

@@ -7,13 +7,11 @@ and those that came after.
 from itertools import islice
 from typing import Any
 
-import apsw
-
 from pilothouse.domain.run import Run
 from pilothouse.ports.records import Claim, ClaimWish
 from pilothouse.storage.records.moves import remove_runs
 from pilothouse.storage.records.rows import run_of
-from pilothouse.storage.records.statements import ask, many
+from pilothouse.storage.records.statements import Database, ask, many
 
 AGENTS_REMEMBERED = 10_000
 
@@ -24,7 +22,7 @@ class Claims:
     def __init__(self) -> None:
         self._served: dict[str, str] = {}
 
-    def claim(self, connection: apsw.Connection, claim: Claim) -> list[Run]:
+    def claim(self, connection: Database, claim: Claim) -> list[Run]:
         runs: list[Run] = []
         for wish in claim.wishes:
             chosen = self._choose(connection, wish)
@@ -33,7 +31,7 @@ class Claims:
             runs += [run_of(connection, claimed[pos]) for pos in chosen]
         return runs
 
-    def _choose(self, connection: apsw.Connection, wish: ClaimWish) -> list[int]:
+    def _choose(self, connection: Database, wish: ClaimWish) -> list[int]:
         """Positions, the best of each tenant first, then the second best of each, beginning after the tenant that was
         served last."""
         tenants = self._tenants(connection, wish)
@@ -55,7 +53,7 @@ class Claims:
         self._served[wish.agent] = chosen[-1][0]
         return [pos for _, pos in chosen]
 
-    def _tenants(self, connection: apsw.Connection, wish: ClaimWish) -> list[str]:
+    def _tenants(self, connection: Database, wish: ClaimWish) -> list[str]:
         """Tenants with something ready, at most as many as runs are wished for, in the order of their turns."""
         served = self._served.get(wish.agent, "")
         rows = ask(connection, "ready_tenants", agent=wish.agent, after=served, count=wish.count)
@@ -66,16 +64,15 @@ class Claims:
         return tenants
 
     @staticmethod
-    def _best(connection: apsw.Connection, agent: str, tenant: str, count: int) -> list[int]:
+    def _best(connection: Database, agent: str, tenant: str, count: int) -> list[int]:
         return [pos for (pos,) in ask(connection, "best_of_tenant", agent=agent, tenant=tenant, count=count)]
 
 
-def renew_leases(connection: apsw.Connection, owner: str, at: int, until: int) -> int:
-    ask(connection, "renew_leases", owner=owner, at=at, until=until)
-    return connection.changes()
+def renew_leases(connection: Database, owner: str, at: int, until: int) -> int:
+    return len(ask(connection, "renew_leases", owner=owner, at=at, until=until))
 
 
-def wake_due(connection: apsw.Connection, at: int, limit: int) -> int:
+def wake_due(connection: Database, at: int, limit: int) -> int:
     """A delayed turn only stands in line when its time has come; advancing its session decides whether it is next."""
     due = ask(connection, "due_runs", at=at, limit=limit)
     ready: list[tuple[Any, ...]] = []
@@ -93,7 +90,7 @@ def wake_due(connection: apsw.Connection, at: int, limit: int) -> int:
     return len(due)
 
 
-def prune(connection: apsw.Connection, ended_before: int, limit: int) -> int:
+def prune(connection: Database, ended_before: int, limit: int) -> int:
     runs = ask(connection, "ended_runs", before=ended_before, limit=limit)
     remove_runs(connection, runs)
     ask(connection, "prune_idempotency", before=ended_before, limit=limit)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import apsw
-
 from pilothouse.domain.event import Segment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
@@ -20,7 +18,7 @@ from pilothouse.ports.records import EVENTS_ROOM, Idempotency, Page, Queue, RunF
 from pilothouse.storage.records import cursor as cursors
 from pilothouse.storage.records.place import Place
 from pilothouse.storage.records.rows import review_of, run_of, session_of, step_of, whole
-from pilothouse.storage.records.statements import ask
+from pilothouse.storage.records.statements import Database, ask
 
 T = TypeVar("T")
 END = 2**63 - 1
@@ -73,12 +71,12 @@ class Reads:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
-def get_run(connection: apsw.Connection, tenant: str, run: str) -> Run | None:
+def get_run(connection: Database, tenant: str, run: str) -> Run | None:
     rows = ask(connection, "get_run", tenant=tenant, run=run)
     return run_of(connection, rows[0]) if rows else None
 
 
-def list_runs(connection: apsw.Connection, tenant: str, where: RunFilter, cursor: str | None, limit: int) -> Page:
+def list_runs(connection: Database, tenant: str, where: RunFilter, cursor: str | None, limit: int) -> Page:
     limit = min(limit, ROWS_LIMIT)
     of = ("runs", tenant, where)
     before = END if cursor is None else cursors.read(cursor, *of)
@@ -102,32 +100,32 @@ def list_for(where: RunFilter) -> str:
     return "list_runs" if where.agent is None else "list_runs_of_agent"
 
 
-def list_live_children(connection: apsw.Connection, tenant: str, parent: str) -> list[str]:
+def list_live_children(connection: Database, tenant: str, parent: str) -> list[str]:
     return [run for (run,) in ask(connection, "list_live_children", tenant=tenant, parent=parent)]
 
 
-def list_live_turns(connection: apsw.Connection, tenant: str, agent: str, key: str) -> list[Run]:
+def list_live_turns(connection: Database, tenant: str, agent: str, key: str) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_live_turns", tenant=tenant, agent=agent, key=key)]
 
 
-def list_expired(connection: apsw.Connection, at: int, limit: int) -> list[Run]:
+def list_expired(connection: Database, at: int, limit: int) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_expired", at=at, limit=limit)]
 
 
-def list_owned(connection: apsw.Connection, owner: str, limit: int) -> list[Run]:
+def list_owned(connection: Database, owner: str, limit: int) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_owned", owner=owner, limit=limit)]
 
 
-def list_overdue(connection: apsw.Connection, at: int, limit: int) -> list[Run]:
+def list_overdue(connection: Database, at: int, limit: int) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_overdue", at=at, limit=limit)]
 
 
-def next_due(connection: apsw.Connection) -> int | None:
+def next_due(connection: Database) -> int | None:
     [(at,)] = ask(connection, "next_due")
     return at if at is None else int(at)
 
 
-def count_queue(connection: apsw.Connection, tenant: str | None, agent: str | None) -> Queue:
+def count_queue(connection: Database, tenant: str | None, agent: str | None) -> Queue:
     counts = {
         (status, bool(ready)): n for status, ready, n in ask(connection, "count_live", tenant=tenant, agent=agent)
     }
@@ -136,7 +134,7 @@ def count_queue(connection: apsw.Connection, tenant: str | None, agent: str | No
     return Queue(counts.get(("queued", True), 0), counts.get(("queued", False), 0), running, waiting)
 
 
-def find_idempotency(connection: apsw.Connection, tenant: str, key: str, at: int) -> Idempotency | None:
+def find_idempotency(connection: Database, tenant: str, key: str, at: int) -> Idempotency | None:
     rows = ask(connection, "find_idempotency", tenant=tenant, key=key, at=at)
     return Idempotency(*rows[0]) if rows else None
 
@@ -144,17 +142,17 @@ def find_idempotency(connection: apsw.Connection, tenant: str, key: str, at: int
 # --- journal and events -----------------------------------------------------------------------------------------------
 
 
-def list_steps(connection: apsw.Connection, tenant: str, run: str, after: int, limit: int) -> list[tuple[int, StepRow]]:
+def list_steps(connection: Database, tenant: str, run: str, after: int, limit: int) -> list[tuple[int, StepRow]]:
     rows = ask(connection, "load_journal", tenant=tenant, run=run, after=after, limit=limit)
     return [(pos, step_of(connection, tenant, packed)) for pos, packed in rows]
 
 
-def count_ends(connection: apsw.Connection, tenant: str, run: str, prefix: str) -> int:
+def count_ends(connection: Database, tenant: str, run: str, prefix: str) -> int:
     [(count,)] = ask(connection, "count_ends", tenant=tenant, run=run, prefix=prefix)
     return int(count)
 
 
-def read_events(connection: apsw.Connection, tenant: str, run: str, after: int, limit: int) -> list[Segment]:
+def read_events(connection: Database, tenant: str, run: str, after: int, limit: int) -> list[Segment]:
     found: list[Segment] = []
     size = 0
     for row in ask(connection, "read_events", tenant=tenant, run=run, after=after, limit=limit):
@@ -168,33 +166,33 @@ def read_events(connection: apsw.Connection, tenant: str, run: str, after: int, 
 # --- sessions ---------------------------------------------------------------------------------------------------------
 
 
-def get_session(connection: apsw.Connection, tenant: str, agent: str, key: str) -> Session | None:
+def get_session(connection: Database, tenant: str, agent: str, key: str) -> Session | None:
     rows = ask(connection, "get_session", tenant=tenant, agent=agent, key=key)
     return session_of(connection, rows[0]) if rows else None
 
 
 def list_turns(
-    connection: apsw.Connection, tenant: str, agent: str, key: str, before: int | None, limit: int
+    connection: Database, tenant: str, agent: str, key: str, before: int | None, limit: int
 ) -> list[Turn]:
     last = END if before is None else before
     rows = ask(connection, "list_turns", tenant=tenant, agent=agent, key=key, before=last, limit=limit)
     return [Turn(*whole(connection, tenant, row, (2, 3))) for row in reversed(rows)]
 
 
-def list_stale_sessions(connection: apsw.Connection, at: int, limit: int) -> list[Session]:
+def list_stale_sessions(connection: Database, at: int, limit: int) -> list[Session]:
     return [session_of(connection, row) for row in ask(connection, "list_stale_sessions", at=at, limit=limit)]
 
 
 # --- reviews ----------------------------------------------------------------------------------------------------------
 
 
-def get_review(connection: apsw.Connection, tenant: str, review: str) -> Review | None:
+def get_review(connection: Database, tenant: str, review: str) -> Review | None:
     rows = ask(connection, "get_review", tenant=tenant, review=review)
     return review_of(connection, rows[0]) if rows else None
 
 
 def list_reviews(
-    connection: apsw.Connection, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+    connection: Database, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
 ) -> tuple[list[Review], str | None]:
     limit = min(limit, ROWS_LIMIT)
     of = ("reviews", tenant, status, run)
@@ -212,5 +210,5 @@ def list_reviews(
     return [review_of(connection, row[1:]) for row in rows[:limit]], more
 
 
-def list_expired_reviews(connection: apsw.Connection, at: int, limit: int) -> list[Review]:
+def list_expired_reviews(connection: Database, at: int, limit: int) -> list[Review]:
     return [review_of(connection, row) for row in ask(connection, "list_expired_reviews", at=at, limit=limit)]

@@ -6,7 +6,6 @@ A payload that is kept aside is put back here, so that nobody above knows of mar
 from collections.abc import Sequence
 from typing import Any
 
-import apsw
 from msgspec import msgpack
 
 from pilothouse.domain.journal import StepRow
@@ -14,6 +13,7 @@ from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session
 from pilothouse.storage.records.payload import is_mark, unspill
+from pilothouse.storage.records.statements import Database
 
 _RUN = Run.__struct_fields__
 _SESSION = Session.__struct_fields__
@@ -25,14 +25,14 @@ _SESSION_STATE = (_SESSION.index("state"),)
 _REVIEW_PAYLOADS = tuple(_REVIEW.index(name) for name in ("details", "answer"))
 
 
-def run_of(connection: apsw.Connection, row: Sequence[Any]) -> Run:
+def run_of(connection: Database, row: Sequence[Any]) -> Run:
     run = Run(**dict(zip(_RUN, whole(connection, row[0], row, _RUN_PAYLOADS), strict=True)))
     run.ready = bool(run.ready)
     run.rollback = bool(run.rollback)
     return run
 
 
-def step_of(connection: apsw.Connection, tenant: str, packed: bytes) -> StepRow:
+def step_of(connection: Database, tenant: str, packed: bytes) -> StepRow:
     row = _STEPS.decode(packed)
     if is_mark(row.input) or is_mark(row.output) or is_mark(row.error) or is_mark(row.usage):
         row.input = unspill(connection, tenant, row.input)
@@ -42,15 +42,15 @@ def step_of(connection: apsw.Connection, tenant: str, packed: bytes) -> StepRow:
     return row
 
 
-def session_of(connection: apsw.Connection, row: Sequence[Any]) -> Session:
+def session_of(connection: Database, row: Sequence[Any]) -> Session:
     return Session(**dict(zip(_SESSION, whole(connection, row[0], row, _SESSION_STATE), strict=True)))
 
 
-def review_of(connection: apsw.Connection, row: Sequence[Any]) -> Review:
+def review_of(connection: Database, row: Sequence[Any]) -> Review:
     return Review(**dict(zip(_REVIEW, whole(connection, row[0], row, _REVIEW_PAYLOADS), strict=True)))
 
 
-def whole(connection: apsw.Connection, tenant: str, row: Sequence[Any], columns: tuple[int, ...]) -> Sequence[Any]:
+def whole(connection: Database, tenant: str, row: Sequence[Any], columns: tuple[int, ...]) -> Sequence[Any]:
     """The row with the payloads that are aside put back."""
     for column in columns:
         value = row[column]

@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import apsw
-
 from pilothouse.domain.event import Segment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
@@ -35,8 +33,9 @@ from pilothouse.storage.records import backup, queue, reads
 from pilothouse.storage.records.lock import FileLock
 from pilothouse.storage.records.migrate import migrate, migrations, schema_version
 from pilothouse.storage.records.options import SqliteOptions
-from pilothouse.storage.records.place import Place, explained, refuse_old_library
+from pilothouse.storage.records.place import FileConnection, Place, explained, refuse_old_library
 from pilothouse.storage.records.reads import Reads
+from pilothouse.storage.records.statements import Database
 from pilothouse.storage.records.ticket import Outcome, Ticket
 from pilothouse.storage.records.writer import Batch, Item, Job, Writer
 
@@ -61,7 +60,7 @@ class SqliteRecords(Records, Custody):
         self.found_version = 0
         """The schema that `open` found, before it migrated."""
         self._writer: Writer | None = None
-        self._connection: apsw.Connection | None = None
+        self._connection: FileConnection | None = None
         self._reads: Reads
 
     # --- custody ------------------------------------------------------------------------------------------------------
@@ -149,7 +148,7 @@ class SqliteRecords(Records, Custody):
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
-    def _do(self, work: Callable[[apsw.Connection], Any]) -> Future[Any]:
+    def _do(self, work: Callable[[Database], Any]) -> Future[Any]:
         future: Future[Any] = self._running_loop().create_future()
         self._put(Job(work, partial(settle, future)))
         return future

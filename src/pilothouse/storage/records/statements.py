@@ -1,20 +1,17 @@
-"""SQL as source: named statements from `sql/*.sql`, and one way to run a statement for many rows.
+"""SQL as source: named statements from `sql/*.sql`, and what a database must be able to do with them.
 
 A file holds blocks that begin with `-- name: insert_run`; the lines of comment under it say why the statement is right
 under concurrency. `values :rows` takes any number of rows, `/* run */` stands for the columns of a noun (which are the
-fields of its class) and `/* wanted */` for a `-- fragment: wanted`. A dialect's own folder may add statements.
-
-A statement for many rows is run in a few shapes only (64, 16, 4 or 1 rows), so that every shape stays prepared.
+fields of its class) and `/* wanted */` for a `-- fragment: wanted`. What both databases understand is written once;
+the folder of a dialect adds what must differ.
 """
 
 import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
-from itertools import chain
-from typing import Any
+from typing import Any, Protocol
 
-import apsw
 from msgspec import Struct
 
 from pilothouse.domain.review import Review
@@ -27,14 +24,14 @@ COLUMNS = {
     "session": ", ".join(Session.__struct_fields__),
     "review": ", ".join(Review.__struct_fields__),
 }
-FOLDERS = ("sql", "sql/sqlite")
 
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _ROWS = re.compile(r"\(([^()]*)\)\s*(?:as|in)?\s*\(?\s*values\s+:rows")
 
 
 class Prepared(Struct, frozen=True):
-    """A named statement. `shapes` has its text for each number of rows; the text for 1 when it takes none."""
+    """A named statement. `shapes` has its text for each number of rows; the text for 1 when it takes none. A statement
+    for many rows is run in a few shapes only, so that every shape stays prepared."""
 
     name: str
     text: str
@@ -53,9 +50,14 @@ def parse(source: str) -> tuple[dict[str, str], dict[str, str]]:
     return found["name"], found["fragment"]
 
 
-def prepare(name: str, text: str, fragments: dict[str, str]) -> Prepared:
+def expand(text: str, fragments: dict[str, str]) -> str:
     for word, replacement in (*fragments.items(), *COLUMNS.items()):
         text = text.replace(f"/* {word} */", replacement)
+    return text
+
+
+def prepare(name: str, text: str, fragments: dict[str, str]) -> Prepared:
+    text = expand(text, fragments)
     rows = _ROWS.search(text)
     if rows is None:
         return Prepared(name, text, {1: text})
@@ -65,34 +67,41 @@ def prepare(name: str, text: str, fragments: dict[str, str]) -> Prepared:
 
 @cache
 def load() -> dict[str, Prepared]:
-    """All named statements."""
-    texts: dict[str, str] = {}
-    fragments: dict[str, str] = {}
-    for folder in FOLDERS:
-        for file in sorted(files(__package__).joinpath(folder).iterdir(), key=lambda file: file.name):
-            if file.name.endswith(".sql"):
-                named, parts = parse(file.read_text(encoding="utf-8"))
-                if twice := named.keys() & texts.keys():
-                    raise ValueError(f"{file.name} names {sorted(twice)} again")
-                texts |= named
-                fragments |= parts
+    """All named statements, for SQLite."""
+    texts, fragments = read_folders("sql", "sql/sqlite")
     return {name: prepare(name, text, fragments) for name, text in texts.items()}
 
 
-def many(connection: apsw.Connection, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+def read_folders(*folders: str) -> tuple[dict[str, str], dict[str, str]]:
+    """(statements, fragments) of all files of these folders. A name is given once."""
+    texts: dict[str, str] = {}
+    fragments: dict[str, str] = {}
+    for folder in folders:
+        for file in sorted(files(__package__).joinpath(folder).iterdir(), key=lambda file: file.name):
+            if file.name.endswith(".sql"):
+                named, parts = parse(file.read_text(encoding="utf-8"))
+                if twice := (named.keys() & texts.keys()) | (parts.keys() & fragments.keys()):
+                    raise ValueError(f"{file.name} names {sorted(twice)} again")
+                texts |= named
+                fragments |= parts
+    return texts, fragments
+
+
+class Database(Protocol):
+    """A connection to either database, in the middle of a transaction or not."""
+
+    def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]: ...
+
+    def ask(self, name: str, values: dict[str, Any]) -> list[Any]: ...
+
+    def execute(self, statements: str) -> Any: ...
+
+
+def many(connection: Database, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
     """Runs a statement for all rows; what it returns, in no order."""
-    shapes = load()[name].shapes
-    answer: list[Any] = []
-    start, left = 0, len(rows)
-    while left:
-        size = 64 if left >= 64 else 16 if left >= 16 else 4 if left >= 4 else 1
-        bindings = rows[start] if size == 1 else tuple(chain.from_iterable(rows[start : start + size]))
-        answer += connection.execute(shapes[size], bindings).fetchall()
-        start += size
-        left -= size
-    return answer
+    return connection.many(name, rows) if rows else []
 
 
-def ask(connection: apsw.Connection, name: str, **values: Any) -> list[Any]:
+def ask(connection: Database, name: str, **values: Any) -> list[Any]:
     """Runs a statement with named values; its rows."""
-    return connection.execute(load()[name].text, values).fetchall()
+    return connection.ask(name, values)

@@ -8,7 +8,6 @@ its start and done again without it. Steps and events come last, when nothing ca
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import apsw
 from msgspec import msgpack
 from msgspec.structs import astuple, replace
 
@@ -17,7 +16,7 @@ from pilothouse.ports import change as c
 from pilothouse.storage.records import payload
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.payload import Spilled
-from pilothouse.storage.records.statements import many
+from pilothouse.storage.records.statements import Database, many
 from pilothouse.storage.records.ticket import Key, Ticket
 
 Row = tuple[Any, ...]
@@ -54,7 +53,7 @@ def in_rounds(movers: list[Ticket]) -> Iterator[dict[type[c.Statement], Members]
 class Wave:
     """`doers` has for each kind of move what applies it to all its members and tells which keys stood."""
 
-    def __init__(self, connection: apsw.Connection, memory: Memory, tickets: list[Ticket], doers: Doers) -> None:
+    def __init__(self, connection: Database, memory: Memory, tickets: list[Ticket], doers: Doers) -> None:
         self.connection = connection
         self.memory = memory
         self.tickets = tickets

@@ -28,7 +28,8 @@ from pilothouse.ports.meter import CommitMeter
 from pilothouse.storage.records.checkpoint import Checkpoints
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.moves import DOERS
-from pilothouse.storage.records.place import Place
+from pilothouse.storage.records.place import FileConnection, Place
+from pilothouse.storage.records.statements import Database
 from pilothouse.storage.records.ticket import Ticket, find_moves, waves
 from pilothouse.storage.records.wave import Wave
 
@@ -51,7 +52,7 @@ OUT_OF_ORDER = (
 class Job(Struct):
     """Something else that is done within the transaction. `done` gets what `work` returned, or an exception."""
 
-    work: Callable[[apsw.Connection], Any]
+    work: Callable[[Database], Any]
     done: Callable[[Any], None]
     outcome: Any = None
     segments: tuple[tuple[str, Segment], ...] = ()
@@ -70,7 +71,7 @@ class Writer:
     def __init__(
         self,
         place: Place,
-        connection: apsw.Connection,
+        connection: FileConnection,
         loop: AbstractEventLoop,
         wake: Callable[[Batch], None],
         meter: CommitMeter | None = None,

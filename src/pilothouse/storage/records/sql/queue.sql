@@ -13,13 +13,8 @@ with recursive t(tenant) as (
 )
 select tenant from t where tenant is not null limit :count;
 
--- name: best_of_tenant
-select pos from run
-where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
-order by priority desc, pos limit :count;
-
 -- name: claim_runs
--- The positions were read in this transaction, and nobody else writes. A run that has started keeps its release (I17).
+-- The positions were read (and, where several write, locked) in this transaction. A run that has started keeps its release (I17).
 with n(pos, owner, at, lease_until, release) as (values :rows)
 update run
 set status = 'running', ready = 0, due_at = null, owner = n.owner, lease_until = n.lease_until, epoch = run.epoch + 1,
@@ -32,7 +27,8 @@ returning run.pos, /* run */;
 -- name: renew_leases
 -- A lease that is expired stays so: who lost it must not get it back.
 update run set lease_until = :until
-where status = 'running' and lease_until >= :at and owner = :owner;
+where status = 'running' and lease_until >= :at and owner = :owner
+returning pos;
 
 -- name: due_runs
 select pos, tenant, agent, session, status from run
@@ -67,17 +63,17 @@ select /* run */ from run where status = 'running' and lease_until < :at order b
 
 -- name: list_owned
 select /* run */ from run
-where status = 'running' and lease_until is not null and owner is not :owner order by lease_until limit :limit;
+where status = 'running' and lease_until is not null and owner is distinct from :owner order by lease_until limit :limit;
 
 -- name: list_overdue
 select /* run */ from run where pos in (
   select pos from (
     select pos from run
     where deadline_at is not null and status in ('queued', 'running', 'waiting') and deadline_at <= :at
-    order by deadline_at limit :limit)
+    order by deadline_at limit :limit) as late
   union
   select pos from (
-    select pos from run where cancel_at is not null and status in ('queued', 'waiting') order by cancel_at limit :limit)
+    select pos from run where cancel_at is not null and status in ('queued', 'waiting') order by cancel_at limit :limit) as unwanted
 )
 order by pos limit :limit;
 

@@ -14,11 +14,6 @@ select digest, run from idempotency where tenant = :tenant and key = :key and ex
 -- name: load_journal
 select pos, row from step where tenant = :tenant and run = :run and pos > :after order by pos limit :limit;
 
--- name: count_ends
--- A range of the unique index (tenant, run, key, phase): ':' is the character after '9'.
-select count(*) from step where tenant = :tenant and run = :run and key >= :prefix || '0' and key < :prefix || ':'
-and phase = 1 and substr(key, length(:prefix) + 1) not glob '*[^0-9]*';
-
 -- name: read_events
 -- Starts at the segment that holds the next event: the last one that begins at or before it.
 select run, seq, count, at, data from event
@@ -59,14 +54,6 @@ where tenant = :tenant and status = 'open' and pos > :after order by pos limit :
 -- name: list_closed_reviews
 select pos, /* review */ from review
 where tenant = :tenant and status = :status and pos > :after order by pos limit :limit;
-
--- fragment: wanted
--- The part of a filter that no index serves. `:statuses` is a text of words with a space before and after each.
-tenant = :tenant and pos < :before
-  and (:agent is null or agent = :agent) and (:session is null or session = :session)
-  and (:parent is null or parent = :parent)
-  and (:statuses is null or instr(:statuses, ' ' || status || ' ') > 0)
-order by pos desc limit :limit
 
 -- name: list_runs
 select pos, /* run */ from run where /* wanted */;

@@ -9,3 +9,21 @@ order by pos;
 -- name: list_live_runs
 select pos, /* run */ from run indexed by run_live
 where status in ('queued', 'running', 'waiting') and /* wanted */;
+
+-- name: count_ends
+-- A range of the unique index (tenant, run, key, phase): ':' is the character after '9'.
+select count(*) from step where tenant = :tenant and run = :run and key >= :prefix || '0' and key < :prefix || ':'
+and phase = 1 and substr(key, length(:prefix) + 1) not glob '*[^0-9]*';
+
+-- fragment: wanted
+-- The part of a filter that no index serves. `:statuses` is a text of words with a space before and after each.
+tenant = :tenant and pos < :before
+  and (:agent is null or agent = :agent) and (:session is null or session = :session)
+  and (:parent is null or parent = :parent)
+  and (:statuses is null or instr(:statuses, ' ' || status || ' ') > 0)
+order by pos desc limit :limit
+
+-- name: best_of_tenant
+select pos from run
+where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
+order by priority desc, pos limit :count;
