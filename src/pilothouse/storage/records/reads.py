@@ -171,9 +171,7 @@ def get_session(connection: Database, tenant: str, agent: str, key: str) -> Sess
     return session_of(connection, rows[0]) if rows else None
 
 
-def list_turns(
-    connection: Database, tenant: str, agent: str, key: str, before: int | None, limit: int
-) -> list[Turn]:
+def list_turns(connection: Database, tenant: str, agent: str, key: str, before: int | None, limit: int) -> list[Turn]:
     last = END if before is None else before
     rows = ask(connection, "list_turns", tenant=tenant, agent=agent, key=key, before=last, limit=limit)
     return [Turn(*whole(connection, tenant, row, (2, 3))) for row in reversed(rows)]

@@ -1,9 +1,5 @@
 -- Growing old: what ended long ago and belongs to no session goes, with all that hangs on it, in one transaction.
 
--- name: ended_runs
-select tenant, id from run
-where finished_at is not null and session is null and finished_at < :before order by finished_at limit :limit;
-
 -- name: reviews_of_runs
 select tenant, id from review where (tenant, run) in (values :rows);
 

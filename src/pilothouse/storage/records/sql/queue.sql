@@ -24,30 +24,10 @@ from n
 where run.pos = n.pos and run.status = 'queued' and run.ready = 1
 returning run.pos, /* run */;
 
--- name: renew_leases
--- A lease that is expired stays so: who lost it must not get it back.
-update run set lease_until = :until
-where status = 'running' and lease_until >= :at and owner = :owner
-returning pos;
-
 -- name: due_runs
 select pos, tenant, agent, session, status from run
 where due_at is not null and status in ('queued', 'waiting') and due_at <= :at
 order by due_at limit :limit;
-
--- name: ready_runs
--- Runs without a session, and turns that wait: these occupy their session already.
-with n(pos) as (values :rows)
-update run set status = 'queued', ready = 1, due_at = null
-from n
-where run.pos = n.pos;
-
--- name: line_up_runs
--- A delayed turn whose time has come stands in line; `advance_session` of its session follows in this transaction.
-with n(pos) as (values :rows)
-update run set due_at = null
-from n
-where run.pos = n.pos;
 
 -- name: next_due
 select min(at) from (

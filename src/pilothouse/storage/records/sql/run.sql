@@ -7,13 +7,19 @@
 -- of one session into one statement.
 with n(tenant, id, agent, release, mode, session, subject, status, priority, input, metadata, attempt, epoch, owner,
        lease_until, ready, due_at, deadline_at, parent, parent_key, origin, created_at, started_at) as (values :rows),
+m as materialized (
+  select n.*, (
+    select c.at from early_cancel as c
+    where c.tenant = n.tenant and c.run = n.id and c.expires_at > n.created_at) as cancel_at
+  from n
+),
 h as materialized (
-  select n.*, c.at as cancel_at,
-    c.run is not null or (n.session is not null and (n.status = 'running' or n.ready = 1) and exists (
+  select m.*,
+    m.cancel_at is not null or (m.session is not null and (m.status = 'running' or m.ready = 1) and exists (
       select 1 from run as r
-      where r.tenant = n.tenant and r.agent = n.agent and r.session = n.session
+      where r.tenant = m.tenant and r.agent = m.agent and r.session = m.session
         and r.status in ('queued', 'running', 'waiting'))) as held
-  from n left join early_cancel as c on c.tenant = n.tenant and c.run = n.id and c.expires_at > n.created_at
+  from m
 )
 insert into run(tenant, id, agent, release, mode, session, subject, status, priority, input, metadata, attempt, epoch,
                 owner, lease_until, ready, due_at, deadline_at, cancel_at, parent, parent_key, origin, created_at,

@@ -22,8 +22,3 @@ tenant = :tenant and pos < :before
   and (:parent is null or parent = :parent)
   and (:statuses is null or instr(:statuses, ' ' || status || ' ') > 0)
 order by pos desc limit :limit
-
--- name: best_of_tenant
-select pos from run
-where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
-order by priority desc, pos limit :count;

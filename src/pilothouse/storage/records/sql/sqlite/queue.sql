@@ -1,0 +1,40 @@
+-- Work that waits, where one writer has the file for itself: nothing that was read can be taken by somebody else.
+
+-- name: best_of_tenant
+select pos from run
+where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
+order by priority desc, pos limit :count;
+
+-- name: renew_leases
+-- A lease that is expired stays so: who lost it must not get it back.
+update run set lease_until = :until
+where status = 'running' and lease_until >= :at and owner = :owner
+returning pos;
+
+-- name: ready_runs
+-- Runs without a session, and turns that wait: these occupy their session already.
+with n(pos) as (values :rows)
+update run set status = 'queued', ready = 1, due_at = null
+from n
+where run.pos = n.pos;
+
+-- name: line_up_runs
+-- A delayed turn whose time has come stands in line; `advance_session` of its session follows in this transaction.
+with n(pos) as (values :rows)
+update run set due_at = null
+from n
+where run.pos = n.pos;
+
+-- name: ended_runs
+select tenant, id from run
+where finished_at is not null and session is null and finished_at < :before order by finished_at limit :limit;
+
+-- name: keep_payload
+-- Two runs that bring the same content share one row; never shared between tenants (I13).
+insert into payload(tenant, digest, bytes) values :rows
+on conflict (tenant, digest) do nothing;
+
+-- name: drop_unused_payloads
+delete from payload
+where (tenant, digest) in (values :rows)
+  and not exists (select 1 from payload_use as u where u.tenant = payload.tenant and u.digest = payload.digest);
