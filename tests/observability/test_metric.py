@@ -13,8 +13,12 @@ def told_of_everything() -> Metrics:
     metrics = Metrics()
     metrics.request_ended("/v1/runs", 200, 0.02)
     metrics.stream_opened()
-    metrics.run_started("echo")
-    metrics.run_ended("echo", "succeeded", 0.3)
+    metrics.run_started("echo", 0.002)
+    metrics.run_spoke("echo", 0.1)
+    metrics.run_ended("echo", "succeeded", 0.3, b'{"input_tokens":7,"output_tokens":5,"model_calls":1,"cost_usd":0.25}')
+    metrics.step_ended("echo", "model", "succeeded", 0.2)
+    metrics.leases_taken_over(2)
+    metrics.host_held("0", 4096)
     metrics.host_lost()
     metrics.queue_counted(1, 2, 3, 4)
     metrics.committed(20, 0.004)
@@ -54,14 +58,28 @@ def test_numbers_add_up():
     assert 'pilothouse_http_request_duration_seconds_count{route="/v1/runs"} 3.0' in page
     assert "pilothouse_http_streams 0.0" in page
     assert 'pilothouse_queue_runs{state="held"} 2.0' in page
+    assert 'pilothouse_run_wait_seconds_bucket{agent="echo",le="0.0025"} 1.0' in page
+    assert 'pilothouse_steps_ended_total{agent="echo",kind="model",status="succeeded"} 1.0' in page
+    assert 'pilothouse_tokens_total{agent="echo",direction="input"} 7.0' in page
+    assert 'pilothouse_cost_usd_total{agent="echo"} 0.25' in page
+    assert "pilothouse_leases_taken_over_total 2.0" in page
+    metrics.host_held("0", 0)
+    assert 'host="0"' not in metrics.render().decode()
     assert 'pilothouse_commit_changes_bucket{le="32.0"} 1.0' in page
+
+
+def test_usage_that_cannot_be_read_is_left_out_and_stops_nobody():
+    metrics = told_of_everything()
+    metrics.run_ended("echo", "succeeded", 0.3, b'{"input_tokens":"many"}')
+    assert 'pilothouse_runs_ended_total{agent="echo",status="succeeded"} 2.0' in metrics.render().decode()
+    assert 'pilothouse_tokens_total{agent="echo",direction="input"} 7.0' in metrics.render().decode()
 
 
 def test_more_agents_than_the_limit_are_counted_together():
     metrics = Metrics()
     for number in range(AGENTS_LIMIT + 50):
-        metrics.run_started(f"agent{number}")
-        metrics.run_ended(f"agent{number}", "failed", 1.0)
+        metrics.run_started(f"agent{number}", 0.0)
+        metrics.run_ended(f"agent{number}", "failed", 1.0, None)
     page = metrics.render().decode()
     assert page.count("pilothouse_runs_started_total{") == AGENTS_LIMIT + 1
     assert 'pilothouse_runs_started_total{agent="other"} 50.0' in page
@@ -70,8 +88,8 @@ def test_more_agents_than_the_limit_are_counted_together():
 
 def test_an_agent_that_was_known_in_time_keeps_its_name():
     metrics = Metrics()
-    metrics.run_started("first")
+    metrics.run_started("first", 0.0)
     for number in range(AGENTS_LIMIT + 10):
-        metrics.run_started(f"agent{number}")
-    metrics.run_started("first")
+        metrics.run_started(f"agent{number}", 0.0)
+    metrics.run_started("first", 0.0)
     assert 'pilothouse_runs_started_total{agent="first"} 2.0' in metrics.render().decode()

@@ -14,6 +14,7 @@ import msgspec
 from pilothouse.compute.seat import Seat
 from pilothouse.domain.run import Run
 from pilothouse.errors import HostUnavailable, TooLarge
+from pilothouse.ports.meter import RunMeter
 from pilothouse.ports.worker import Assignment, Notebook
 from pilothouse.wire import frames
 from pilothouse.wire.frames import AgentDescription, Message
@@ -22,6 +23,9 @@ LEFT_BEHIND_LIMIT = 8
 
 Calls = Callable[[Notebook, frames.CallAgent], None]
 """What to do when an attempt calls another agent."""
+
+OnLog = Callable[[str, str, Run | None], None]
+"""(stream, text, run): a line that user code printed, or that tells of a host. The run is known when one printed it."""
 
 decode_faults = msgspec.json.Decoder(list[dict[str, str]]).decode
 
@@ -36,7 +40,8 @@ class Host(ABC):
         self.is_up = False
         self.left_behind = 0
         self.seats: dict[int, Seat] = {}
-        self.on_log: Callable[[str, str], None] = lambda stream, text: None
+        self.on_log: OnLog = lambda stream, text, run: None
+        self.meter: RunMeter | None = None
         self.on_lost: Callable[[], None] = lambda: None
         """The host ended although nobody asked it to."""
         self._slots = slots
@@ -141,8 +146,15 @@ class Host(ABC):
         kind = type(message)
         if kind is frames.StepEnded:  # the three that come most go first, without matching their fields
             notebook.step_ended(message.ref, message.row, message.started)  # type: ignore[attr-defined]
+            if self.meter is not None:
+                row = message.row  # type: ignore[attr-defined]
+                seconds = (row.finished_at - row.started_at) / 1e6
+                self.meter.step_ended(seat.agent, row.kind, row.status, seconds)
         elif kind is frames.Emit:
             notebook.emit(message.delta)  # type: ignore[attr-defined]
+            if not seat.has_spoken:
+                seat.has_spoken = True
+                self._tell_first(seat, notebook.run)
         elif kind is frames.Finished:
             seat.is_silent = True
             notebook.finish(message.output, message.state, message.usage)  # type: ignore[attr-defined]
@@ -155,7 +167,7 @@ class Host(ABC):
                 notebook.step_started(ref, row, durable)
             case frames.Log(_, stream, text):
                 notebook.log(stream, text)
-                self.on_log(stream, text)
+                self.on_log(stream, text, notebook.run)
             case frames.AskReview(_, ref, row, question, details, kind, expires_at):
                 notebook.ask_review(ref, row, question, details, kind, expires_at)
             case frames.CallAgent():
@@ -168,7 +180,7 @@ class Host(ABC):
         match message:
             case frames.Failed(_, error, kinds, traceback, usage, retryable):
                 if traceback:
-                    self.on_log("traceback", traceback)
+                    self.on_log("traceback", traceback, notebook.run)
                 notebook.fail(error, kinds, usage, retryable)
             case frames.Parked(_, due_at, usage):
                 notebook.park(due_at, usage)
@@ -188,11 +200,16 @@ class Host(ABC):
                 if answer is not None and not answer.done():
                     answer.set_result(faults)
             case frames.Log(_, stream, text):
-                self.on_log(stream, text)
+                self.on_log(stream, text, None)
             case frames.Hello(_, _, agents):
                 self.agents = {agent.name: agent for agent in agents}
                 self.is_up = True
                 self._on_change(self)
+
+    def _tell_first(self, seat: Seat, run: Run) -> None:
+        if self.meter is not None and run.epoch <= 1:
+            waited = max(0, (run.started_at or run.created_at) - run.created_at) / 1e6
+            self.meter.run_spoke(seat.agent, waited + self.heard_at - seat.began_at)
 
     def refuse(self, message: Message) -> None:
         """No frame can hold this message: a run with so much behind it ends, and its host lives on."""

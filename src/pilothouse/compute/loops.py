@@ -62,7 +62,7 @@ class Loops:
 
     async def take_over(self) -> None:
         """What earlier nodes left behind goes back to the queue; from here on the bells are answered."""
-        await lease.take_over_orphans(self._world)
+        self._worker.leases_taken_over(await lease.take_over_orphans(self._world))
         await timer.count_queue(self._world)
         self._worker.backlog.update(agent.name for agent in self._worker.agents())
         bus = self._world.bus
@@ -162,7 +162,7 @@ class Loops:
     async def renew_round(self) -> None:
         """Keeps what this node holds, and takes over what nobody holds any more."""
         await lease.renew_leases(self._world)
-        await lease.take_over_expired(self._world)
+        self._worker.leases_taken_over(await lease.take_over_expired(self._world))
         for live in list(self._world.attempts.values()):
             if live.kept and live.open_waits:  # a bell may be lost
                 await timer.deliver_resolved(self._world, live.run.tenant, live.run.id)

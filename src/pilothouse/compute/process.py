@@ -109,7 +109,7 @@ class ProcessHost(Host):
             try:
                 await self._live_once()
             except OSError as error:  # no process, socket or folder can be made now
-                self.on_log("host", f"host {self.name} cannot be started: {error}")
+                self.on_log("host", f"host {self.name} cannot be started: {error}", None)
             if self._is_stopping:
                 return
             if loop.time() - began > STAYED_UP:
@@ -169,7 +169,9 @@ class ProcessHost(Host):
         try:
             await process.wait()
             if not self._is_stopping:
-                self.on_log("host", f"host {self.name} (pid {process.pid}) ended with {process.returncode}")
+                self.on_log("host", f"host {self.name} (pid {process.pid}) ended with {process.returncode}", None)
+                if self.meter is not None:
+                    self.meter.host_held(self.name, 0)
                 self.on_lost()
             await asyncio.wait(readers, timeout=1.0)
         finally:
@@ -196,6 +198,8 @@ class ProcessHost(Host):
             elif now - max(self._asked_at, self.heard_at) > within:
                 reason = f"said nothing for {within:g} s"
             used = _memory(process.pid)
+            if self.meter is not None:
+                self.meter.host_held(self.name, used)
             if self._options.memory and used > self._options.memory:
                 reason = f"holds {used >> 20} MiB, more than its limit of {self._options.memory >> 20} MiB"
             if self.is_tainted:
@@ -203,7 +207,7 @@ class ProcessHost(Host):
                 if self.is_idle or now - tainted_at > REPLACE_WITHIN:
                     reason = f"holds {self.left_behind} attempts whose code did not obey a cancel"
             if reason is not None:
-                self.on_log("host", f"host {self.name} (pid {process.pid}) is ended: it {reason}")
+                self.on_log("host", f"host {self.name} (pid {process.pid}) is ended: it {reason}", None)
                 self.kill()
                 return
 
@@ -218,7 +222,7 @@ class ProcessHost(Host):
                 line = await stream.read(LINE_LIMIT)
             if not line:
                 return
-            self.on_log(name, line.decode(errors="replace").rstrip("\n"))
+            self.on_log(name, line.decode(errors="replace").rstrip("\n"), None)
 
     def _make_link(self) -> Link[Message]:
         link: Link[Message] = Link(self._receive, self._link_lost, frames.ToNode, refused=self.refuse)

@@ -37,6 +37,8 @@ class Seat(Actor):
         self._grace, self._on_over = grace, on_over
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
+        self.has_spoken = False
+        self.began_at = asyncio.get_running_loop().time()
 
     def acked(self, refs: Sequence[int]) -> None:
         if not self.is_silent:

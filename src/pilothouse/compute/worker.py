@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from pilothouse.compute.host import Calls, Host
+from pilothouse.compute.host import Calls, Host, OnLog
 from pilothouse.compute.inline import InlineHost
 from pilothouse.compute.options import WorkerOptions
 from pilothouse.compute.process import ProcessHost, host_config
@@ -82,7 +82,7 @@ class NodeWorker(Worker):
         self._held_clock = held_clock
         self._owner, self._options, self._on_work, self._meter = owner, options, on_work, meter
         self.on_call: Calls = lambda notebook, call: None
-        self.on_log: Callable[[str, str], None] = lambda stream, text: None
+        self.on_log: OnLog = lambda stream, text, run: None
         self.hosts: list[Host] = []
         self.problems: dict[str, str] = {}
         self.backlog: set[str] = set()
@@ -126,9 +126,13 @@ class NodeWorker(Worker):
         options = self._options
         return InlineHost(config, options.slots, options.cancel_grace, self._call, self._changed, self._held_clock)
 
-    def _add(self, host: ProcessHost | InlineHost) -> None:
-        host.on_log = lambda stream, text: self.on_log(stream, text)
+    def _hear(self, host: Host) -> None:
+        host.meter = self._meter
+        host.on_log = lambda stream, text, run: self.on_log(stream, text, run)
         host.on_lost = self._count_lost
+
+    def _add(self, host: ProcessHost | InlineHost) -> None:
+        self._hear(host)
         self.hosts.append(host)
         host.start()
 
@@ -272,13 +276,18 @@ class NodeWorker(Worker):
         if self._meter is not None:
             self._meter.queue_counted(queue.ready, queue.held, queue.running, queue.waiting)
 
+    def leases_taken_over(self, count: int) -> None:
+        if self._meter is not None and count:
+            self._meter.leases_taken_over(count)
+
     def begin(self, assignment: Assignment) -> Actor:
         name = assignment.agent.name
         is_inline = self._options.agents[name].is_inline
         self._reserved[is_inline] -= 1
-        if self._meter is not None and assignment.notebook.run.epoch <= 1:
-            self._meter.run_started(name)
-        if assignment.notebook.run.losses > 0 and assignment.notebook.kept and not is_inline:
+        run = assignment.notebook.run
+        if self._meter is not None and run.epoch <= 1:
+            self._meter.run_started(name, max(0, (run.started_at or run.created_at) - run.created_at) / 1e6)
+        if run.losses > 0 and assignment.notebook.kept and not is_inline:
             waiting = Waiting(assignment, self._forget_suspect)
             self._suspects.append(waiting)
             asyncio.get_running_loop().call_soon(self._seat_suspects)
@@ -308,7 +317,7 @@ class NodeWorker(Worker):
         self._running[seat.agent] -= 1
         run = seat.notebook.run
         if self._meter is not None and run.finished_at is not None:
-            self._meter.run_ended(seat.agent, run.status, (run.finished_at - run.created_at) / 1e6)
+            self._meter.run_ended(seat.agent, run.status, (run.finished_at - run.created_at) / 1e6, run.usage)
 
     def _seat_suspects(self) -> None:
         """The next suspect gets the quarantine for itself."""
@@ -321,8 +330,7 @@ class NodeWorker(Worker):
         if self._quarantine is None:
             apart = [name for name, agent in self._options.agents.items() if not agent.is_inline]
             host = ProcessHost("quarantine", self._options, apart, 1, self._call, self._changed)
-            host.on_log = lambda stream, text: self.on_log(stream, text)
-            host.on_lost = self._count_lost
+            self._hear(host)
             self._quarantine = host
             host.start()
         if self._quarantine.places > 0:

@@ -10,6 +10,8 @@ import json
 import time
 from collections.abc import Callable
 
+from pilothouse.domain.run import Run
+
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -31,7 +33,13 @@ class Log:
     def warn(self, text: str) -> None:
         self.write("warning", text)
 
-    def host(self, stream: str, text: str) -> None:
-        """What a host or user code printed."""
+    def host(self, stream: str, text: str, run: Run | None) -> None:
+        """What a host or user code printed, and in which run."""
         level = {"stdout": "info", "stderr": "info"}.get(stream, "warning")
-        self.write(level, text, stream=stream)
+        if run is None:
+            self.write(level, text, stream=stream)
+            return
+        about: dict[str, object] = {"agent": run.agent, "run": run.id, "tenant": run.tenant}
+        if run.session is not None:
+            about["session"] = run.session
+        self.write(level, text, stream=stream, **about)

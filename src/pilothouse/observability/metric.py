@@ -8,7 +8,10 @@ the others counted together. Every metric is explained in DESIGN.md of this room
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+import msgspec
+from msgspec import Struct
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -22,6 +25,23 @@ REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0,
 RUN_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
 COMMIT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 COMMIT_CHANGES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
+STEP_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+WAIT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
+
+
+class Used(Struct):
+    """What ended runs used, as their `usage` tells it."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    model_calls: int = 0
+    tool_calls: int = 0
+    cost_usd: float = 0.0
+
+
+read_used = msgspec.json.Decoder(Used).decode
 
 
 class Spread:
@@ -59,7 +79,14 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
         self._started: dict[str, int] = {}
         self._ended: dict[tuple[str, str], int] = {}
         self._run_seconds: dict[str, Spread] = {}
+        self._wait_seconds: dict[str, Spread] = {}
+        self._speak_seconds: dict[str, Spread] = {}
+        self._used: dict[str, Used] = {}
+        self._steps: dict[tuple[str, str, str], int] = {}
+        self._step_seconds: dict[str, Spread] = {}
+        self._taken_over = 0
         self._hosts_lost = 0
+        self._host_memory: dict[str, int] = {}
         self._queue = {"ready": 0, "held": 0, "running": 0, "waiting": 0}
         self._commit_seconds = Spread(COMMIT_SECONDS)
         self._commit_changes = Spread(COMMIT_CHANGES)
@@ -88,12 +115,24 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
 
     # --- told by compute -------------------------------------------------------------------------------------------
 
-    def run_started(self, agent: str) -> None:
+    def run_started(self, agent: str, waited: float) -> None:
         if agent not in self._agents:
             agent = self._label(agent)
         self._started[agent] = self._started.get(agent, 0) + 1
+        spread = self._wait_seconds.get(agent)
+        if spread is None:
+            spread = self._wait_seconds[agent] = Spread(WAIT_SECONDS)
+        spread.observe(waited)
 
-    def run_ended(self, agent: str, status: str, seconds: float) -> None:
+    def run_spoke(self, agent: str, seconds: float) -> None:
+        if agent not in self._agents:
+            agent = self._label(agent)
+        spread = self._speak_seconds.get(agent)
+        if spread is None:
+            spread = self._speak_seconds[agent] = Spread(RUN_SECONDS)
+        spread.observe(seconds)
+
+    def run_ended(self, agent: str, status: str, seconds: float, usage: bytes | None) -> None:
         if agent not in self._agents:
             agent = self._label(agent)
         key = (agent, status)
@@ -102,6 +141,30 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
         if spread is None:
             spread = self._run_seconds[agent] = Spread(RUN_SECONDS)
         spread.observe(seconds)
+        if usage is not None:
+            with suppress(msgspec.MsgspecError):  # a host wrote it
+                self._add_used(agent, read_used(usage))
+
+    def _add_used(self, agent: str, more: Used) -> None:
+        used = self._used.setdefault(agent, Used())
+        used.input_tokens += more.input_tokens
+        used.output_tokens += more.output_tokens
+        used.model_calls += more.model_calls
+        used.tool_calls += more.tool_calls
+        used.cost_usd += more.cost_usd
+
+    def step_ended(self, agent: str, kind: str, status: str, seconds: float) -> None:
+        if agent not in self._agents:
+            agent = self._label(agent)
+        key = (agent, kind, status)
+        self._steps[key] = self._steps.get(key, 0) + 1
+        spread = self._step_seconds.get(kind)
+        if spread is None:
+            spread = self._step_seconds[kind] = Spread(STEP_SECONDS)
+        spread.observe(seconds)
+
+    def leases_taken_over(self, count: int) -> None:
+        self._taken_over += count
 
     def _label(self, agent: str) -> str:
         """The name under which a new agent is counted."""
@@ -112,6 +175,12 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
 
     def host_lost(self) -> None:
         self._hosts_lost += 1
+
+    def host_held(self, host: str, used: int) -> None:
+        if used:
+            self._host_memory[host] = used
+        else:
+            self._host_memory.pop(host, None)
 
     def queue_counted(self, ready: int, held: int, running: int, waiting: int) -> None:
         self._queue = {"ready": ready, "held": held, "running": running, "waiting": waiting}
@@ -125,6 +194,12 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
     # --- asked by a scrape -----------------------------------------------------------------------------------------
 
     def collect(self) -> Iterator[Metric]:
+        yield from self._about_requests()
+        yield from self._about_runs()
+        yield from self._about_use()
+        yield from self._about_node()
+
+    def _about_requests(self) -> Iterator[Metric]:
         yield _counter(
             "pilothouse_http_requests",
             "HTTP requests that were answered.",
@@ -138,6 +213,8 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
             (((route,), spread) for route, spread in self._request_seconds.items()),
         )
         yield _gauge("pilothouse_http_streams", "Open event streams.", [], [((), self._streams)])
+
+    def _about_runs(self) -> Iterator[Metric]:
         yield _counter(
             "pilothouse_runs_started",
             "Runs that started on this node.",
@@ -152,6 +229,70 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
             "From the creation of a run to its end.",
             ["agent"],
             (((agent,), spread) for agent, spread in self._run_seconds.items()),
+        )
+        yield _histogram(
+            "pilothouse_run_wait_seconds",
+            "From the creation of a run to its start, delays that were asked for included.",
+            ["agent"],
+            (((agent,), spread) for agent, spread in self._wait_seconds.items()),
+        )
+        yield _histogram(
+            "pilothouse_run_first_output_seconds",
+            "From the creation of a run to the first piece of output that it emitted.",
+            ["agent"],
+            (((agent,), spread) for agent, spread in self._speak_seconds.items()),
+        )
+        yield _counter(
+            "pilothouse_steps_ended",
+            "Steps that were executed on this node; replayed ones are not.",
+            ["agent", "kind", "status"],
+            self._steps.items(),
+        )
+        yield _histogram(
+            "pilothouse_step_duration_seconds",
+            "From the beginning of a step to its end.",
+            ["kind"],
+            (((kind,), spread) for kind, spread in self._step_seconds.items()),
+        )
+
+    def _about_use(self) -> Iterator[Metric]:
+        tokens = [
+            ((agent, direction), count)
+            for agent, used in self._used.items()
+            for direction, count in (("input", used.input_tokens), ("output", used.output_tokens))
+        ]
+        yield _counter("pilothouse_tokens", "Tokens that ended runs sent and got.", ["agent", "direction"], tokens)
+        yield _counter(
+            "pilothouse_model_calls",
+            "Calls of language models by ended runs.",
+            ["agent"],
+            (((agent,), used.model_calls) for agent, used in self._used.items()),
+        )
+        yield _counter(
+            "pilothouse_tool_calls",
+            "Calls of tools by ended runs.",
+            ["agent"],
+            (((agent,), used.tool_calls) for agent, used in self._used.items()),
+        )
+        yield _counter(
+            "pilothouse_cost_usd",
+            "What ended runs cost, in US dollars.",
+            ["agent"],
+            (((agent,), used.cost_usd) for agent, used in self._used.items()),
+        )
+
+    def _about_node(self) -> Iterator[Metric]:
+        yield _counter(
+            "pilothouse_leases_taken_over",
+            "Runs of lost workers that went back to the queue.",
+            [],
+            [((), self._taken_over)],
+        )
+        yield _gauge(
+            "pilothouse_host_memory_bytes",
+            "Resident memory of a host process.",
+            ["host"],
+            (((host,), used) for host, used in self._host_memory.items()),
         )
         yield _counter(
             "pilothouse_hosts_lost",
@@ -174,7 +315,7 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
         yield _histogram("pilothouse_commit_changes", "Changes in one transaction.", [], [((), self._commit_changes)])
 
 
-def _counter(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], int]]) -> Metric:
+def _counter(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
     family = CounterMetricFamily(name, text, labels=labels)
     for values, count in rows:
         family.add_metric(values, count)

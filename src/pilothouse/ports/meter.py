@@ -29,13 +29,31 @@ class MetricsPage(RequestMeter, Protocol):
 class RunMeter(Protocol):
     """Told by compute, of attempts and runs of this node."""
 
-    def run_started(self, agent: str) -> None: ...
+    def run_started(self, agent: str, waited: float) -> None:
+        """For the first time. `waited`: seconds since it was created, delays that were asked for included."""
+        ...
 
-    def run_ended(self, agent: str, status: str, seconds: float) -> None:
-        """`seconds` since the run was created."""
+    def run_spoke(self, agent: str, seconds: float) -> None:
+        """It emitted its first piece of output, so long after it was created."""
+        ...
+
+    def run_ended(self, agent: str, status: str, seconds: float, usage: bytes | None) -> None:
+        """`seconds` since the run was created; `usage` is JSON over all its attempts."""
+        ...
+
+    def step_ended(self, agent: str, kind: str, status: str, seconds: float) -> None:
+        """A step that was executed here; a replayed one is not told."""
+        ...
+
+    def leases_taken_over(self, count: int) -> None:
+        """Runs that another worker held went back to the queue."""
         ...
 
     def host_lost(self) -> None: ...
+
+    def host_held(self, host: str, used: int) -> None:
+        """Resident bytes of a host process; 0 when it has ended."""
+        ...
 
     def queue_counted(self, ready: int, held: int, running: int, waiting: int) -> None: ...
 
