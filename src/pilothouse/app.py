@@ -6,6 +6,7 @@ again, write what waits, let go of the records.
 """
 
 import asyncio
+import contextlib
 import gc
 import os
 import secrets
@@ -21,6 +22,7 @@ from pilothouse.communication.http.app import HttpApp
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.server import HttpServer, bind
 from pilothouse.compute.clock import SystemClock, SystemEntropy
+from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.compute.worker import NodeWorker
@@ -85,6 +87,7 @@ class Node:
                 await self._start_work(listener)
             except BaseException:
                 hosts.cancel()
+                await asyncio.gather(hosts, return_exceptions=True)
                 await self.worker.stop(0)
                 await self.records.close()
                 raise
@@ -165,19 +168,27 @@ def worker_options(settings: Settings) -> WorkerOptions:
         memory=worker.host_memory_mb * 1024 * 1024,
         cores=worker.host_cores,
         retention_days=settings.records.retention_days,
+        environments=environment_options(settings),
     )
+
+
+def environment_options(settings: Settings) -> EnvironmentOptions:
+    says = settings.environments
+    return EnvironmentOptions(settings.folder / says.folder, says.tool, says.build_seconds, says.kept)
 
 
 def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
     isolation = agent.isolation or settings.worker.isolation
     return AgentOptions(
         target=agent.target,
+        environment=agent.environment,
+        python=agent.python,
         mode=agent.mode,
         keep=agent.keep,
         concurrency=agent.concurrency,
         timeout=agent.timeout_seconds,
         retry=agent.retry,
-        is_inline=isolation == "inline",
+        is_inline=isolation == "inline" and not agent.environment,
         on_release_change=agent.on_release_change,
         history_limit=agent.history_limit,
         session_ttl=agent.session_ttl_seconds,
@@ -213,12 +224,29 @@ async def _run(settings: Settings, announce: Say, ready: Say) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask, number)
-    await node.start()
+    if not await _started(node, asked):
+        return 0
     host = f"[{settings.server.host}]" if ":" in settings.server.host else settings.server.host
     ready(f"http://{host}:{node.port}")
     await asked.wait()
     await node.stop()
     return 0
+
+
+async def _started(node: Node, asked: asyncio.Event) -> bool:
+    """Whether it serves now. Who asks it to stop while it starts, which may take minutes when an environment has to be
+    made, does not wait for that. Raises what kept it from starting."""
+    loop = asyncio.get_running_loop()
+    start, stop = loop.create_task(node.start()), loop.create_task(asked.wait())
+    await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+    if not start.done():
+        start.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await start
+        return False
+    await start
+    return True
 
 
 def backup_records(settings: Settings, target: Path, progress: Progress) -> None:

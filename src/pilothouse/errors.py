@@ -338,6 +338,13 @@ class TargetInvalid(PilothouseError):
     hint_text = "A target is module:object; the folder of pilothouse.toml is on the import path."
 
 
+class EnvironmentFailed(PilothouseError):
+    """The environment of {agents} cannot be had: {reason}"""
+
+    code = "environment_failed"
+    hint_text = "Mend what `environment` names; `pilothouse environments build` tries again and shows its progress."
+
+
 class RecordsLocked(PilothouseError):
     """Another node uses these records: {holder}."""
 

@@ -25,7 +25,7 @@ class ProcessNode:
     def __init__(self, project: Path, agents: dict[str, dict[str, Any]], limits: Limits, **options: Any) -> None:
         named = {name: AgentOptions(f"agents:{name}", **more) for name, more in agents.items()}
         # Code of a crashed host must not be read back from a stale cache while tests rewrite it.
-        options.setdefault("environment", {"PYTHONDONTWRITEBYTECODE": "1"})
+        options.setdefault("variables", {"PYTHONDONTWRITEBYTECODE": "1"})
         self.options = WorkerOptions(str(project), named, **{"restart_after": 0.05, **options})
         self.records, self.bus = SqliteRecords(":memory:"), MemoryBus()
         self.worker = NodeWorker("test", self.options, lambda: self.loops.ring_work())

@@ -62,7 +62,7 @@ def test_no_place_leaks_whatever_happens_in_which_order(steps, concurrency):
         held += [name for name, task in waiting if not task.cancelled() and task.result()]
         for name in held:
             node.unreserve(name)
-        assert node._reserved == {True: 0, False: 0}
+        assert node._reserved == {"inline": 0}
         assert not any(node._running.values())
         await node.stop(0)
 
@@ -110,5 +110,5 @@ async def test_all_places_are_free_when_all_runs_have_ended():
         for _ in range(5):
             await node.run("echo", "x")
         await node.settle()
-        assert node.worker._reserved[True] == 0
+        assert node.worker._reserved["inline"] == 0
         assert node.worker.hosts[0].places == 2

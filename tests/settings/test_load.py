@@ -126,7 +126,11 @@ def test_a_file_from_windows_is_read(tmp_path):
         ("server = 1\n", "pilothouse.toml:1: server is a table; write [server] and its keys below"),
         ("[agents.'1x']\ntarget = 'a:a'\n", "pilothouse.toml:1: '1x' is no name for an agent"),
         ("[agents.a]\nmode = 'event'\n", "agents.a needs a target"),
-        ("[agents.a]\ntarget = 'a:a'\nenvironment = 'x'\n", "pilothouse.toml:3: agents.a.environment: environments"),
+        ("[agents.a]\ntarget = 'a:a'\nenvironment = 3\n", "pilothouse.toml:3: agents.a.environment is 3; "
+         "expected a text or an array, each a text"),
+        ("[agents.a]\ntarget = 'a:a'\npython = '3.12'\n", "agents.a.python is for an environment of the agent's own"),
+        ("[agents.a]\ntarget = 'a:a'\nenvironment = 'x'\nisolation = 'inline'\n", "agents.a.isolation is \"inline\""),
+        ("[agents.a]\ntarget = 'a:a'\nlimits = {}\n", "pilothouse.toml:3: agents.a.limits: limits for single agents"),
         ("[agents.a]\ntarget = 'a:a'\nretry = { tries = 3 }\n", "pilothouse.toml:3: there is no setting "
          "agents.a.retry.tries"),
     ],

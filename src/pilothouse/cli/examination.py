@@ -18,8 +18,11 @@ from typing import Literal
 
 from msgspec import Struct
 
+from pilothouse.app import environment_options
+from pilothouse.cli.environments import EnvironmentView, megabytes, view_environments
 from pilothouse.client import ApiError, Client
-from pilothouse.errors import RecordsInvalid
+from pilothouse.compute.environment.supply import sdk_path
+from pilothouse.errors import EnvironmentFailed, RecordsInvalid
 from pilothouse.settings import Settings
 from pilothouse.storage.records.examine import examine as examine_file
 from pilothouse.storage.records.examine import library_version
@@ -213,7 +216,33 @@ def examine_agents(settings: Settings) -> Iterator[Examined]:
     if not settings.agents:
         yield Examined("agents", "warn", "there is none", "Add [agents.NAME] with its target to pilothouse.toml.")
     for name, agent in settings.agents.items():
-        yield _examine_agent(name, agent.target, settings.folder)
+        if agent.environment is None:
+            yield _examine_agent(name, agent.target, settings.folder, sys.executable, {})
+    try:
+        views = view_environments(settings)
+    except EnvironmentFailed as error:
+        yield Examined("environments", "fail", error.message, error.hint)
+        return
+    yield from _examine_environments(settings, views)
+
+
+def _examine_environments(settings: Settings, views: list[EnvironmentView]) -> Iterator[Examined]:
+    """What each agent needs installed, the agents in it, and how much of the disk all of them take."""
+    for one in (one for one in views if one.agents):
+        label, names = "environment", ", ".join(one.agents)
+        if one.status == "missing":
+            advice = "The next start makes it; `pilothouse environments build` does it now and shows how."
+            yield Examined(label, "warn", f"{one.digest} ({names}) is not made yet", advice)
+            continue
+        taken = f", {one.packages} packages, {megabytes(one.size)}" if one.size is not None else ""
+        yield Examined(label, "ok", f"{one.digest} ({names}): {one.python}{taken}")
+        for name in one.agents:
+            variables = {"PYTHONPATH": sdk_path(environment_options(settings).folder)}
+            yield _examine_agent(name, settings.agents[name].target, settings.folder, one.interpreter, variables)
+    spare = [one for one in views if not one.agents and not one.is_used]
+    if spare:
+        says = f"{len(spare)} that no agent here needs take {megabytes(sum(one.size or 0 for one in spare))}"
+        yield Examined("environments", "ok", f"{says}; `pilothouse environments prune` removes them")
 
 
 PROBE = """
@@ -230,14 +259,14 @@ sys.exit(3 if one.problem else 0)
 TEXT_LIMIT = 2000
 
 
-def _examine_agent(name: str, target: str, folder: Path) -> Examined:
+def _examine_agent(name: str, target: str, folder: Path, interpreter: str, variables: dict[str, str]) -> Examined:
     label = f"agent {name}"
     advice = "Mend it and run `pilothouse doctor` again; `pilothouse dev` shows the same while you write."
-    command = [sys.executable, "-c", PROBE, str(folder), name, target]
+    command = [interpreter, "-c", PROBE, str(folder), name, target]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=LOAD_WITHIN,
-            cwd=folder, check=False,
+            cwd=folder, check=False, env={**os.environ, **variables},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return Examined(label, "fail", f"{target} takes longer than {LOAD_WITHIN:g} s to import", advice)

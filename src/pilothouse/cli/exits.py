@@ -33,7 +33,8 @@ CODES: dict[Exit, str] = {
     Exit.REFUSED: "malformed_request invalid_input too_large bad_cursor limit_reached forbidden unsupported "
     "method_not_allowed media_type_refused client_gone",
     Exit.UNAVAILABLE: "unreachable overloaded draining host_unavailable records_unavailable request_timeout",
-    Exit.OPERATOR: "settings_invalid target_invalid records_locked records_invalid address_refused address_in_use",
+    Exit.OPERATOR: "settings_invalid target_invalid environment_failed records_locked records_invalid "
+    "address_refused address_in_use",
     Exit.CANCELLED: "cancelled",
     Exit.FAULT: "internal",
 }

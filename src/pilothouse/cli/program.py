@@ -25,6 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("pilothouse.cli.runs:runs", "Look at runs, cancel, retry or signal them."),
     "sessions": ("pilothouse.cli.sessions:sessions", "Look at what sessions remember, fork or delete them."),
     "reviews": ("pilothouse.cli.reviews:reviews", "Answer what runs ask of people."),
+    "environments": (
+        "pilothouse.cli.environments:environments",
+        "Make, list and prune what agents need installed.",
+    ),
     "settings": ("pilothouse.cli.settings:settings", "Print each setting with where it came from."),
     "doctor": ("pilothouse.cli.doctor:doctor", "Tell what is wrong here and what to do."),
     "migrate": ("pilothouse.cli.records:migrate", "Bring the records to the schema of this version."),

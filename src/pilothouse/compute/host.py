@@ -21,6 +21,10 @@ from pilothouse.wire.frames import AgentDescription, Message
 
 LEFT_BEHIND_LIMIT = 8
 
+OWN, INLINE = "own", "inline"
+"""Kinds of hosts: a process with what the node itself has installed, and the node's own process. Every other kind is
+the digest of an environment."""
+
 Calls = Callable[[Notebook, frames.CallAgent], None]
 """What to do when an attempt calls another agent."""
 
@@ -33,7 +37,8 @@ decode_faults = msgspec.json.Decoder(list[dict[str, str]]).decode
 class Host(ABC):
     """Seats and words. Subclasses say how messages get there, and when it is up."""
 
-    is_inline = False
+    kind = OWN
+    """Hosts of one kind are equal: the same interpreter with the same things installed, or the node itself."""
 
     def __init__(self, slots: int, grace: float, on_call: Calls, on_change: Callable[["Host"], None]) -> None:
         self.agents: dict[str, AgentDescription] = {}
@@ -146,18 +151,18 @@ class Host(ABC):
         kind = type(message)
         if kind is frames.StepEnded:  # the three that come most go first, without matching their fields
             notebook.step_ended(message.ref, message.row, message.started)  # type: ignore[attr-defined]
-            if self.meter is not None and message.row.kind != "checkpoint":  # type: ignore[attr-defined]
+            if self.meter is not None:
                 row = message.row  # type: ignore[attr-defined]
                 seconds = (row.finished_at - row.started_at) / 1e6
                 self.meter.step_ended(seat.agent, row.kind, row.status, seconds)
         elif kind is frames.Emit:
-            notebook.emit(message.delta, message.event)  # type: ignore[attr-defined]
-            if not seat.has_spoken and not message.event:  # type: ignore[attr-defined]
+            notebook.emit(message.delta)  # type: ignore[attr-defined]
+            if not seat.has_spoken:
                 seat.has_spoken = True
                 self._tell_first(seat, notebook.run)
         elif kind is frames.Finished:
             seat.is_silent = True
-            notebook.finish(message.output, message.state, message.usage, message.trail)  # type: ignore[attr-defined]
+            notebook.finish(message.output, message.state, message.usage)  # type: ignore[attr-defined]
         else:
             self._about_seldom(seat, notebook, message)
 
@@ -262,5 +267,4 @@ def _start(slot: int, assignment: Assignment) -> frames.Start:
         assignment.now,
         assignment.strict,
         run.origin,
-        assignment.trails,
     )

@@ -7,7 +7,7 @@ code that blocks the loop blocks the node; user code that ends the process ends 
 import asyncio
 from collections.abc import Callable
 
-from pilothouse.compute.host import Calls, Host
+from pilothouse.compute.host import INLINE, Calls, Host
 from pilothouse.sdk.host import HostRuntime
 from pilothouse.sdk.surroundings import HeldClock
 from pilothouse.wire.frames import Abandon, Message
@@ -15,7 +15,7 @@ from pilothouse.wire.host import HostConfig
 
 
 class InlineHost(Host):
-    is_inline = True
+    kind = INLINE
 
     def __init__(
         self,

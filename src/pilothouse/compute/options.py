@@ -6,6 +6,7 @@ write, and whether it makes sense, is checked in `settings` before anything is b
 
 from dataclasses import dataclass, field
 
+from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.domain.retry import Retry
 
 
@@ -14,6 +15,9 @@ class AgentOptions:
     """What the settings say of one agent; None leaves the word to its decorator or the default. Spans in seconds."""
 
     target: str
+    environment: str | tuple[str, ...] | None = None
+    """What it needs installed: a folder, a file, or requirements. None: what the node itself has."""
+    python: str | None = None
     mode: str | None = None
     keep: float | str | None = None
     concurrency: int = 0
@@ -44,7 +48,9 @@ class WorkerOptions:
     loads_within: float = 60.0
     restart_after: float = 0.1
     restart_at_most: float = 5.0
-    environment: dict[str, str] = field(default_factory=dict)
-    """What hosts get in their environment beside that of the node."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Variables that hosts get beside those of the node."""
+    environments: EnvironmentOptions | None = None
+    """None: in the folder `.pilothouse/environments` of the project."""
     retention_days: float = 0.0
     """Ended runs outside of sessions are removed after so many days; 0: never."""

@@ -13,11 +13,12 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from pilothouse.compute.host import Calls, Host
+from pilothouse.compute.host import OWN, Calls, Host
 from pilothouse.compute.options import WorkerOptions
 from pilothouse.sdk.link import Link
 from pilothouse.wire import frames
@@ -50,6 +51,18 @@ def host_config(options: WorkerOptions, names: list[str], socket: str) -> HostCo
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a host process stands on: an interpreter, and variables beside those of the node."""
+
+    kind: str
+    interpreter: str
+    variables: dict[str, str]
+
+
+OWN_GROUND = Ground(OWN, sys.executable, {})
+
+
 class ProcessHost(Host):
     """`name` is for the log and the socket. `start` returns at once; the host is up after its Hello."""
 
@@ -61,9 +74,11 @@ class ProcessHost(Host):
         slots: int,
         on_call: Calls,
         on_change: Callable[[Host], None],
+        ground: Ground = OWN_GROUND,
     ) -> None:
         super().__init__(slots, options.cancel_grace, on_call, on_change)
         self.name, self.pid = name, 0
+        self.kind, self._ground = ground.kind, ground
         self.restarts = 0
         self._options, self._names = options, agents
         self._link: Link[Message] | None = None
@@ -143,12 +158,12 @@ class ProcessHost(Host):
     async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
         config = host_config(self._options, self._names, f"fd:{theirs.fileno()}")
         return await asyncio.create_subprocess_exec(
-            sys.executable,
+            self._ground.interpreter,
             "-m",
             "pilothouse.sdk.host",
             msgspec.json.encode(config).decode(),
             cwd=self._options.project,
-            env={**os.environ, **self._options.environment, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **self._ground.variables, **self._options.variables, "PYTHONUNBUFFERED": "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -7,13 +7,16 @@ their own (the *quarantine*): whoever brings hosts down brings down nobody else,
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import msgspec
 
-from pilothouse.compute.host import Calls, Host, OnLog
+from pilothouse.compute.environment.build import EnvironmentOptions, Held
+from pilothouse.compute.environment.supply import host_variables, obtain_all
+from pilothouse.compute.host import INLINE, OWN, Calls, Host, OnLog
 from pilothouse.compute.inline import InlineHost
 from pilothouse.compute.options import WorkerOptions
-from pilothouse.compute.process import ProcessHost, host_config
+from pilothouse.compute.process import OWN_GROUND, Ground, ProcessHost, host_config
 from pilothouse.compute.seat import Seat
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
@@ -90,25 +93,33 @@ class NodeWorker(Worker):
         self.is_draining = False
         self._agents: dict[str, Agent] = {}
         self._running: dict[str, int] = {}
-        self._reserved: dict[bool, int] = {True: 0, False: 0}
-        """Places taken by `reserve` that `begin` has not used yet, for inline agents and for the others."""
+        self._kinds = {name: INLINE if one.is_inline else OWN for name, one in options.agents.items()}
+        """In which hosts an agent runs: inside the node, with what the node has, or in an environment."""
+        self._grounds = {OWN: OWN_GROUND}
+        self._environments: list[Held] = []
+        self._reserved: dict[str, int] = dict.fromkeys(self._kinds.values(), 0)
+        """Places taken by `reserve` that `begin` has not used yet, for each kind of host."""
         self._described: dict[Host, dict[str, AgentDescription]] = {}
         """What each host said last, so that it is looked at once and not at each place that becomes free."""
         self._turn = 0
         self._lines: dict[str, deque[asyncio.Future[None]]] = {}
-        self._quarantine: ProcessHost | None = None
+        self._quarantines: dict[str, ProcessHost] = {}
         self._suspects: deque[Waiting] = deque()
         self._came_up = asyncio.Event()
 
     # --- hosts ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Starts the hosts and waits until each has said what it found, or the time is over."""
+        """Makes the environments that are not there yet, starts the hosts and waits until each has said what it found,
+        or the time is over. Raises `EnvironmentFailed`."""
         options = self._options
-        inline = [name for name, agent in options.agents.items() if agent.is_inline]
-        apart = [name for name, agent in options.agents.items() if not agent.is_inline]
-        for number in range(options.hosts if apart else 0):
-            self._add(ProcessHost(f"{number}", options, apart, options.slots, self._call, self._changed))
+        await self._prepare_environments()
+        for kind, ground in self._grounds.items():
+            names = self._agents_of(kind)
+            for number in range(options.hosts if names else 0):
+                name = f"{number}" if kind == OWN else f"{kind}-{number}"
+                self._add(ProcessHost(name, options, names, options.slots, self._call, self._changed, ground))
+        inline = self._agents_of(INLINE)
         if inline:
             self._add(self.inline_host(host_config(options, inline, "")))
         try:
@@ -121,6 +132,28 @@ class NodeWorker(Worker):
                 if name not in self._agents:
                     problem = f"The agent {name!r} was not loaded within {options.loads_within:g} s"
                     self.problems.setdefault(name, problem)
+
+    async def _prepare_environments(self) -> None:
+        options = self._options
+        said = {name: (one.environment, one.python) for name, one in options.agents.items() if one.environment}
+        if not said:
+            return
+        project = Path(options.project)
+        kept = options.environments or EnvironmentOptions(project / ".pilothouse" / "environments")
+        loop = asyncio.get_running_loop()
+
+        def say(text: str) -> None:
+            loop.call_soon_threadsafe(self.on_log, "environment", text, None)
+
+        for wanted, held in await obtain_all(said, project, kept, say):
+            kind = wanted.request.digest
+            self._environments.append(held)
+            self._grounds[kind] = Ground(kind, held.interpreter, host_variables(held, kept.folder))
+            self._reserved[kind] = 0
+            self._kinds.update(dict.fromkeys(wanted.agents, kind))
+
+    def _agents_of(self, kind: str) -> list[str]:
+        return [name for name, one in self._kinds.items() if one == kind]
 
     def inline_host(self, config: HostConfig) -> InlineHost:
         options = self._options
@@ -139,8 +172,9 @@ class NodeWorker(Worker):
     async def stop(self, within: float) -> None:
         """Ends the hosts. A second call does nothing."""
         self.is_draining = True
-        hosts = [*self.hosts, *([self._quarantine] if self._quarantine is not None else [])]
-        await asyncio.gather(*(host.stop(within) for host in hosts))
+        await asyncio.gather(*(host.stop(within) for host in [*self.hosts, *self._quarantines.values()]))
+        for held in self._environments:
+            held.let_go()
 
     def _call(self, notebook: object, call: object) -> None:
         self.on_call(notebook, call)  # type: ignore[arg-type]
@@ -185,7 +219,6 @@ class NodeWorker(Worker):
             on_release_change=says.on_release_change,
             text_input=found.text_input,
             free_input=found.free_input,
-            keeps_trail=found.keeps_trail,
         )
 
     # --- agents and places ------------------------------------------------------------------------------------------
@@ -204,10 +237,10 @@ class NodeWorker(Worker):
         """How many more attempts of the agent could begin now."""
         if self.is_draining:
             return 0
-        is_inline = self._options.agents[agent].is_inline
-        places = -self._reserved[is_inline]
+        kind = self._kinds[agent]
+        places = -self._reserved[kind]
         for host in self.hosts:
-            if host.is_inline is is_inline:
+            if host.kind == kind:
                 places += host.places
         limit = self._agents[agent].concurrency
         return min(places, limit - self._running.get(agent, 0)) if limit else places
@@ -234,11 +267,11 @@ class NodeWorker(Worker):
         return True
 
     def _take(self, agent: str, count: int = 1) -> None:
-        self._reserved[self._options.agents[agent].is_inline] += count
+        self._reserved[self._kinds[agent]] += count
         self._running[agent] = self._running.get(agent, 0) + count
 
     def unreserve(self, agent: str, count: int = 1) -> None:
-        self._reserved[self._options.agents[agent].is_inline] -= count
+        self._reserved[self._kinds[agent]] -= count
         self._running[agent] -= count
         self._serve_lines()
 
@@ -283,27 +316,27 @@ class NodeWorker(Worker):
 
     def begin(self, assignment: Assignment) -> Actor:
         name = assignment.agent.name
-        is_inline = self._options.agents[name].is_inline
-        self._reserved[is_inline] -= 1
+        kind = self._kinds[name]
+        self._reserved[kind] -= 1
         run = assignment.notebook.run
         if self._meter is not None and run.epoch <= 1:
             self._meter.run_started(name, max(0, (run.started_at or run.created_at) - run.created_at) / 1e6)
-        if run.losses > 0 and assignment.notebook.kept and not is_inline:
+        if run.losses > 0 and assignment.notebook.kept and kind != INLINE:
             waiting = Waiting(assignment, self._forget_suspect)
             self._suspects.append(waiting)
             asyncio.get_running_loop().call_soon(self._seat_suspects)
             return waiting
-        host = self._emptiest(is_inline)
+        host = self._emptiest(kind)
         if host is None:  # it went down between the reservation and now
             lost = Waiting(assignment, self._give_up)
             asyncio.get_running_loop().call_soon(lost.let_go)
             return lost
         return host.seat(assignment, self._left)
 
-    def _emptiest(self, is_inline: bool) -> Host | None:
+    def _emptiest(self, kind: str) -> Host | None:
         best, most = None, 0
         for host in self.hosts:
-            if host.is_inline is is_inline and host.places > most:
+            if host.kind == kind and host.places > most:
                 best, most = host, host.places
         return best
 
@@ -321,27 +354,35 @@ class NodeWorker(Worker):
             self._meter.run_ended(seat.agent, run.status, (run.finished_at - run.created_at) / 1e6, run.usage)
 
     def _seat_suspects(self) -> None:
-        """The next suspect gets the quarantine for itself."""
+        """The next suspect gets the quarantine of its environment for itself."""
         if not self._suspects:
             return
         if self.is_draining:
             for waiting in list(self._suspects):
                 waiting.let_go()
             return
-        if self._quarantine is None:
-            apart = [name for name, agent in self._options.agents.items() if not agent.is_inline]
-            host = ProcessHost("quarantine", self._options, apart, 1, self._call, self._changed)
+        for waiting in list(self._suspects):
+            quarantine = self._quarantine_of(self._kinds[waiting.assignment.agent.name])
+            if quarantine.places > 0:
+                self._suspects.remove(waiting)
+                waiting.seat = quarantine.seat(waiting.assignment, self._left)
+
+    def _quarantine_of(self, kind: str) -> ProcessHost:
+        host = self._quarantines.get(kind)
+        if host is None:
+            name = "quarantine" if kind == OWN else f"{kind}-quarantine"
+            ground, names = self._grounds[kind], self._agents_of(kind)
+            host = self._quarantines[kind] = ProcessHost(
+                name, self._options, names, 1, self._call, self._changed, ground
+            )
             self._hear(host)
-            self._quarantine = host
             host.start()
-        if self._quarantine.places > 0:
-            waiting = self._suspects.popleft()
-            waiting.seat = self._quarantine.seat(waiting.assignment, self._left)
+        return host
 
     async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
-        is_inline = self._options.agents[agent].is_inline
+        kind = self._kinds[agent]
         for host in self.hosts:
-            if host.is_inline is is_inline and host.is_up:
+            if host.kind == kind and host.is_up:
                 return await host.check(agent, input, CHECK_WITHIN)
         raise HostUnavailable(agent=agent)
 

@@ -18,7 +18,6 @@ LIFECYCLE = (
     "run.failed",
     "run.cancelled",
 )
-FRAMEWORK_EVENT = "framework.event"
 EVENT_TYPES = (
     *LIFECYCLE,
     "output.delta",
@@ -27,7 +26,6 @@ EVENT_TYPES = (
     "review.requested",
     "review.decided",
     "run.log",
-    FRAMEWORK_EVENT,
 )
 TERMINAL_EVENTS = frozenset({"run.succeeded", "run.failed", "run.cancelled"})
 

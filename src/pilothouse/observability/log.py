@@ -35,7 +35,7 @@ class Log:
 
     def host(self, stream: str, text: str, run: Run | None) -> None:
         """What a host or user code printed, and in which run."""
-        level = {"stdout": "info", "stderr": "info"}.get(stream, "warning")
+        level = {"stdout": "info", "stderr": "info", "environment": "info"}.get(stream, "warning")
         if run is None:
             self.write(level, text, stream=stream)
             return

@@ -88,6 +88,7 @@ def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path |
     agents = {path[1]: group for path, group in groups.items() if path[0] == "agents"}
     faults += [f"agents.{name} needs a target, as in target = \"agents:{name}\""
                for name, group in agents.items() if "target" not in group]  # fmt: skip
+    faults += [f"agents.{name}.{fault}" for name, group in agents.items() for fault in _contradictions(group)]
     if faults:
         raise _invalid(faults)
     sections: dict[str, Any] = {name: kind(**groups.get((name,), {})) for name, kind in SECTIONS.items()}
@@ -100,6 +101,15 @@ def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path |
         file=file,
         sources=sources,
     )
+
+
+def _contradictions(agent: dict[str, object]) -> list[str]:
+    faults = []
+    if agent.get("environment") is not None and agent.get("isolation") == "inline":
+        faults.append('isolation is "inline", and inside the node there is no other environment; leave one of them out')
+    if agent.get("python") is not None and agent.get("environment") is None:
+        faults.append("python is for an environment of the agent's own; set environment as well")
+    return faults
 
 
 def _convert(given: Given, project: Path) -> object:

@@ -32,8 +32,6 @@ SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP
 """What Kubernetes sets in every container beside a Service named pilothouse or pilothouse-...: nobody's word."""
 
 LATER = {
-    "environment": "environments of their own for agents are not available yet; "
-    "install what the agent needs beside Pilothouse",
     "limits": "limits for single agents are not available yet; `concurrency` and `timeout_seconds` are",
 }
 """Keys of an agent that the contract names and a later release brings."""

@@ -27,6 +27,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Url = Annotated[str, Meta(min_length=1, max_length=1024, extra={"secret": "password"})]
 Isolation = Literal["process", "inline"]
 Keep = bool | Literal["errors"] | Share
+Environment = Text | tuple[Text, ...]
 OnReleaseChange = Literal["stop", "continue"]
 
 
@@ -101,6 +102,17 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     """How long an Idempotency-Key is remembered."""
 
 
+class EnvironmentSettings(Struct, frozen=True, kw_only=True):
+    """Environments that are made for agents."""
+
+    folder: Text = ".pilothouse/environments"
+    """Where they are kept; a relative path is taken from the folder of pilothouse.toml."""
+    tool: Literal["auto", "uv", "pip"] = "auto"
+    build_seconds: Annotated[float, Meta(ge=1, le=DAY)] = 1800.0
+    kept: Annotated[int, Meta(ge=0, le=1000)] = 10
+    """How many stay that no agent here needs; the last used ones do."""
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -111,6 +123,10 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
 
     target: Text
     """module:object."""
+    environment: Environment | None = None
+    """What it needs installed: the folder of a virtual environment, a requirements file, or requirements."""
+    python: Text | None = None
+    """The Python of that environment: a version, or the path of an interpreter; None: the node's."""
     mode: Mode | None = None
     keep: Keep | None = None
     """Of stateless runs: which are kept."""
@@ -138,6 +154,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     records: RecordsSettings = RecordsSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    environments: EnvironmentSettings = EnvironmentSettings()
     log: LogSettings = LogSettings()
     agents: dict[str, AgentSettings] = field(default_factory=dict)
     folder: Path
@@ -158,6 +175,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "records": RecordsSettings,
     "worker": WorkerSettings,
     "limits": LimitSettings,
+    "environments": EnvironmentSettings,
     "log": LogSettings,
 }
 

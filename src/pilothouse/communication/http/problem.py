@@ -101,6 +101,7 @@ STATUS: dict[str, int] = {
     # what the operator must mend: a node that has one of these does not serve
     "settings_invalid": 500,
     "target_invalid": 500,
+    "environment_failed": 500,
     "records_locked": 500,
     "records_invalid": 500,
     "address_refused": 500,
