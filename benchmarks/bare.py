@@ -1,4 +1,4 @@
-"""The hand-written server to compare with: Starlette on uvicorn with the node's own settings, and nothing else.
+"""The hand-written server to compare with: Starlette on uvicorn, as fast as it goes, and nothing else.
 
 Run as `python -m benchmarks.bare FOLDER`; prints its port. No gates, no limits, no recovery: what is durable here is
 what a careful person writes first, one SQLite connection with synchronous=FULL in a thread of its own and one commit

@@ -30,7 +30,7 @@ How to read it:
   a ratio is taken inside a repeat, between figures measured within seconds of each other. Believe the ratios; single
   figures move with the machine and with whatever else runs on it.
 - `host` is `pilothouse serve` as it comes: the agent in a process of its own. `inline` runs it inside the node.
-- `to limit` is what is left of the hand-written server of `benchmarks/bare.py` on the same uvicorn with the same
+- `to limit` is what is left of the hand-written server of `benchmarks/bare.py`: Starlette on uvicorn, with the fastest
   settings; in the journal, of one file with one fdatasync for all steps that wait.
 - Servers and their hosts share one core, the load has another. `load busy` near 100 % means that the load is the limit
   and the figure a lower bound.

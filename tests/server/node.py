@@ -1,4 +1,4 @@
-"""A real node in a thread of this process: real records, inline agents, real uvicorn on a free port of loopback.
+"""A real node in a thread of this process: real records, inline agents, the real server on a free port of loopback.
 
 Tests speak to it as any caller does. Where a test needs other limits than the settings know, `front` serves the same
 world once more with options of its own.
@@ -111,8 +111,8 @@ NAMES = ("echo", "shape", "spell", "hold", "boom", "diary", "vigil", "digest", "
 class Front:
     """The HTTP room alone, over the world of a node."""
 
-    def __init__(self, app: HttpApp, port: int, http: httpx2.Client) -> None:
-        self.app, self.port, self.http = app, port, http
+    def __init__(self, app: HttpApp, server: HttpServer, http: httpx2.Client) -> None:
+        self.app, self.server, self.port, self.http = app, server, server.port, http
 
 
 class Served:
@@ -153,7 +153,7 @@ class Served:
         app, server = self.do(start())
         with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=20, trust_env=False) as http:
             try:
-                yield Front(app, server.port, http)
+                yield Front(app, server, http)
             finally:
                 self.do(server.stop())
 

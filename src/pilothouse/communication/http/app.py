@@ -1,4 +1,4 @@
-"""The ASGI application: gates, the hot paths, and everything else by the table.
+"""The application: gates, the hot paths, and everything else by the table.
 
 Starting a run, asking for one and following its events go straight to their handlers; a router would cost them a third
 of their time. All other routes go through Starlette. There is no middleware: what every request needs (an id, the
@@ -8,14 +8,14 @@ once, in the order in which it happens. Whatever is raised below becomes a probl
 
 import asyncio
 import logging
-from typing import Any
 
 import msgspec
 
 from pilothouse.communication.http.body import BodyReader, check_media, discard_rest, read_body
-from pilothouse.communication.http.call import JSON, Call, Front, Receive, Scope, Send
+from pilothouse.communication.http.call import JSON, Call, Front
 from pilothouse.communication.http.deadline import Patience
 from pilothouse.communication.http.endpoint import make_router, read_query
+from pilothouse.communication.http.exchange import Exchange
 from pilothouse.communication.http.header import Neighbours
 from pilothouse.communication.http.openapi import make_document
 from pilothouse.communication.http.options import HttpOptions
@@ -50,7 +50,7 @@ class NoMeter(MetricsPage):
 
 
 class HttpApp:
-    """The ASGI callable of a node."""
+    """What answers the requests of a node. Made on its loop."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class HttpApp:
         options: HttpOptions | None = None,
         meter: MetricsPage | None = None,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         options = options or HttpOptions()
         document = msgspec.json.encode(make_document(DESCRIBED))
         self.front = Front(world, options, meter or NoMeter(), Neighbours(options.hosts), document)
@@ -74,19 +75,16 @@ class HttpApp:
         self.front.patiences.end_early(polls_only=False)
         self.front.patiences.close()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await _answer_other(scope, receive, send)
-            return
-        front = self.front
-        task: asyncio.Task[None] | None = asyncio.current_task()
+    async def serve(self, exchange: Exchange) -> None:
+        """Answers one request. Called as a task; raises nothing."""
+        front, task = self.front, exchange.task
         assert task is not None
-        loop = task.get_loop()
+        loop = self._loop
         patience, patiences = Patience(task), front.patiences
         patiences.add(patience, loop)
-        call = Call(front, scope, receive, send, patience, loop.time())
+        call = Call(front, exchange, patience, loop.time())
         try:
-            path = scope["path"]
+            path = exchange.path
             if path not in TO_ANYBODY:
                 front.neighbours.check(call.headers)
             if len(patiences.all) > front.options.requests and path not in HEALTH:
@@ -98,15 +96,16 @@ class HttpApp:
             logger.exception("request %s could not be answered", call.request_id.decode())
             await refuse(call, PilothouseError())
         finally:
+            exchange.finish()
             patiences.all.discard(patience)
             front.held_bytes -= call.held_bytes
             front.meter.request_ended(call.route, call.status, loop.time() - call.began_at)
 
     async def _serve(self, call: Call, path: str) -> None:
-        method = call.scope["method"]
+        method = call.exchange.method
         if method == "POST" and path.startswith(AGENTS) and path.endswith(RUNS_OF):
             agent = path[len(AGENTS) : -len(RUNS_OF)]
-            if agent and "/" not in agent and not call.scope["query_string"]:
+            if agent and "/" not in agent and not call.exchange.query_string:
                 call.route = START_ROUTE
                 await self._start_run(call, agent)
                 return
@@ -114,11 +113,11 @@ class HttpApp:
             run = path[len(RUNS) :]
             if run and "/" not in run:
                 call.route = RUN_ROUTE
-                await get_run(call, run, read_query(call.scope["query_string"], RunQuery))
+                await get_run(call, run, read_query(call.exchange.query_string, RunQuery))
                 return
             if run.endswith(EVENTS_OF) and "/" not in (run := run[: -len(EVENTS_OF)]) and run:
                 call.route = EVENTS_ROUTE
-                await read_events(call, run, read_query(call.scope["query_string"], EventsQuery))
+                await read_events(call, run, read_query(call.exchange.query_string, EventsQuery))
                 return
         await self._route(call)
 
@@ -129,31 +128,15 @@ class HttpApp:
 
 
 async def refuse(call: Call, error: PilothouseError) -> None:
-    """Answers with the problem. When the answer has begun there is nothing left to say: the server closes."""
+    """Answers with the problem. When the answer has begun there is nothing left to say: the connection closes."""
     if call.status:
         return
-    more = headers_of(error)
     body = encode_problem(error)
     if not call.has_unread:
-        await call.answer(status_of(error), body, more, PROBLEM_JSON)
+        call.reply(status_of(error), body, headers_of(error), PROBLEM_JSON)
         return
-    head = [(b"content-type", PROBLEM_JSON), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-    await call.begin(status_of(error), head, more)
-    await call.send({"type": "http.response.body", "body": body, "more_body": True})
+    call.exchange.keeps_alive = False
+    call.begin(status_of(error), PROBLEM_JSON, headers_of(error), len(body))
+    call.exchange.write(body)
     await discard_rest(call)
-    await call.send({"type": "http.response.body", "body": b""})
-
-
-async def _answer_other(scope: Scope, receive: Receive, send: Send) -> None:
-    """Lifespan is acknowledged (the composition root starts and stops the node); WebSockets are not spoken."""
-    match scope["type"]:
-        case "lifespan":
-            while True:
-                message: Any = await receive()
-                await send({"type": f"{message['type']}.complete"})
-                if message["type"] == "lifespan.shutdown":
-                    return
-        case "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        case _:
-            return
+    call.exchange.write(b"", is_last=True)

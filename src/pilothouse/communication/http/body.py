@@ -50,29 +50,39 @@ async def read_body(call: Call) -> bytes:
     if length is not None and (len(length) > 18 or int(length) > limit):
         call.has_unread = True
         raise TooLarge(what="The body of the request", limit=limit)
+    whole = call.exchange.take_body()
+    if whole is not None:
+        _measure(call, len(whole))
+        return whole
     parts: list[bytes] = []
     size = 0
     until = call.began_at + front.options.body_within
     while True:
         try:
             with Within(call.patience, until):
-                message = await call.receive()
+                message = await call.exchange.receive()
         except TimeoutError:
             call.has_unread = True
-            raise RequestTimeout(seconds=front.options.body_within) from None
+            raise RequestTimeout(what="body", seconds=front.options.body_within) from None
         if message["type"] != "http.request":
             raise ClientGone()
         part: bytes = message.get("body", b"")
         size += len(part)
-        if size > limit:
-            call.has_unread = bool(message.get("more_body"))
-            raise TooLarge(what="The body of the request", limit=limit)
-        if size > LARGE:
-            hold(call, size)
+        call.has_unread = bool(message.get("more_body"))
+        _measure(call, size)
+        call.has_unread = False
         if not message.get("more_body"):
             return b"".join((*parts, part)) if parts else part
         parts.append(part)
         until = asyncio.get_running_loop().time() + front.options.body_within
+
+
+def _measure(call: Call, size: int) -> None:
+    limit = call.front.options.body_bytes
+    if size > limit:
+        raise TooLarge(what="The body of the request", limit=limit)
+    if size > LARGE:
+        hold(call, size)
 
 
 def hold(call: Call, size: int) -> None:
@@ -81,7 +91,6 @@ def hold(call: Call, size: int) -> None:
     front.held_bytes += size - call.held_bytes
     call.held_bytes = size
     if front.held_bytes > front.options.bodies_bytes:
-        call.has_unread = True
         raise Overloaded()
 
 
@@ -94,7 +103,7 @@ async def discard_rest(call: Call) -> None:
     try:
         async with asyncio.timeout(DISCARD_SECONDS):
             while size < DISCARD_BYTES:
-                message = await call.receive()
+                message = await call.exchange.receive()
                 size += len(message.get("body", b""))
                 if message["type"] != "http.request" or not message.get("more_body"):
                     return

@@ -1,19 +1,20 @@
 """One request while it is answered, and what all requests of a node share.
 
-A `Call` is made for every request, so it keeps to what each needs: the headers as a dict, an id, and `answer`. It is
+A `Call` is made for every request, so it keeps to what each needs: the headers as a dict, an id, and `reply`. It is
 also the only place that decides whose request it is: `tenant_of` and `principal_of` are what keys will change.
 """
 
 import itertools
 import re
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from pilothouse.communication.http.deadline import Patience, Patiences
+from pilothouse.communication.http.exchange import Exchange, header_line
 from pilothouse.communication.http.header import REQUEST_ID, TRACEPARENT, Neighbours
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.domain.ids import DEFAULT_TENANT
@@ -21,14 +22,9 @@ from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor
 from pilothouse.ports.meter import MetricsPage
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
 JSON = b"application/json"
-NO_STORE = (b"cache-control", b"no-store")
 ANONYMOUS = "local"
 """Who decides when there are no keys: somebody at this machine."""
 
@@ -56,21 +52,17 @@ class Front:
 
 class Call:
     __slots__ = (
-        "began_at", "front", "has_unread", "headers", "held_bytes", "patience", "receive", "request_id", "route",
-        "scope", "send", "status", "traceparent",
+        "began_at", "exchange", "front", "has_unread", "headers", "held_bytes", "patience", "request_id", "route",
+        "status", "traceparent",
     )  # fmt: skip
 
-    def __init__(
-        self, front: Front, scope: Scope, receive: Receive, send: Send, patience: Patience, began_at: float
-    ) -> None:
+    def __init__(self, front: Front, exchange: Exchange, patience: Patience, began_at: float) -> None:
         self.front = front
-        self.scope = scope
-        self.receive = receive
-        self.send = send
+        self.exchange = exchange
         self.patience = patience
         self.began_at = began_at
         """On the clock of the loop."""
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+        headers: dict[bytes, bytes] = dict(exchange.headers)
         self.headers = headers
         self.route = "other"
         self.status = 0
@@ -86,27 +78,37 @@ class Call:
         trace = headers.get(b"traceparent")
         self.traceparent = trace if trace is not None and TRACEPARENT.match(trace) else None
 
-    async def begin(self, status: int, head: list[tuple[bytes, bytes]], more: Headers = ()) -> None:
-        """Sends the head: what is given, and what every answer has. A header costs the server 1 us."""
-        head.append(NO_STORE)
-        head.append((b"x-request-id", self.request_id))
+    def head(self, media: bytes | None, more: Headers) -> bytes:
+        """The lines that every answer has, and what is given."""
+        lines = b"cache-control: no-store\r\nx-request-id: %b\r\n" % self.request_id
+        if media is not None:
+            lines = b"content-type: %b\r\n%b" % (media, lines)
         if self.traceparent is not None:
-            head.append((b"traceparent", self.traceparent))
-        head.extend(more)
+            lines = b"%btraceparent: %b\r\n" % (lines, self.traceparent)
+        if more:
+            lines += b"".join([header_line(name, value) for name, value in more])
+        return lines
+
+    def begin(self, status: int, media: bytes, more: Headers = (), length: int | None = None) -> None:
+        """Sends the head of an answer that follows in parts."""
         self.status = status
-        await self.send({"type": "http.response.start", "status": status, "headers": head})
+        self.exchange.begin(status, self.head(media, more), length)
+
+    def reply(self, status: int, body: bytes, more: Headers = (), media: bytes = JSON) -> None:
+        """The whole answer. It waits for nothing."""
+        self.status = status
+        self.exchange.answer(status, self.head(media, more), body)
 
     async def answer(self, status: int, body: bytes, more: Headers = (), media: bytes = JSON) -> None:
-        await self.begin(status, [(b"content-type", media), (b"content-length", b"%d" % len(body))], more)
-        await self.send({"type": "http.response.body", "body": body})
+        self.reply(status, body, more, media)
 
     async def show(self, view: Any, status: int = 200, more: Headers = ()) -> None:
-        await self.answer(status, _encode(view), more)
+        self.reply(status, _encode(view), more)
 
     async def answer_empty(self, status: int, more: Headers = ()) -> None:
         """204 and 304: no body, and no word about its type."""
-        await self.begin(status, [], more)
-        await self.send({"type": "http.response.body", "body": b""})
+        self.status = status
+        self.exchange.answer(status, self.head(None, more), b"")
 
 
 def tenant_of(call: Call) -> str:

@@ -9,7 +9,7 @@ a slash too, when the client encodes it.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import UnionType
@@ -28,11 +28,12 @@ from pilothouse.communication.http.body import (
     read_body,
     unknown_field,
 )
-from pilothouse.communication.http.call import JSON, Call, Receive, Scope, Send
+from pilothouse.communication.http.call import JSON, Call
 from pilothouse.communication.http.problem import MethodNotAllowed, RouteNotFound
 from pilothouse.errors import InvalidInput, MalformedRequest, PilothouseError
 
 Handler = Callable[..., Awaitable[None]]
+Scope = MutableMapping[str, Any]
 CALL = "pilothouse.call"
 MERGE_PATCH = b"application/merge-patch+json"
 FIELDS_LIMIT = 50
@@ -86,7 +87,7 @@ class Endpoint:
     async def serve(self, call: Call, places: dict[str, str]) -> None:
         """Checks what came and calls the handler."""
         given: dict[str, Any] = dict(places)
-        query = call.scope["query_string"]
+        query = call.exchange.query_string
         if self.query is not None:
             given["query"] = read_query(query, self.query)
         elif query:
@@ -169,7 +170,7 @@ class PathRoute:
             self._by_method["HEAD"] = self._by_method["GET"]
         self._allowed = ", ".join(sorted({*self._by_method, "OPTIONS"}))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         call: Call = scope[CALL]
         call.route = self._path
         endpoint = self._by_method.get(scope["method"])
@@ -189,11 +190,11 @@ def _decode_places(places: dict[str, str]) -> dict[str, str]:
 
 
 def _shown(call: Call) -> str:
-    path: str = call.scope["path"]
+    path = call.exchange.path
     return path if len(path) <= 200 else f"{path[:200]}..."
 
 
-async def _route_not_found(scope: Scope, receive: Receive, send: Send) -> None:
+async def _route_not_found(scope: Scope, receive: Any, send: Any) -> None:
     raise RouteNotFound(path=_shown(scope[CALL]))
 
 
@@ -206,8 +207,8 @@ def make_router(endpoints: Sequence[Endpoint]) -> Callable[[Call], Awaitable[Non
     router = Router(routes, redirect_slashes=False, default=_route_not_found)
 
     async def serve(call: Call) -> None:
-        as_sent = call.scope["raw_path"].decode("latin-1")
-        scope = {**call.scope, "path": as_sent, "root_path": "", CALL: call}
-        await router(scope, call.receive, call.send)
+        exchange = call.exchange
+        scope = {**exchange.scope, "path": exchange.raw_path.decode("latin-1"), CALL: call}
+        await router(scope, exchange.receive, exchange.send)
 
     return serve

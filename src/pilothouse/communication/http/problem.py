@@ -37,7 +37,7 @@ class MediaTypeRefused(PilothouseError):
 
 
 class RequestTimeout(PilothouseError):
-    """The body of the request did not come within {seconds:g} s."""
+    """The {what} of the request did not come within {seconds:g} s."""
 
     code = "request_timeout"
     hint_text = "Send the request again, without a pause."
@@ -121,13 +121,13 @@ def title_of(kind: type[PilothouseError]) -> str:
     return " ".join(words).capitalize() if kind is not PilothouseError else "Internal error"
 
 
-def encode_problem(error: PilothouseError) -> bytes:
+def encode_problem(error: PilothouseError, status: int | None = None) -> bytes:
     run = error.facts.get("run")
     faults = getattr(error, "faults", None)
     problem = Problem(
         type=f"/docs#{error.code}",
         title=title_of(type(error)),
-        status=status_of(error),
+        status=status_of(error) if status is None else status,
         detail=error.message,
         code=error.code,
         hint=error.hint,

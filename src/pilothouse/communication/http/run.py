@@ -4,8 +4,7 @@
 `Accept`) is decided here, once; what that means for keeping the run is the verb's business.
 """
 
-import asyncio
-import contextlib
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -21,7 +20,7 @@ from pilothouse.communication.http.header import (
     read_prefer,
     wants_stream,
 )
-from pilothouse.communication.http.stream import GONE_REASON, Stream, cancels_when_gone, wait_gone
+from pilothouse.communication.http.stream import Stream, cancel_gone, cancels_when_gone
 from pilothouse.domain import ids
 from pilothouse.domain.event import Segment
 from pilothouse.domain.run import Run, Status
@@ -33,7 +32,6 @@ from pilothouse.errors import (
     Draining,
     InvalidInput,
     MalformedRequest,
-    PilothouseError,
     RunNotFound,
     Unsupported,
 )
@@ -143,7 +141,7 @@ def make_command(call: Call, agent: str, body: RunRequest, raw: bytes, wants: Wa
 def _idempotent(call: Call, key: bytes, raw: bytes) -> Idempotent:
     if not IDEMPOTENCY_KEY.match(key):
         raise MalformedRequest(reason="an Idempotency-Key is 1 to 255 visible ASCII characters")
-    return Idempotent(key.decode(), digest_request(call.scope["path"], raw))
+    return Idempotent(key.decode(), digest_request(call.exchange.path, raw))
 
 
 async def _stream_started(call: Call, started: Started, position: int) -> None:
@@ -160,11 +158,9 @@ async def _answer_started(call: Call, started: Started, prefer: Preference, canc
     if prefer.asks and prefer.wait is None:
         pass
     elif cancels:
-        watcher = Watcher(call, run.id)
-        try:
-            run = await _wait_end(call, started, prefer.wait)
-        finally:
-            await watcher.close()
+        call.exchange.when_gone(partial(cancel_gone, call, run.id))
+        run = await _wait_end(call, started, prefer.wait)
+        call.exchange.when_gone(None)
     else:
         run = await _wait_end(call, started, prefer.wait)
     applied = [(b"preference-applied", prefer.applied)] if prefer.asks and b"prefer" in call.headers else []
@@ -186,29 +182,6 @@ async def _wait_end(call: Call, started: Started, within: float | None) -> Run:
     if started.unkept is not None:
         raise Draining()
     return await verbs.get_run(world, started.run.tenant, started.run.id)
-
-
-class Watcher:
-    """Cancels a run when its caller, who asked for that, goes away."""
-
-    def __init__(self, call: Call, run: str) -> None:
-        self._call = call
-        self._run = run
-        self._is_gone = False
-        self._task = asyncio.get_running_loop().create_task(self._watch())
-
-    async def _watch(self) -> None:
-        await wait_gone(self._call)
-        self._is_gone = True
-        with contextlib.suppress(PilothouseError):  # it ended meanwhile
-            await cancel.cancel_run(self._call.front.world, tenant_of(self._call), self._run, GONE_REASON)
-
-    async def close(self) -> None:
-        """Stops watching; a cancel that has begun is brought to its end."""
-        if not self._is_gone:
-            self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
 
 
 def _location(run: Run) -> bytes:

@@ -1,19 +1,16 @@
-"""The HTTP server: uvicorn in the node's own loop, on a socket that is bound before anything else starts.
+"""The HTTP server, in the node's own loop, on a socket that is bound before anything else starts.
 
 Binding first means that a port in use is told at once, and that nobody is refused between the start of the node and
 that of the server. The node decides when the server stops; signals are its business.
 """
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Generator
-
-import uvicorn
 
 from pilothouse.communication.http.app import HttpApp
+from pilothouse.communication.http.connection import Connections
 from pilothouse.errors import AddressInUse, AddressRefused
 
 BACKLOG = 2048
@@ -50,56 +47,34 @@ def is_loopback(host: str) -> bool:
 
 
 class HttpServer:
-    """`serve` runs until `stop`; stopping lets open requests end within the grace."""
+    """`start`, then `stop`: open requests may end within the grace, in seconds; what is left then is cut off."""
 
     def __init__(self, app: HttpApp, listener: socket.socket, grace: float) -> None:
         self._app = app
         self._listener = listener
-        config = uvicorn.Config(
-            app,
-            loop="none",
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            interface="asgi3",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            date_header=True,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=max(1, round(grace)),
-            proxy_headers=False,
-        )
-        self._server = _Server(config)
-        self._task: asyncio.Task[None] | None = None
+        self._grace = grace
+        self._connections: Connections | None = None
+        self._server: asyncio.Server | None = None
 
     @property
     def port(self) -> int:
         return int(self._listener.getsockname()[1])
 
     async def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._server.serve([self._listener]), name="http")
-        while not self._server.started:
-            if self._task.done():
-                self._task.result()
-                return
-            await asyncio.sleep(0.005)
+        loop = asyncio.get_running_loop()
+        self._connections = Connections(self._app.serve)
+        self._server = await loop.create_server(self._connections.make, sock=self._listener, backlog=BACKLOG)
 
     def drain(self) -> None:
         """Tells the readers of streams to come again, and answers those who would ask again anyway."""
         self._app.drain()
 
     async def stop(self) -> None:
+        """A second call does nothing."""
         self._app.release()
-        self._server.should_exit = True
-        if self._task is not None:
-            await self._task
-            self._task = None
-
-
-class _Server(uvicorn.Server):
-    """Without uvicorn's own signal handlers."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
+        server, connections = self._server, self._connections
+        self._server = None
+        if server is None or connections is None:
+            return
+        server.close()
+        await connections.close(max(1.0, self._grace))

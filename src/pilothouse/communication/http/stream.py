@@ -17,6 +17,7 @@ from pilothouse.communication.http.deadline import POLL, EarlyEnd, Within
 from pilothouse.domain.event import Segment
 from pilothouse.engine.cancel import cancel_run
 from pilothouse.engine.event import Follower
+from pilothouse.engine.world import spawn
 from pilothouse.errors import Draining, MalformedRequest, Overloaded, PilothouseError
 from pilothouse.wire.event import HEARTBEAT, frames, list_frames, reconnect_frame
 
@@ -45,8 +46,6 @@ class Stream:
         self._after = after
         self._cancels = cancels_when_gone(call)
         self._is_gone = False
-        self._is_done = False
-        """Nothing more is taken; only the last words are sent."""
         self._problem: PilothouseError = Draining()
 
     async def send(self, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
@@ -56,25 +55,21 @@ class Stream:
             raise Overloaded()
         front.streams += 1
         front.meter.stream_opened()
-        watcher = asyncio.get_running_loop().create_task(self._watch())
+        call.exchange.when_gone(self._leave)
         try:
-            await call.begin(200, [(b"content-type", EVENT_STREAM), (b"x-accel-buffering", b"no")], more)
+            call.begin(200, EVENT_STREAM, [(b"x-accel-buffering", b"no"), *more])
             try:
                 ending = await self._send_events()
-                self._is_done = True
+                call.exchange.when_gone(None)
                 if ending in (Ending.DRAIN, Ending.BROKEN):
                     await self._send(self._reconnect())
-                await self._send(b"", more=False)
+                call.exchange.write(b"", is_last=True)
             except TimeoutError:
                 return  # the answer stays incomplete, which makes the server close the connection
         finally:
             front.streams -= 1
             front.meter.stream_closed()
             self._follower.close()
-            if not self._is_gone:
-                watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watcher
 
     async def _send_events(self) -> Ending:
         call, front, follower = self._call, self._call.front, self._follower
@@ -117,34 +112,35 @@ class Stream:
         if parts:
             yield b"".join(parts)
 
-    async def _send(self, chunk: bytes, more: bool = True) -> None:
+    async def _send(self, chunk: bytes) -> None:
         call = self._call
-        with Within(call.patience, asyncio.get_running_loop().time() + call.front.options.write_within):
-            await self._call.send({"type": "http.response.body", "body": chunk, "more_body": more})
+        if call.exchange.is_paused:
+            with Within(call.patience, asyncio.get_running_loop().time() + call.front.options.write_within):
+                await call.exchange.ready()
+        call.exchange.write(chunk)
 
-    async def _watch(self) -> None:
-        """Notices that the reader goes away, also while nothing is sent."""
-        await wait_gone(self._call)
-        if self._is_done:
-            return
+    def _leave(self) -> None:
+        """The reader went away, also while nothing is sent."""
         self._is_gone = True
         if self._call.patience.reason == POLL:
             self._call.patience.tell()
         if self._cancels:
-            with contextlib.suppress(PilothouseError):  # it ended meanwhile, or was never kept
-                await cancel_run(self._call.front.world, tenant_of(self._call), self._run, GONE_REASON)
+            cancel_gone(self._call, self._run)
 
     def _reconnect(self) -> bytes:
         after = round(self._call.front.options.reconnect_after * 1000)
         return reconnect_frame(self._problem.hint, after)
 
 
-async def wait_gone(call: Call) -> None:
-    """Returns when the connection is closed. Only after the body was read."""
-    while True:
-        message = await call.receive()
-        if message["type"] == "http.disconnect":
-            return
+def cancel_gone(call: Call, run: str) -> None:
+    """Cancels a run whose caller, who asked for that, went away."""
+    world, tenant = call.front.world, tenant_of(call)
+
+    async def act() -> None:
+        with contextlib.suppress(PilothouseError):  # it ended meanwhile, or was never kept
+            await cancel_run(world, tenant, run, GONE_REASON)
+
+    spawn(world, act())
 
 
 def cancels_when_gone(call: Call) -> bool:
