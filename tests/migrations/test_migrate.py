@@ -22,10 +22,13 @@ LAYOUT = "select type, name, tbl_name, sql from sqlite_schema where name not lik
 
 def layout_of(connection):
     """What the file has, whatever the whitespace and comments it was written with."""
-    return [
-        (kind, name, table, " ".join(part for line in sql.splitlines() for part in line.partition("--")[0].split()))
-        for kind, name, table, sql in connection.execute(LAYOUT)
-    ]
+    return [(kind, name, table, _plain(sql)) for kind, name, table, sql in connection.execute(LAYOUT)]
+
+
+def _plain(sql):
+    """One line; `alter table` puts its columns where no person would break a line."""
+    text = " ".join(part for line in sql.splitlines() for part in line.partition("--")[0].split())
+    return text.replace(" ,", ",").replace(" )", ")")
 
 
 def migrated(path, known):

@@ -1,9 +1,13 @@
 """The session as an agent sees it: past turns, and a state that is told only when it changed."""
 
+import msgspec
 import pytest
 
 from pilothouse import Context
-from pilothouse.domain.session import Turn
+from pilothouse.domain.session import Trail, Turn
+from pilothouse.sdk.scope import attempt_here
+from pilothouse.sdk.session import SessionMemory
+from pilothouse.wire.frames import Emit
 from tests.sdk.node import Node
 
 TURNS = [Turn(number, f"run_{number}", b'"q%d"' % number, b'"a%d"' % number, "succeeded", 1) for number in (1, 2, 3)]
@@ -89,3 +93,73 @@ async def test_what_the_run_is_can_be_read():
 
     node = node_of(agent, subject="ada", metadata=b'{"k":1}', retry_of="run_0")
     assert await node.output() == ["run_1", "agent", "session", "acme", "ada", "run_0", {"k": 1}, "r1"]
+
+
+def bridged(function):
+    """An agent that is handed what a bridge is handed: the attempt."""
+
+    async def agent(ctx: Context):
+        return await function(attempt_here.get())
+
+    return agent
+
+
+async def test_a_turn_adds_its_trail_to_those_before_it():
+    async def run(attempt):
+        before = attempt.session.trails
+        attempt.session.keep_trail({"new": [3]})
+        return before
+
+    node = node_of(bridged(run), trails=[Trail(b'{"all":[1]}', True), Trail(b'{"new":[2]}')])
+    word = await node.run()
+    assert msgspec.json.decode(word.output) == [{"all": [1]}, {"new": [2]}]
+    assert word.trail == Trail(b'{"new":[3]}', False)
+
+
+async def test_a_run_without_a_session_keeps_no_trail():
+    async def run(attempt):
+        attempt.session.keep_trail({"new": [3]})
+
+    assert (await node_of(bridged(run), session=None).run()).trail is None
+
+
+@pytest.mark.parametrize(
+    ("trails", "size", "wanted"),
+    [
+        ([Trail(b"x" * 60_000)], 10, False),
+        ([Trail(b"x" * 70_000)], 10, True),
+        ([Trail(b"x" * 70_000)], 80_000, False),
+        ([Trail(b"x" * 90_000, True), Trail(b"x" * 50_000)], 10, False),
+        ([Trail(b"1")] * 5000, 10_000_000, True),
+    ],
+)
+def test_a_whole_trail_is_due_when_the_others_have_outgrown_it(trails, size, wanted):
+    assert SessionMemory("chat", [], b"{}", trails).wants_whole(size) is wanted
+
+
+async def test_an_event_of_a_framework_is_told_and_what_json_cannot_hold_is_shown():
+    async def run(attempt):
+        await attempt.emit_event("langgraph", "updates", {"node": [1, Ellipsis]})
+
+    node = node_of(bridged(run))
+    await node.run()
+    [emitted] = [one for one in node.heard if isinstance(one, Emit)]
+    assert emitted.event == "framework.event"
+    assert msgspec.json.decode(emitted.delta) == {
+        "framework": "langgraph",
+        "name": "updates",
+        "body": {"node": [1, "Ellipsis"]},
+    }
+
+
+async def test_checkpoints_are_read_in_order_and_are_no_steps_of_the_agent():
+    async def run(attempt):
+        kept = [msgspec.json.decode(one) for one in attempt.journal.checkpoints("graph")]
+        await attempt.journal.checkpoint("graph", "same", msgspec.json.encode(len(kept)))
+        await attempt.journal.checkpoint("other", "same", b"9")
+        return [kept, attempt.journal.replay.is_repeating]
+
+    node = node_of(bridged(run))
+    assert await node.output() == [[], False]
+    assert await node.output() == [[0], False]
+    assert await node.output() == [[0, 1], False]

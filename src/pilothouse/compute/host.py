@@ -151,18 +151,18 @@ class Host(ABC):
         kind = type(message)
         if kind is frames.StepEnded:  # the three that come most go first, without matching their fields
             notebook.step_ended(message.ref, message.row, message.started)  # type: ignore[attr-defined]
-            if self.meter is not None:
+            if self.meter is not None and message.row.kind != "checkpoint":  # type: ignore[attr-defined]
                 row = message.row  # type: ignore[attr-defined]
                 seconds = (row.finished_at - row.started_at) / 1e6
                 self.meter.step_ended(seat.agent, row.kind, row.status, seconds)
         elif kind is frames.Emit:
-            notebook.emit(message.delta)  # type: ignore[attr-defined]
-            if not seat.has_spoken:
+            notebook.emit(message.delta, message.event)  # type: ignore[attr-defined]
+            if not seat.has_spoken and not message.event:  # type: ignore[attr-defined]
                 seat.has_spoken = True
                 self._tell_first(seat, notebook.run)
         elif kind is frames.Finished:
             seat.is_silent = True
-            notebook.finish(message.output, message.state, message.usage)  # type: ignore[attr-defined]
+            notebook.finish(message.output, message.state, message.usage, message.trail)  # type: ignore[attr-defined]
         else:
             self._about_seldom(seat, notebook, message)
 
@@ -267,4 +267,5 @@ def _start(slot: int, assignment: Assignment) -> frames.Start:
         assignment.now,
         assignment.strict,
         run.origin,
+        assignment.trails,
     )

@@ -219,6 +219,7 @@ class NodeWorker(Worker):
             on_release_change=says.on_release_change,
             text_input=found.text_input,
             free_input=found.free_input,
+            keeps_trail=found.keeps_trail,
         )
 
     # --- agents and places ------------------------------------------------------------------------------------------

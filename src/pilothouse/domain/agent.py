@@ -28,6 +28,8 @@ class Agent(Struct, kw_only=True, frozen=True):
     """Seconds after its last turn when a session is swept."""
     history_limit: int = 100
     """How many past turns an attempt is given."""
+    keeps_trail: bool = False
+    """Its framework adds to a history of its own, which an attempt is given."""
     input_schema: bytes = b"{}"
     output_schema: bytes = b"{}"
     on_release_change: str = "stop"

@@ -18,6 +18,7 @@ LIFECYCLE = (
     "run.failed",
     "run.cancelled",
 )
+FRAMEWORK_EVENT = "framework.event"
 EVENT_TYPES = (
     *LIFECYCLE,
     "output.delta",
@@ -26,6 +27,7 @@ EVENT_TYPES = (
     "review.requested",
     "review.decided",
     "run.log",
+    FRAMEWORK_EVENT,
 )
 TERMINAL_EVENTS = frozenset({"run.succeeded", "run.failed", "run.cancelled"})
 

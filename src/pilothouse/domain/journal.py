@@ -6,15 +6,18 @@ concurrently find their own record whatever the order of their ends. A step that
 step that only began is run again, unless it was declared `once` (its outcome is unknown and a person is asked), or it
 is a wait, whose end somebody else writes: **a wait is a step whose result comes from outside**.
 
+A `checkpoint` is what a framework keeps of a run in progress: a row that is no step of the agent, and nobody's event.
+
 The rows are append-only: `begun` (written only for `once` steps and for waits) and `ended`, each at most once per key.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
 
-StepKind = Literal["step", "model", "tool", "value", "sleep", "signal", "review", "call"]
+StepKind = Literal["step", "model", "tool", "value", "sleep", "signal", "review", "call", "checkpoint"]
 StepStatus = Literal["started", "succeeded", "failed"]
 
 BEGUN = 0
@@ -71,11 +74,15 @@ class Replay:
         self._seen: dict[str, int] = {}
         self._unused: set[str] = set()
         self._open: set[str] = set()
+        self.checkpoints: list[StepRow] = []
         for row in rows:
             self.learn(row)
 
     def learn(self, row: StepRow) -> None:
         """Take in a row: of the past, or one that came from outside while the attempt runs."""
+        if row.kind == "checkpoint":
+            self.checkpoints.append(row)
+            return
         if row.phase != ENDED:
             if row.key not in self._begun:
                 self._begun[row.key] = row
@@ -107,6 +114,11 @@ class Replay:
         """The kept beginning of a step; asking marks it as found."""
         self._open.discard(key)
         return self._begun.get(key)
+
+    def pass_over(self, keys: Iterable[str]) -> None:
+        """These steps will not be asked for: a checkpoint holds what came of them."""
+        self._unused.difference_update(keys)
+        self._open.difference_update(keys)
 
     @property
     def is_repeating(self) -> bool:

@@ -2,6 +2,7 @@
 
 One turn at a time. The order of turns is the order in which the records took them in. `decide_turn` says what a new
 turn does when another is in progress; the records enforce that only one is ever running or waiting.
+What an agent framework keeps of a session are the trails of its turns: appended, so that a turn costs what is new.
 """
 
 from typing import Literal
@@ -36,6 +37,14 @@ class Turn(Struct, array_like=True):
     output: bytes | None
     status: str
     finished_at: int
+
+
+class Trail(Struct, array_like=True):
+    """What a framework added to its own history in one turn: JSON that only its bridge reads. `is_whole`: it holds
+    everything, and the trails before it are not needed any more."""
+
+    content: bytes
+    is_whole: bool = False
 
 
 def decide_turn(on_busy: OnBusy, is_busy: bool) -> TurnVerdict:

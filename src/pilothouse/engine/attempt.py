@@ -17,7 +17,7 @@ from pilothouse.domain.event import line
 from pilothouse.domain.ids import call_review_id
 from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow
 from pilothouse.domain.run import Run
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_started
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
@@ -47,7 +47,7 @@ class Outcome(Protocol):
 class Ends(Protocol):
     """What the words of a host come to; see `execution`."""
 
-    def finished(self, attempt: "Attempt", output: bytes, state: bytes | None) -> Outcome: ...
+    def finished(self, attempt: "Attempt", output: bytes, state: bytes | None, trail: Trail | None) -> Outcome: ...
 
     def failed(self, attempt: "Attempt", error: bytes, kinds: list[str], retryable: bool) -> Outcome: ...
 
@@ -78,6 +78,7 @@ class Attempt(Notebook):
         self.journal: list[StepRow] = []
         self.session: Session | None = None
         self.turns: list[Turn] = []
+        self.trails: list[Trail] = []
         self.strict = False
         self.stream = True
         self.now = self.began_at = world.clock.now()
@@ -106,9 +107,17 @@ class Attempt(Notebook):
         self._write_again = WRITE_AGAIN_AFTER
         self._steps_left = world.limits.steps
 
-    def equip(self, journal: list[StepRow], session: Session | None, turns: list[Turn], *, strict: bool) -> None:
+    def equip(
+        self,
+        journal: list[StepRow],
+        session: Session | None,
+        turns: list[Turn],
+        trails: list[Trail],
+        *,
+        strict: bool,
+    ) -> None:
         """What the attempt starts from. Called once, before it begins."""
-        self.journal, self.session, self.turns, self.strict = journal, session, turns, strict
+        self.journal, self.session, self.turns, self.trails, self.strict = journal, session, turns, trails, strict
         self.known_ends.update(row.key for row in journal if row.phase == ENDED)
         self._begun.update(row.key for row in journal if row.phase == BEGUN)
         self.open_waits.update(row.key for row in journal if row.phase == BEGUN and row.kind in WAITS)
@@ -143,7 +152,7 @@ class Attempt(Notebook):
     def step_ended(self, ref: int, row: StepRow, started: bool) -> None:
         if row.key in self.known_ends:  # a wait that somebody else ended first: the host hears that end instead
             return
-        if not started:
+        if not started and row.kind != "checkpoint":
             self.note("step.started", step_started(row))
         self._steps_left -= 1
         self.has_progress = True
@@ -156,11 +165,12 @@ class Attempt(Notebook):
     def _end(self, row: StepRow, ref: int | None) -> None:
         self.known_ends.add(row.key)
         self.open_waits.discard(row.key)
-        finished = line("step.finished", step_finished(row))
-        if row.kind in WAITS:
-            self._told.add_end(row, finished, ref)
-            return
-        self._told.add_line(finished)
+        if row.kind != "checkpoint":
+            finished = line("step.finished", step_finished(row))
+            if row.kind in WAITS:
+                self._told.add_end(row, finished, ref)
+                return
+            self._told.add_line(finished)
         self._told.add_step(self.run, row)
         if ref is not None:
             self._told.add_ref(ref)
@@ -206,9 +216,12 @@ class Attempt(Notebook):
             self._told.after.append(lambda: self._tell_end(row))
         self.flush()
 
-    def emit(self, delta: bytes) -> None:
+    def emit(self, delta: bytes, event: str) -> None:
         if not self._is_full:
-            self.note("output.delta", b'{"delta":%b}' % delta)
+            if event:
+                self.note(event, delta)
+            else:
+                self.note("output.delta", b'{"delta":%b}' % delta)
             self._look_at_size()
 
     def log(self, stream: str, text: str) -> None:
@@ -227,8 +240,8 @@ class Attempt(Notebook):
             self._is_full = True
             self.let_go()
 
-    def finish(self, output: bytes, state: bytes | None, usage: bytes | None) -> None:
-        self.come_to(self.doom or self.ends.finished(self, output, state), usage)
+    def finish(self, output: bytes, state: bytes | None, usage: bytes | None, trail: Trail | None) -> None:
+        self.come_to(self.doom or self.ends.finished(self, output, state, trail), usage)
 
     def fail(self, error: bytes, kinds: list[str], usage: bytes | None, retryable: bool) -> None:
         self.come_to(self.doom or self.ends.failed(self, error, kinds, retryable), usage)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.run import Run
+from pilothouse.domain.session import Trail
 from pilothouse.engine.encoding import decode, encode, error_json, raw, step_finished
 from pilothouse.errors import CallFailed
 from pilothouse.ports.change import (
@@ -36,6 +37,7 @@ class Ending(Struct):
     keeps_turn: bool = False
     expires_at: int | None = None
     tells_parent: bool = True
+    trail: Trail | None = None
 
 
 def terminal_line(ending: Ending) -> bytes:
@@ -66,6 +68,8 @@ def ending_acts(run: Run, ending: Ending) -> tuple[list[Act], list[Row]]:
                     ending.state,
                     ending.at,
                     ending.expires_at,
+                    None if ending.trail is None else ending.trail.content,
+                    ending.trail is not None and ending.trail.is_whole,
                 )
             )
         rows.append(AdvanceSession(run.tenant, run.session, run.agent, ending.at))

@@ -13,7 +13,7 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.attempt import Attempt, Ends, Outcome
 from pilothouse.engine.cancel import cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json, instant, raw
@@ -127,13 +127,14 @@ class Park(Outcome):
 class Rules(Ends):
     """The words of a host, decided."""
 
-    def finished(self, attempt: Attempt, output: bytes, state: bytes | None) -> Outcome:
+    def finished(self, attempt: Attempt, output: bytes, state: bytes | None, trail: Trail | None) -> Outcome:
         ending = Ending("succeeded", 0, output=output)
         if attempt.run.session is not None:
             session = attempt.session
             ending.keeps_turn = True
             ending.version = session.version if session is not None else 0
             ending.state = state
+            ending.trail = trail
             ending.expires_at = _session_end(attempt)
         return End(ending)
 
@@ -194,13 +195,14 @@ class Beginning(Struct):
     journal: list[StepRow]
     session: Session | None
     turns: list[Turn]
+    trails: list[Trail]
 
 
 async def read_beginning(world: World, run: Run, agent: Agent) -> Beginning:
     is_first = run.epoch <= 1 and run.origin is None
     journal = [] if is_first else await world.records.load_journal(run.tenant, run.id)
     if run.session is None:
-        return Beginning(journal, None, [])
+        return Beginning(journal, None, [], [])
     name = _session_name(run)
     known = world.sessions.get(name)
     if known is None:
@@ -208,8 +210,9 @@ async def read_beginning(world: World, run: Run, agent: Agent) -> Beginning:
         if session is None:
             session = Session(tenant=run.tenant, agent=run.agent, key=run.session)
         turns = await world.records.list_turns(*name, None, agent.history_limit) if session.turns else []
-        world.sessions.put(name, session, turns)
-        known = session, turns
+        trails = await world.records.list_trails(*name) if session.turns and agent.keeps_trail else []
+        world.sessions.put(name, session, turns, trails)
+        known = session, turns, trails
     return Beginning(journal, *known)
 
 
@@ -229,7 +232,7 @@ def hold_run(world: World, run: Run, agent: Agent) -> Attempt:
 def begin_run(world: World, run: Run, agent: Agent) -> Attempt:
     """Starts an attempt at a run that was born claimed. The place was reserved before; it is used up."""
     attempt = hold_run(world, run, agent)
-    known = (None, []) if run.session is None else world.sessions.get(_session_name(run))
+    known = (None, [], []) if run.session is None else world.sessions.get(_session_name(run))
     if known is None or run.origin is not None:
         spawn(world, set_out(attempt))
     else:
@@ -253,7 +256,7 @@ async def set_out(attempt: Attempt) -> None:
 def _set_out(attempt: Attempt, start: Beginning) -> None:
     world, run, agent = attempt.world, attempt.run, attempt.agent
     has_changed = bool(start.journal) and run.release != agent.release
-    attempt.equip(start.journal, start.session, start.turns, strict=has_changed)
+    attempt.equip(start.journal, start.session, start.turns, start.trails, strict=has_changed)
     instead = attempt.doom
     if instead is None and has_changed and agent.on_release_change == "stop":
         error = error_json(ReleaseChanged(release=run.release, current=agent.release))
@@ -311,7 +314,7 @@ def _remember_turn(attempt: Attempt, ending: Ending) -> None:
         expires_at=ending.expires_at,
     )
     turn = Turn(after.turns, run.id, run.input, ending.output, ending.status, ending.at)
-    attempt.world.sessions.add_turn(_session_name(run), after, turn, attempt.agent.history_limit)
+    attempt.world.sessions.add_turn(_session_name(run), after, turn, ending.trail, attempt.agent.history_limit)
 
 
 def _forget_session(attempt: Attempt) -> None:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 
 SESSIONS = 4096
 BYTES = 256 * 1024
@@ -21,6 +21,7 @@ SessionName = tuple[str, str, str]
 class Remembered(Struct):
     session: Session
     turns: list[Turn]
+    trails: list[Trail]
     bytes: int
 
 
@@ -28,19 +29,19 @@ class SessionMemory:
     def __init__(self) -> None:
         self._kept: OrderedDict[SessionName, Remembered] = OrderedDict()
 
-    def get(self, name: SessionName) -> tuple[Session, list[Turn]] | None:
+    def get(self, name: SessionName) -> tuple[Session, list[Turn], list[Trail]] | None:
         found = self._kept.get(name)
         if found is None:
             return None
         self._kept.move_to_end(name)
-        return found.session, found.turns
+        return found.session, found.turns, found.trails
 
-    def put(self, name: SessionName, session: Session, turns: list[Turn]) -> None:
-        size = len(session.state) + sum(_size(turn) for turn in turns)
-        self._store(name, Remembered(session, turns, size))
+    def put(self, name: SessionName, session: Session, turns: list[Turn], trails: list[Trail]) -> None:
+        size = len(session.state) + sum(_size(turn) for turn in turns) + sum(len(trail.content) for trail in trails)
+        self._store(name, Remembered(session, turns, trails, size))
 
-    def add_turn(self, name: SessionName, session: Session, turn: Turn, limit: int) -> None:
-        """After a turn is durable. `turns` is a new list: an attempt may still hold the old one."""
+    def add_turn(self, name: SessionName, session: Session, turn: Turn, trail: Trail | None, limit: int) -> None:
+        """After a turn is durable. `turns` is a new list, as is `trails`: an attempt may still hold the old one."""
         found = self._kept.get(name)
         if found is None:
             return
@@ -49,7 +50,14 @@ class SessionMemory:
         if len(turns) > limit:
             size -= sum(_size(dropped) for dropped in turns[: len(turns) - limit])
             turns = turns[len(turns) - limit :]
-        self._store(name, Remembered(session, turns, size))
+        trails = found.trails
+        if trail is not None:
+            size += len(trail.content)
+            if trail.is_whole:
+                size -= sum(len(dropped.content) for dropped in trails)
+                trails = []
+            trails = [*trails, trail]
+        self._store(name, Remembered(session, turns, trails, size))
 
     def forget(self, name: SessionName) -> None:
         self._kept.pop(name, None)

@@ -12,7 +12,7 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import Segment, line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run, Status
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.encoding import decode, encode, error_json
 from pilothouse.engine.ending import Ending, terminal_line
 from pilothouse.engine.world import World
@@ -46,6 +46,7 @@ class Unkept(Notebook):
         self.now = self.began_at = run.created_at
         self.journal: list[StepRow] = []
         self.turns: list[Turn] = []
+        self.trails: list[Trail] = []
         self.open_waits: set[str] = set()
         self.actor: Actor | None = None
         self.ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
@@ -91,13 +92,16 @@ class Unkept(Notebook):
     def end_wait(self, row: StepRow) -> None:
         self.learn([row])
 
-    def emit(self, delta: bytes) -> None:
-        self.note("output.delta", b'{"delta":%b}' % delta)
+    def emit(self, delta: bytes, event: str) -> None:
+        if event:
+            self.note(event, delta)
+        else:
+            self.note("output.delta", b'{"delta":%b}' % delta)
 
     def log(self, stream: str, text: str) -> None:
         self.note("run.log", encode({"stream": stream, "text": text}))
 
-    def finish(self, output: bytes, state: bytes | None, usage: bytes | None) -> None:
+    def finish(self, output: bytes, state: bytes | None, usage: bytes | None, trail: Trail | None) -> None:
         self._end(self._doom or Ending("succeeded", 0, output=output), usage)
 
     def fail(self, error: bytes, kinds: list[str], usage: bytes | None, retryable: bool) -> None:

@@ -216,6 +216,9 @@ class TakeTurn(Act):
     state: bytes | None
     at: int
     expires_at: int | None
+    trail: bytes | None = None
+    is_whole: bool = False
+    """With a trail: those of the turns before are not needed any more."""
 
 
 class WriteState(Act):

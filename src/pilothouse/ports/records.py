@@ -16,7 +16,7 @@ from pilothouse.domain.event import Segment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.ports.change import Change, Conflict, Receipt
 
 Listener = Callable[[str, Segment], None]
@@ -152,6 +152,10 @@ class Records(Protocol):
 
     async def list_turns(self, tenant: str, agent: str, key: str, before: int | None, limit: int) -> list[Turn]:
         """The newest `limit` turns with a number below `before`, oldest first."""
+        ...
+
+    async def list_trails(self, tenant: str, agent: str, key: str) -> list[Trail]:
+        """The trails of a session from its last whole one on, oldest first."""
         ...
 
     async def list_live_turns(self, tenant: str, agent: str, key: str) -> list[Run]:

@@ -9,7 +9,7 @@ from typing import Protocol
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 
 
 class Notebook(Protocol):
@@ -39,11 +39,13 @@ class Notebook(Protocol):
         """This node ends a wait of the attempt itself."""
         ...
 
-    def emit(self, delta: bytes) -> None: ...
+    def emit(self, delta: bytes, event: str) -> None:
+        """A delta of the output; with `event`, another event of that type."""
+        ...
 
     def log(self, stream: str, text: str) -> None: ...
 
-    def finish(self, output: bytes, state: bytes | None, usage: bytes | None) -> None: ...
+    def finish(self, output: bytes, state: bytes | None, usage: bytes | None, trail: Trail | None) -> None: ...
 
     def fail(self, error: bytes, kinds: list[str], usage: bytes | None, retryable: bool) -> None: ...
 
@@ -98,6 +100,7 @@ class Assignment(Protocol):
     agent: Agent
     session: Session | None
     turns: list[Turn]
+    trails: list[Trail]
     journal: list[StepRow]
     stream: bool
     now: int

@@ -82,7 +82,7 @@ class Attempt:
 
     @cached_property
     def session(self) -> SessionMemory:
-        return SessionMemory(self.start.session, self.start.history, self.start.state)
+        return SessionMemory(self.start.session, self.start.history, self.start.state, self.start.trails)
 
     @cached_property
     def run(self) -> RunFacts:
@@ -112,8 +112,10 @@ class Attempt:
         raw = self._callee.output.write(output)
         if len(raw) > OUTPUT_LIMIT:
             raise TooLarge(what="The output", limit=OUTPUT_LIMIT)
-        state = self.session.changed() if "session" in self.__dict__ else None
-        return Finished(self.slot, raw, state, self._usage())
+        state = trail = None
+        if "session" in self.__dict__:
+            state, trail = self.session.changed(), self.session.trail
+        return Finished(self.slot, raw, state, self._usage(), trail)
 
     def _failed(self, error: BaseException) -> Message:
         try:

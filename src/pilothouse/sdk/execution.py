@@ -15,6 +15,7 @@ from math import isfinite
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
+from pilothouse.domain.event import FRAMEWORK_EVENT
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.review import Answer
@@ -23,7 +24,7 @@ from pilothouse.sdk.agent import ToolDefinition, checked_retry, checked_timeout
 from pilothouse.sdk.attempt import Attempt
 from pilothouse.sdk.context import BlockingContext, Context
 from pilothouse.sdk.function import facts_of, step_name, takes_context
-from pilothouse.sdk.schema import read_json, write_json
+from pilothouse.sdk.schema import read_json, shown_as_json, write_json
 from pilothouse.sdk.scope import step_here
 from pilothouse.sdk.step import DRAW, EffectShape, StepCall, encode_arguments, perform, shown
 from pilothouse.sdk.surroundings import Pace
@@ -31,6 +32,9 @@ from pilothouse.sdk.usage import Usage
 from pilothouse.wire.frames import Emit
 
 DELTA_LIMIT = 4 * 1024 * 1024
+EVENT_LIMIT = 256 * 1024
+"""Bytes of one event of a framework; a larger one is left out, since none is part of the output."""
+
 TICK_EVERY = 16
 """Awaited deltas of one attempt for each turn of the loop: a fast generator must not keep the others waiting."""
 
@@ -213,6 +217,21 @@ class Execution(Attempt):
         self._emitted += 1
         return self.surroundings.pace if self._emitted % TICK_EVERY else self.surroundings.turn
 
+    def emit_event(self, framework: str, name: str, body: Any) -> Pace:
+        """Tells what a framework tells beside its output, as a `framework.event`. What JSON cannot hold is shown as
+        text. Not repeated, as deltas are not."""
+        self.check_alive()
+        if self._is_heard():
+            raw = write_json({"framework": framework, "name": name, "body": shown_as_json(body)})
+            if len(raw) <= EVENT_LIMIT:
+                self.touch()
+                self.surroundings.send_delta(Emit(self.slot, raw, FRAMEWORK_EVENT), len(raw))
+        self._emitted += 1
+        return self.surroundings.pace if self._emitted % TICK_EVERY else self.surroundings.turn
+
+    def _is_heard(self) -> bool:
+        return not self.is_ending and self.start.stream and not (self.start.journal and self.journal.is_repeating)
+
     def _encoded_delta(self, delta: Any) -> bytes:
         raw = write_json(delta)
         if len(raw) > DELTA_LIMIT:
@@ -220,7 +239,7 @@ class Execution(Attempt):
         return raw
 
     def _send_delta(self, raw: bytes) -> None:
-        if self.is_ending or not self.start.stream or (self.start.journal and self.journal.is_repeating):
+        if not self._is_heard():
             return
         self.touch()
         self.surroundings.send_delta(Emit(self.slot, raw), len(raw))

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar
 
-from pilothouse.domain.journal import ENDED, Replay, StepKind, StepRow, digest_arguments
+from pilothouse.domain.journal import ENDED, Replay, StepKind, StepRow, digest_arguments, step_key
 from pilothouse.errors import JournalDiverged, PilothouseError
 from pilothouse.sdk.schema import read_json, write_json
 from pilothouse.sdk.usage import Usage, read_usage
@@ -23,7 +23,7 @@ DIVERGED_AFTER = 0.5
 """Seconds a new step is held back while recorded steps have not been asked for."""
 
 KINDS: dict[str, bytes] = {
-    kind: kind.encode() + b"\n" for kind in ("model", "tool", "value", "sleep", "review", "call")
+    kind: kind.encode() + b"\n" for kind in ("model", "tool", "value", "sleep", "review", "call", "checkpoint")
 }
 """Goes before what is digested, so that a user's function called `now` or `sleep` has keys of its own."""
 
@@ -78,7 +78,19 @@ class Speaker(Protocol):
 
 
 class AttemptJournal:
-    __slots__ = ("_acks", "_attempt", "_drained", "_held", "_refs", "_settled", "_values", "replay", "strict", "usage")
+    __slots__ = (
+        "_acks",
+        "_attempt",
+        "_checkpoints",
+        "_drained",
+        "_held",
+        "_refs",
+        "_settled",
+        "_values",
+        "replay",
+        "strict",
+        "usage",
+    )
 
     def __init__(self, attempt: Speaker, rows: list[StepRow], strict: bool) -> None:
         self._attempt = attempt
@@ -87,6 +99,7 @@ class AttemptJournal:
         self.usage = Usage()
         for row in rows:
             self._count(row)
+        self._checkpoints = max((int(row.key.rpartition("-")[2]) for row in self.replay.checkpoints), default=0)
         self._refs = 0
         self._acks: dict[int, asyncio.Future[StepRow | None]] = {}
         self._values: set[int] = set()
@@ -194,6 +207,21 @@ class AttemptJournal:
         self._acks[ref] = future
         self._attempt.tell(message)
         return future
+
+    async def checkpoint(self, name: str, mark: str, content: bytes) -> None:
+        """What a framework keeps of a run in progress; durable when this returns. `mark` tells it from the others of
+        this name. It is never asked for by its key: see `checkpoints`."""
+        if not self._attempt.kept:
+            return
+        self._checkpoints += 1
+        key = step_key(name, digest_arguments(KINDS["checkpoint"] + mark.encode()), self._checkpoints)
+        at = self._attempt.clock()
+        row = StepRow(key, "checkpoint", name, ENDED, "succeeded", output=content, started_at=at, finished_at=at)
+        await self.end(self.next_ref(), row, started=False)
+
+    def checkpoints(self, name: str) -> list[bytes]:
+        """What was kept under a name by the attempts before, in order."""
+        return [row.output or b"null" for row in self.replay.checkpoints if row.name == name]
 
     def value(self, name: str, make: Callable[[], T], read: Callable[[Any], T]) -> T:
         """A recorded value. It is given out at once and durable before the next step runs anything."""

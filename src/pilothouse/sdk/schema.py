@@ -109,6 +109,16 @@ def read_json(raw: bytes) -> Any:
     return _decode(raw)
 
 
+def shown_as_json(value: Any) -> Any:
+    """The value as JSON has it if it can hold it, else its text: for what people read and no program goes on with."""
+    try:
+        return read_json(write_json(value))
+    except NotJson:
+        if isinstance(value, dict):
+            return {str(name): shown_as_json(one) for name, one in value.items()}
+        return [shown_as_json(one) for one in value] if isinstance(value, list | tuple) else repr(value)
+
+
 def in_order(raw: bytes) -> bytes:
     """The same JSON with sorted keys, for a digest."""
     return _encode_in_order(_decode(raw))

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, overload
 
-from pilothouse.domain.session import Turn
-from pilothouse.errors import InvalidOutput
+from pilothouse.domain.session import Trail, Turn
+from pilothouse.errors import InvalidOutput, TooLarge
 from pilothouse.sdk.schema import NotJson, read_json, write_json
 
 STATE_LIMIT = 16 * 1024 * 1024
+TRAILS_LIMIT = 5000
+WHOLE_FROM = 64 * 1024
+"""Bytes of trails below which nobody gains by a whole one."""
 
 
 class PastTurn:
@@ -68,9 +71,11 @@ class History(Sequence[PastTurn]):
 class SessionMemory:
     """`key` is the caller's; None when the run belongs to no session."""
 
-    def __init__(self, key: str | None, history: list[Turn], state: bytes) -> None:
+    def __init__(self, key: str | None, history: list[Turn], state: bytes, trails: Sequence[Trail] = ()) -> None:
         self.key = key
         self._turns = history
+        self._trails = trails
+        self.trail: Trail | None = None
         self._raw = state
         self._before: bytes | None = None
         self._state: Any = None
@@ -93,6 +98,36 @@ class SessionMemory:
         if self._before is None:
             self._before = write_json(read_json(self._raw))
         self._state = state
+
+    @cached_property
+    def trails(self) -> list[Any]:
+        """For bridges: what the agent's framework has kept of the turns before, from the last whole one on."""
+        return [read_json(trail.content) for trail in self._trails]
+
+    def keep_trail(self, value: Any) -> None:
+        """For bridges: what this turn adds to the trails, saved with the turn. It should be what is new only. When
+        there are many, or they have grown to twice what they come to, `wants_whole` tells, and `keep_whole` begins
+        anew. A run without a session keeps none."""
+        self._keep(value, False)
+
+    def keep_whole(self, value: Any) -> None:
+        """The same with everything in it: later turns are given this, and what follows it."""
+        self._keep(value, True)
+
+    def _keep(self, value: Any, is_whole: bool) -> None:
+        if self.key is None:
+            return
+        content = write_json(value)
+        if len(content) > STATE_LIMIT:
+            raise TooLarge(what="What the framework keeps of this turn", limit=STATE_LIMIT)
+        self.trail = Trail(content, is_whole)
+
+    def wants_whole(self, size: int) -> bool:
+        """Whether a whole trail of `size` bytes is due: so seldom that all of them together cost what the others do."""
+        if len(self._trails) >= TRAILS_LIMIT:
+            return True
+        since = sum(len(trail.content) for trail in self._trails if not trail.is_whole)
+        return since > max(size, WHOLE_FROM)
 
     def changed(self) -> bytes | None:
         """The state as JSON if this turn changed it. Raises `InvalidOutput` when it is no JSON object."""

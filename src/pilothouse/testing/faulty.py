@@ -16,7 +16,7 @@ from pilothouse.domain.event import Segment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Conflict, Receipt
 from pilothouse.ports.records import Claim, Done, Idempotency, Listener, Page, Queue, Records, RunFilter
@@ -173,6 +173,9 @@ class FaultyRecords(Records):
 
     async def list_turns(self, tenant: str, agent: str, key: str, before: int | None, limit: int) -> list[Turn]:
         return await self._pass(self._records.list_turns, tenant, agent, key, before, limit)
+
+    async def list_trails(self, tenant: str, agent: str, key: str) -> list[Trail]:
+        return await self._pass(self._records.list_trails, tenant, agent, key)
 
     async def list_live_turns(self, tenant: str, agent: str, key: str) -> list[Run]:
         return await self._pass(self._records.list_live_turns, tenant, agent, key)

@@ -16,7 +16,7 @@ import struct
 from msgspec import Struct
 
 from pilothouse.domain.journal import StepRow
-from pilothouse.domain.session import Turn
+from pilothouse.domain.session import Trail, Turn
 
 VERSION = 1
 LENGTH = struct.Struct("<I")
@@ -50,6 +50,7 @@ class AgentDescription(Struct, array_like=True):
     wants_history: bool = False
     problem: str | None = None
     text_input: bool = False
+    keeps_trail: bool = False
 
 
 class Hello(Message, tag=0):
@@ -101,10 +102,11 @@ class CallAgent(Message, tag=4):
 
 
 class Emit(Message, tag=5):
-    """An `output.delta`: any JSON value."""
+    """An `output.delta`: any JSON value. With `event`, an event of that type whose object is `delta`."""
 
     slot: int
     delta: bytes
+    event: str = ""
 
 
 class Log(Message, tag=6):
@@ -116,12 +118,14 @@ class Log(Message, tag=6):
 
 
 class Finished(Message, tag=7):
-    """The attempt returned. `state` None: the session's state did not change. `usage`: JSON over the whole journal."""
+    """The attempt returned. `state` None: the session's state did not change. `usage`: JSON over the whole journal.
+    `trail`: what the framework added to its own history."""
 
     slot: int
     output: bytes
     state: bytes | None = None
     usage: bytes | None = None
+    trail: Trail | None = None
 
 
 class Failed(Message, tag=8):
@@ -196,6 +200,8 @@ class Start(Message, tag=32):
     strict: bool
     """The journal was written by another release: a new step before all recorded ones were asked for diverges."""
     retry_of: str | None = None
+    trails: list[Trail] = []
+    """What the framework of the agent added in the turns before, from the last whole one on."""
 
 
 class Acks(Message, tag=33):

@@ -30,6 +30,11 @@ class Bridge(Protocol):
         """Whether a turn is to be given the turns before it."""
         ...
 
+    @property
+    def keeps_trail(self) -> bool:
+        """Whether the framework has a history of its own, kept as the trails of a session (see `SessionMemory`)."""
+        ...
+
     def read(self, raw: bytes) -> Any:
         """The value of an input. Raises `InvalidInput`."""
         ...

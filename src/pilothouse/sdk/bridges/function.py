@@ -45,6 +45,8 @@ class NoInput:
 class FunctionBridge:
     """How a function is called with an input. Made once, when it is loaded. Raises `TypeError` when it cannot be."""
 
+    keeps_trail = False
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         shape = _shape(function)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pilothouse.domain.review import Answer
 from pilothouse.sdk.execution import Execution
-from pilothouse.sdk.schema import NotJson, read_json, write_json
+from pilothouse.sdk.schema import shown_as_json
 
 EXPIRED = "Nobody answered in time."
 REJECTED = "A person has rejected this call."
@@ -42,11 +42,11 @@ def ask_about_call(
 ) -> Coroutine[Any, Any, Verdict]:
     """Asks a person whether a tool may be called with these arguments; `more` is shown beside them. The key of the
     review is reserved in this call, so calls that are asked about together replay in the order of their asking."""
-    details: dict[str, Any] = {"framework": framework, "tool": tool, "arguments": as_json(arguments)}
+    details: dict[str, Any] = {"framework": framework, "tool": tool, "arguments": shown_as_json(arguments)}
     if call_id:
         details["call_id"] = call_id
     for name, value in (more or {}).items():
-        details[name] = as_json(value)
+        details[name] = shown_as_json(value)
     asked = question or f"May the tool {tool!r} be called with these arguments?"
     return _verdict(attempt.review(asked, details, within))
 
@@ -59,7 +59,7 @@ def ask_freely(
     attempt: Execution, framework: str, question: str, value: Any, within: timedelta | None = None
 ) -> Coroutine[Any, Any, Answer]:
     """Asks a person what a framework's interrupt asks, `value` being all that it says."""
-    return attempt.review(question, {"framework": framework, "value": as_json(value)}, within)
+    return attempt.review(question, {"framework": framework, "value": shown_as_json(value)}, within)
 
 
 def verdict_of(answer: Answer) -> Verdict:
@@ -77,11 +77,3 @@ def verdict_of(answer: Answer) -> Verdict:
             return Verdict(False, message=answer.reason or REJECTED)
         case _:
             return Verdict(False, message=EXPIRED)
-
-
-def as_json(value: Any) -> Any:
-    """The value if JSON can hold it, else its text."""
-    try:
-        return read_json(write_json(value))
-    except NotJson:
-        return repr(value)

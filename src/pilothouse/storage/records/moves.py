@@ -55,11 +55,15 @@ def resolve_step(wave: Wave, members: Members) -> Stood:
 
 
 def take_turn(wave: Wave, members: Members) -> Stood:
-    rows = [_state_row(wave, ticket, statement, 5) for ticket, statement in members]
+    rows = [_state_row(wave, ticket, statement, 5)[:8] for ticket, statement in members]
     stood = {(tenant, key): number for tenant, key, number in many(wave.connection, "take_turn", rows)}
     for ticket, turn in members:
         if turn.key in stood:
-            row = (turn.tenant, turn.agent, turn.id, stood[turn.key], turn.run, turn.at)
+            trail, is_whole = turn.trail, int(turn.is_whole)
+            row: tuple[Any, ...]
+            row = (turn.tenant, turn.agent, turn.id, stood[turn.key], turn.run, turn.at, trail, is_whole)
+            if trail is not None:
+                row = wave.spill(ticket, row, (6,), payload.owner_of_turns(turn.agent, turn.id))
             wave.turns.append((ticket, row))
     return stood
 

@@ -13,7 +13,7 @@ from pilothouse.domain.event import Segment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import LIVE, Run
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.ports.records import EVENTS_ROOM, Idempotency, Page, Queue, RunFilter
 from pilothouse.storage.records import cursor as cursors
 from pilothouse.storage.records.place import Place
@@ -175,6 +175,14 @@ def list_turns(connection: Database, tenant: str, agent: str, key: str, before: 
     last = END if before is None else before
     rows = ask(connection, "list_turns", tenant=tenant, agent=agent, key=key, before=last, limit=limit)
     return [Turn(*whole(connection, tenant, row, (2, 3))) for row in reversed(rows)]
+
+
+def list_trails(connection: Database, tenant: str, agent: str, key: str) -> list[Trail]:
+    found = []
+    for row in ask(connection, "list_trails", tenant=tenant, agent=agent, key=key):
+        _, content, is_whole = whole(connection, tenant, row, (1,))
+        found.append(Trail(content, bool(is_whole)))
+    return found
 
 
 def list_stale_sessions(connection: Database, at: int, limit: int) -> list[Session]:

@@ -113,9 +113,12 @@ create table turn(
   input blob not null,
   output blob,
   status text not null,
-  finished_at integer not null
+  finished_at integer not null,
+  trail blob,
+  is_whole integer not null default 0
 ) strict;
 create unique index turn_number on turn(tenant, agent, session, number);
+create index turn_whole on turn(tenant, agent, session, number) where is_whole = 1;
 
 create table review(
   pos integer primary key,

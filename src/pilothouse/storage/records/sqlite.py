@@ -14,7 +14,7 @@ from pilothouse.domain.event import Segment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
-from pilothouse.domain.session import Session, Turn
+from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Receipt
 from pilothouse.ports.meter import CommitMeter
@@ -230,6 +230,9 @@ class SqliteRecords(Records, Custody):
 
     async def list_turns(self, tenant: str, agent: str, key: str, before: int | None, limit: int) -> list[Turn]:
         return await self._reads.rows(limit, reads.list_turns, tenant, agent, key, before)
+
+    async def list_trails(self, tenant: str, agent: str, key: str) -> list[Trail]:
+        return await self._reads.aside(reads.list_trails, tenant, agent, key)
 
     async def list_live_turns(self, tenant: str, agent: str, key: str) -> list[Run]:
         return self._reads.now(reads.list_live_turns, tenant, agent, key)

@@ -3,6 +3,7 @@
 A turn that finds its session taken stands in line, and whoever ends a turn advances the line in the same Change.
 """
 
+from pilothouse.domain.session import Trail
 from pilothouse.ports.change import (
     AdvanceSession,
     DropSession,
@@ -252,6 +253,28 @@ class SessionClauses:
         assert [one.number for one in await records.list_turns(TENANT, AGENT, "chat", 5, 3)] == [2, 3, 4]
         assert [one.number for one in await records.list_turns(TENANT, AGENT, "chat", 2, 3)] == [1]
         assert await records.list_turns("other", AGENT, "chat", None, 3) == []
+
+    async def test_trails_are_read_from_the_last_whole_one_on(self, records: OpenRecords) -> None:
+        kept = ((b'["a"]', False), (LONG, False), (b'["c"]', True), (None, False), (LONG + b" ", False))
+        for number, (trail, is_whole) in enumerate(kept):
+            await put(records, turn(f"run_{number}"))
+            ends = takes(f"run_{number}", version=number, trail=trail, is_whole=is_whole)
+            await put(records, finish(f"run_{number}"), ends)
+            if number == 1:
+                both = await records.list_trails(TENANT, AGENT, "chat")
+                assert both == [Trail(b'["a"]'), Trail(LONG)]
+        assert await records.list_trails(TENANT, AGENT, "chat") == [Trail(b'["c"]', True), Trail(LONG + b" ")]
+        assert await records.list_trails("other", AGENT, "chat") == []
+        assert await records.list_trails(TENANT, "audit", "chat") == []
+
+    async def test_a_fork_has_the_trails_up_to_its_run_and_they_outlive_the_source(self, records: OpenRecords) -> None:
+        for number, is_whole in enumerate((False, False, True)):
+            await put(records, turn(f"run_{number}"))
+            ends = takes(f"run_{number}", version=number, trail=LONG + b" " * number, is_whole=is_whole)
+            await put(records, finish(f"run_{number}"), ends)
+        await put(records, ForkSession(TENANT, "fork", AGENT, "chat", "run_1", b"{}", AT, None))
+        await put(records, DropSession(TENANT, "chat", AGENT))
+        assert await records.list_trails(TENANT, AGENT, "fork") == [Trail(LONG), Trail(LONG + b" ")]
 
     async def test_a_fork_has_the_turns_up_to_a_run_and_a_state_of_its_own(self, records: OpenRecords) -> None:
         await take_turns(records, 4)

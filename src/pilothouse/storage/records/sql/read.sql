@@ -29,6 +29,13 @@ select number, run, input, output, status, finished_at from turn
 where tenant = :tenant and agent = :agent and session = :key and number < :before
 order by number desc limit :limit;
 
+-- name: list_trails
+select tenant, trail, is_whole from turn
+where tenant = :tenant and agent = :agent and session = :key and trail is not null
+  and number >= coalesce((
+    select max(number) from turn where tenant = :tenant and agent = :agent and session = :key and is_whole = 1), 0)
+order by number;
+
 -- name: list_stale_sessions
 select /* session */ from session where expires_at is not null and expires_at <= :at order by expires_at limit :limit;
 

@@ -20,9 +20,10 @@ returning tenant, key, turns;
 
 -- name: append_turn
 -- Runs after all acts of the wave, so that it copies the run as its end left it.
-with n(tenant, agent, session, number, run, at) as (values :rows)
-insert into turn(tenant, agent, session, number, run, input, output, status, finished_at)
-select n.tenant, n.agent, n.session, n.number, n.run, r.input, r.output, r.status, coalesce(r.finished_at, n.at)
+with n(tenant, agent, session, number, run, at, trail, is_whole) as (values :rows)
+insert into turn(tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole)
+select n.tenant, n.agent, n.session, n.number, n.run, r.input, r.output, r.status, coalesce(r.finished_at, n.at),
+  n.trail, n.is_whole
 from n join run as r on r.tenant = n.tenant and r.id = n.run
 returning tenant, agent, session, substr(input, 1, 33), substr(output, 1, 33);
 
@@ -55,8 +56,8 @@ on conflict (tenant, agent, key) do nothing
 returning tenant, key, turns;
 
 -- name: fork_turns
-insert into turn(tenant, agent, session, number, run, input, output, status, finished_at)
-select t.tenant, t.agent, :key, t.number, t.run, t.input, t.output, t.status, t.finished_at
+insert into turn(tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole)
+select t.tenant, t.agent, :key, t.number, t.run, t.input, t.output, t.status, t.finished_at, t.trail, t.is_whole
 from turn as t
 where t.tenant = :tenant and t.agent = :agent and t.session = :source and t.number <= :turns
 order by t.number;
