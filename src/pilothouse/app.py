@@ -26,10 +26,14 @@ from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.compute.worker import NodeWorker
+from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.world import Limits, World
 from pilothouse.errors import TargetInvalid
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
+from pilothouse.ports.evidence import Witness
+from pilothouse.security.signing import SigningKey, load_key
+from pilothouse.security.witness import FileWitness
 from pilothouse.settings import AgentSettings, Settings
 from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
@@ -64,6 +68,7 @@ class Node:
             self.worker,
             limits(settings),
         )
+        self.world.witnesses = witnesses(settings)
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
         self.http: HttpApp | None = None
         self.server: HttpServer | None = None
@@ -78,6 +83,7 @@ class Node:
 
     async def start(self) -> None:
         """Raises what an operator must mend: the address, the records, an agent that cannot be loaded."""
+        self.world.signer = signer(self.settings)
         listener = bind(self.settings.server.host, self.settings.server.port)
         try:
             hosts = asyncio.get_running_loop().create_task(self.worker.start())  # user code loads meanwhile
@@ -125,6 +131,10 @@ class Node:
         if self.server is not None:
             await self.server.stop()
         await self.worker.stop(STOP_HOSTS_WITHIN)
+        try:
+            await checkpoint_all(self.world)
+        except Exception as error:  # the next start makes it; the rest of the end must go on
+            self.log.warn(f"the last checkpoint of the audit log was not made: {error}")
         await self.records.close()
 
     async def _attempts_end(self, within: float) -> bool:
@@ -155,6 +165,18 @@ def limits(settings: Settings) -> Limits:
     )
 
 
+def signer(settings: Settings) -> SigningKey:
+    """The key of the audit log. Records in memory end with the node, and so does their key."""
+    if settings.records.path is None:
+        return SigningKey(settings.audit.origin)
+    return load_key(settings.audit.origin, settings.folder / settings.audit.key_file)
+
+
+def witnesses(settings: Settings) -> tuple[Witness, ...]:
+    file = settings.audit.checkpoint_file
+    return (FileWitness(settings.folder / file),) if file else ()
+
+
 def worker_options(settings: Settings) -> WorkerOptions:
     worker = settings.worker
     return WorkerOptions(
@@ -169,6 +191,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         cores=worker.host_cores,
         retention_days=settings.records.retention_days,
         environments=environment_options(settings),
+        checkpoint_every=settings.audit.checkpoint_seconds,
     )
 
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pilothouse.cli.environments:environments",
         "Make, list and prune what agents need installed.",
     ),
+    "audit": ("pilothouse.cli.audit:audit", "Read the audit log, export and verify it."),
     "settings": ("pilothouse.cli.settings:settings", "Print each setting with where it came from."),
     "doctor": ("pilothouse.cli.doctor:doctor", "Tell what is wrong here and what to do."),
     "migrate": ("pilothouse.cli.records:migrate", "Bring the records to the schema of this version."),

@@ -4,9 +4,6 @@ The work is done by the storage room; what is here asks, shows progress and says
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -15,6 +12,7 @@ from pilothouse.app import backup_records, migrate_records, restore_records
 from pilothouse.cli.connect import json_option
 from pilothouse.cli.exits import Exit
 from pilothouse.cli.failure import FilesExist
+from pilothouse.cli.progress import progress
 from pilothouse.cli.show import show_json
 from pilothouse.errors import RecordsInvalid
 from pilothouse.settings import Flag, Settings, load_settings
@@ -63,8 +61,8 @@ def backup(file: Path, config: str | None, records: str | None, is_json: bool) -
             reason=f"there is no file {settings.records.path.name} yet",
             hint="`pilothouse settings records` tells where they should be.",
         )
-    with _progress("Copying") as progress:
-        backup_records(settings, file, progress)
+    with progress("Copying") as tell:
+        backup_records(settings, file, tell)
     _say_done(is_json, f"The records are copied to {file} and verified.", file)
     return Exit.DONE
 
@@ -84,8 +82,8 @@ def restore(file: Path, force: bool, config: str | None, records: str | None, is
     if not file.is_file():
         raise click.BadParameter(f"there is no file {file}.", param_hint="FILE")
     settings = _settings(config, records)
-    with _progress("Restoring") as progress:
-        restore_records(settings, file, force, progress)
+    with progress("Restoring") as tell:
+        restore_records(settings, file, force, tell)
     _say_done(is_json, f"The records are those of {file}.", file)
     return Exit.DONE
 
@@ -100,21 +98,3 @@ def _say_done(is_json: bool, text: str, file: Path) -> None:
         show_json({"file": str(file), "bytes": file.stat().st_size})
     else:
         click.echo(text)
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr for a person at a terminal; nothing for anybody else."""
-    if not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(what, total=None)
-
-        def show(done: int, total: int) -> None:
-            bars.update(task, completed=done, total=total)
-
-        yield show

@@ -17,6 +17,8 @@ from pilothouse.client.http import Wire
 from pilothouse.client.shape import (
     Agent,
     AgentPage,
+    AuditPage,
+    Checkpoint,
     EventPage,
     Review,
     ReviewPage,
@@ -187,6 +189,13 @@ class Client:
         """`answer` is `edited` for the verdict edit, `response` for respond."""
         body = {"verdict": verdict, "reason": reason} | answer
         return self._wire.call(Review, "POST", f"/v1/reviews/{_part(review)}/decision", body=body)
+
+    def read_audit(self, *, after: int = 0, limit: int | None = None) -> AuditPage:
+        """Entries of the audit log, each exactly as it is hashed."""
+        return self._wire.call(AuditPage, "GET", "/v1/audit", params={"after": after, "limit": limit})
+
+    def get_checkpoint(self) -> Checkpoint:
+        return self._wire.call(Checkpoint, "GET", "/v1/audit/checkpoint", repeatable=True)
 
     def list_agents(self) -> AgentPage:
         return self._wire.call(AgentPage, "GET", "/v1/agents")

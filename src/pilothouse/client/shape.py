@@ -7,7 +7,7 @@ node says: fields it does not know are passed over, fields that are missing have
 
 from typing import Any
 
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
 
 from pilothouse.domain.event import TERMINAL_EVENTS
 from pilothouse.domain.run import TERMINAL
@@ -158,3 +158,14 @@ class AgentPage(Struct):
 class EventPage(Struct):
     items: list[dict[str, Any]]
     next_cursor: str | None = None
+
+
+class AuditPage(Struct):
+    items: list[Raw]
+    next_cursor: str | None = None
+
+
+class Checkpoint(Struct):
+    note: str
+    size: int
+    key: str

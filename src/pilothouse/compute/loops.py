@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable
 from pilothouse.compute.host import Calls
 from pilothouse.compute.options import WorkerOptions
 from pilothouse.compute.worker import NodeWorker
+from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.lease import RENEW_EVERY
-from pilothouse.engine import call, lease, timer
+from pilothouse.engine import call, evidence, lease, timer
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import PilothouseError, RecordsUnavailable
 from pilothouse.ports.worker import Notebook
@@ -56,7 +57,7 @@ class Loops:
     async def start(self) -> None:
         """First what earlier nodes left behind, then the loops."""
         await self.take_over()
-        loops = (self._claim, self._renew, self._wake, self._sweep)
+        loops = (self._claim, self._renew, self._wake, self._sweep, self._attest)
         self._tasks = [asyncio.get_running_loop().create_task(loop(), name=loop.__name__) for loop in loops]
         self._work.set()
 
@@ -64,6 +65,7 @@ class Loops:
         """What earlier nodes left behind goes back to the queue; from here on the bells are answered."""
         self._worker.leases_taken_over(await lease.take_over_orphans(self._world))
         await timer.count_queue(self._world)
+        await evidence.ready_seal(self._world, DEFAULT_TENANT, None)
         self._worker.backlog.update(agent.name for agent in self._worker.agents())
         bus = self._world.bus
         self._unhook = [
@@ -196,3 +198,10 @@ class Loops:
         if self._options.retention_days > 0:
             more = await timer.prune(self._world, self._options.retention_days) or more
         return more
+
+    async def _attest(self) -> None:
+        await self._rounds(self.attest_round, asyncio.Event(), self._options.checkpoint_every)
+
+    async def attest_round(self) -> None:
+        """Signs a checkpoint of each audit log that grew."""
+        await evidence.checkpoint_all(self._world)

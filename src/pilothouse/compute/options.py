@@ -54,3 +54,4 @@ class WorkerOptions:
     """None: in the folder `.pilothouse/environments` of the project."""
     retention_days: float = 0.0
     """Ended runs outside of sessions are removed after so many days; 0: never."""
+    checkpoint_every: float = 60.0

@@ -10,7 +10,7 @@ What an attempt ends in, and the Change for that, is in `execution`; this file k
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
@@ -18,6 +18,7 @@ from pilothouse.domain.ids import call_review_id
 from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
+from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_started
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
@@ -135,6 +136,11 @@ class Attempt(Notebook):
         """An event of the run."""
         self._told.add_line(line(kind, body))
 
+    def attest(self, kind: str, by: str, id: str | None = None, **facts: Any) -> None:
+        """An entry of the audit log, durable with what was told beside it."""
+        run = self.run
+        self._told.add_row(entry(run.tenant, id or run.id, self.world.clock.now(), kind, by, **facts))
+
     def step_started(self, ref: int, row: StepRow, durable: bool) -> None:
         if row.key not in self._begun:
             self.note("step.started", step_started(row))
@@ -188,6 +194,8 @@ class Attempt(Notebook):
             )
             body = {"review": review, "step": row.key, "question": question, "details": raw(details)}
             self.note("review.requested", encode(body))
+            digest = self.world.seals.digest(run.tenant, run.subject, question.encode() + b"\n" + details)
+            self.attest("review.requested", run.id, review, run=run.id, step=row.key, review=kind, question=digest)
             if expires_at is not None:
                 self._told.after.append(lambda: self.world.bus.ring("timer"))
         self.open_waits.add(row.key)

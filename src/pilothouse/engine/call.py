@@ -75,6 +75,7 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
             wants="later" if caller.kept else "end",
             parent=run.id if caller.kept else None,
             parent_key=row.key if caller.kept else None,
+            by=run.id,
         )
         try:
             await _refuse_depth(world, run)

@@ -6,6 +6,7 @@ on the only end the records accept of it is `cancelled`, whatever its attempt sa
 
 from pilothouse.domain import ids
 from pilothouse.domain.run import Run
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import error_json
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.world import World
@@ -24,7 +25,9 @@ TRIES = 20
 REMEMBER_FOR = 24 * 3600 * 1_000_000
 
 
-async def cancel_run(world: World, tenant: str, run: str, reason: str = "asked by a caller") -> Run | None:
+async def cancel_run(
+    world: World, tenant: str, run: str, reason: str = "asked by a caller", *, by: str = NODE
+) -> Run | None:
     """Ends the run `cancelled`, or asks its attempt to. None: the id is not known; should it come, it is cancelled.
     A run that has ended stays as it is, and so does one that was cancelled before."""
     found = await world.records.get_run(tenant, run)
@@ -37,25 +40,26 @@ async def cancel_run(world: World, tenant: str, run: str, reason: str = "asked b
             raise RunNotFound(run=run)
         at = world.clock.now()
         try:
-            await world.records.commit(Change((RememberCancel(tenant, run, at, at + REMEMBER_FOR),)))
+            told = entry(tenant, run, at, "run.cancel_requested", by, reason=reason, known=False)
+            await world.records.commit(Change((RememberCancel(tenant, run, at, at + REMEMBER_FOR), told)))
             return None
         except Conflict:
             found = await world.records.get_run(tenant, run)
             if found is None:
                 raise RunNotFound(run=run) from None
-    return await request_cancel(world, found, reason, rollback=False)
+    return await request_cancel(world, found, reason, rollback=False, by=by)
 
 
-async def request_cancel(world: World, run: Run, reason: str, *, rollback: bool) -> Run:
+async def request_cancel(world: World, run: Run, reason: str, *, rollback: bool, by: str = NODE) -> Run:
     """The same for a run that was read. Returns it as it is afterwards."""
     for _ in range(TRIES):
         if run.is_terminal:
             break
         if run.status == "running":
-            if await _ask_attempt(world, run, reason, rollback):
+            if await _ask_attempt(world, run, reason, rollback, by):
                 break
         else:
-            ending = Ending("cancelled", 0, error=error_json(Cancelled(reason=reason)))
+            ending = Ending("cancelled", 0, error=error_json(Cancelled(reason=reason)), by=by)
             ending.keeps_turn = run.started_at is not None and run.session is not None and not rollback
             if await end_idle(world, run, ending):
                 break
@@ -116,9 +120,11 @@ def ring_parent(world: World, tenant: str, parent: str) -> None:
         world.bus.ring("work")
 
 
-async def _ask_attempt(world: World, run: Run, reason: str, rollback: bool) -> bool:
+async def _ask_attempt(world: World, run: Run, reason: str, rollback: bool, by: str) -> bool:
     try:
-        change = Change((RequestCancel(run.tenant, run.id, world.clock.now(), reason, rollback),))
+        at = world.clock.now()
+        told = entry(run.tenant, run.id, at, "run.cancel_requested", by, reason=reason, rollback=rollback or None)
+        change = Change((RequestCancel(run.tenant, run.id, at, reason, rollback), told))
         receipt = await world.records.commit(change)
     except Conflict:
         return False

@@ -10,6 +10,7 @@ from pilothouse.domain.event import line
 from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Trail
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import decode, encode, error_json, raw, step_finished
 from pilothouse.errors import CallFailed
 from pilothouse.ports.change import (
@@ -38,6 +39,10 @@ class Ending(Struct):
     expires_at: int | None = None
     tells_parent: bool = True
     trail: Trail | None = None
+    by: str = NODE
+    """Who gave it this end, for the audit log."""
+    digest: str | None = None
+    """Of the output, under the key of the subject."""
 
 
 def terminal_line(ending: Ending) -> bytes:
@@ -55,7 +60,7 @@ def terminal_line(ending: Ending) -> bytes:
 def ending_acts(run: Run, ending: Ending) -> tuple[list[Act], list[Row]]:
     """Everything that goes with the end, but the end itself and the events of the run."""
     acts: list[Act] = []
-    rows: list[Row] = [CancelReviews(run.tenant, run.id, ending.at)]
+    rows: list[Row] = [CancelReviews(run.tenant, run.id, ending.at), _end_entry(run, ending)]
     if run.session is not None:
         if ending.keeps_turn:
             acts.append(
@@ -79,6 +84,12 @@ def ending_acts(run: Run, ending: Ending) -> tuple[list[Act], list[Row]]:
         acts.append(WakeRun(run.tenant, run.parent))
         rows.append(AppendEvents(run.tenant, run.parent, ending.at, 1, line("step.finished", step_finished(row))))
     return acts, rows
+
+
+def _end_entry(run: Run, ending: Ending) -> Row:
+    code = None if ending.error is None else decode(ending.error).get("code")
+    kind = f"run.{ending.status}"
+    return entry(run.tenant, run.id, ending.at, kind, ending.by, output=ending.digest, error=code, attempt=run.attempt)
 
 
 def call_row(run: Run, ending: Ending) -> StepRow:

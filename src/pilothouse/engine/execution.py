@@ -15,9 +15,11 @@ from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.attempt import Attempt, Ends, Outcome
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json, instant, raw
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
+from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.world import World, persist, spawn
 from pilothouse.errors import (
     Cancelled,
@@ -43,6 +45,7 @@ class End(Outcome):
         run, ending = attempt.run, self.ending
         ending.at = at
         ending.usage = run.usage
+        ending.digest = attempt.world.seals.digest(run.tenant, run.subject, ending.output)
         acts, rows = ending_acts(run, ending)
         end = FinishRun(run.tenant, run.id, run.epoch, ending.status, ending.output, ending.error, ending.usage, at)
         return [end, *acts, *rows], terminal_line(ending)
@@ -89,7 +92,8 @@ class Requeue(Outcome):
         due_at = at + round(self.delay * 1e6) if self.delay > 0 else None
         body = {"reason": self.reason, "attempt": self.attempt, "error": raw(self.error)}
         statement = RequeueRun(run.tenant, run.id, run.epoch, self.attempt, self.losses, due_at)
-        return [statement], line("run.queued", encode(body))
+        told = entry(run.tenant, run.id, at, "run.requeued", NODE, reason=self.reason, attempt=self.attempt)
+        return [statement, told], line("run.queued", encode(body))
 
     def done(self, attempt: Attempt, receipt: Receipt) -> None:
         attempt.leave(None)
@@ -110,7 +114,10 @@ class Park(Outcome):
     def statements(self, attempt: Attempt, at: int) -> tuple[list[Statement], bytes]:
         run = attempt.run
         body = {"waits": sorted(attempt.open_waits), "due_at": instant(self.due_at)}
-        return [ParkRun(run.tenant, run.id, run.epoch, attempt.wakes, self.due_at)], line("run.waiting", encode(body))
+        told = entry(run.tenant, run.id, at, "run.waiting", NODE, waits=body["waits"])
+        return [ParkRun(run.tenant, run.id, run.epoch, attempt.wakes, self.due_at), told], line(
+            "run.waiting", encode(body)
+        )
 
     def done(self, attempt: Attempt, receipt: Receipt) -> None:
         attempt.leave(None)
@@ -199,6 +206,7 @@ class Beginning(Struct):
 
 
 async def read_beginning(world: World, run: Run, agent: Agent) -> Beginning:
+    await ready_seal(world, run.tenant, run.subject)
     is_first = run.epoch <= 1 and run.origin is None
     journal = [] if is_first else await world.records.load_journal(run.tenant, run.id)
     if run.session is None:
@@ -224,6 +232,8 @@ def hold_run(world: World, run: Run, agent: Agent) -> Attempt:
         attempt.note("run.started", encode({"attempt": run.attempt, "release": run.release}))
     else:
         attempt.note("run.resumed", encode({"attempt": run.attempt, "release": agent.release}))
+    kind, owner = ("run.started" if run.epoch <= 1 else "run.resumed"), world.worker.owner
+    attempt.attest(kind, NODE, attempt=run.attempt, epoch=run.epoch, release=agent.release, owner=owner)
     if run.cancel_at is not None:
         attempt.cancel(run.cancel_reason or "asked by a caller", rollback=run.rollback)
     return attempt

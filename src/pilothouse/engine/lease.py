@@ -6,6 +6,7 @@ A lease bounds how long a dead worker holds a run; the epoch keeps one that only
 from pilothouse.domain.event import line
 from pilothouse.domain.lease import lease_until
 from pilothouse.domain.run import Run
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import TRIES, cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
@@ -93,7 +94,9 @@ def _take_over_change(run: Run, ending: Ending | None, at: int) -> Change:
     if ending is None:
         body = encode({"reason": "worker_lost", "attempt": run.attempt + 1})
         queued = AppendEvents(run.tenant, run.id, at, 1, line("run.queued", body))
-        return Change((RequeueRun(run.tenant, run.id, run.epoch, run.attempt + 1, run.losses, None), queued))
+        requeue = RequeueRun(run.tenant, run.id, run.epoch, run.attempt + 1, run.losses, None)
+        facts = {"reason": "worker_lost", "attempt": run.attempt + 1, "owner": run.owner}
+        return Change((requeue, queued, entry(run.tenant, run.id, at, "run.requeued", NODE, **facts)))
     ending.at = at
     acts, rows = ending_acts(run, ending)
     end = EndLostRun(run.tenant, run.id, run.epoch, ending.status, ending.error, at)

@@ -8,13 +8,14 @@ from msgspec.structs import replace as edited
 
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow
 from pilothouse.domain.run import Run
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.run import Started, StartRun, get_run, start_run
 from pilothouse.engine.world import World
 from pilothouse.errors import NotKept, RunActive, RunEnded, StepNotFound
 from pilothouse.ports.change import Change, Conflict, ForkSession
 
 
-async def retry_run(world: World, tenant: str, run: str) -> Started:
+async def retry_run(world: World, tenant: str, run: str, by: str = NODE) -> Started:
     """A new run with the same input that finds the finished steps of `run`; failed ones are tried again. Raises
     `RunActive` when it has not ended, `RunEnded` when it succeeded."""
     found = await _kept(world, tenant, run)
@@ -24,10 +25,12 @@ async def retry_run(world: World, tenant: str, run: str) -> Started:
         raise RunEnded(run=run, status=found.status, what="retries")
     journal = await world.records.load_journal(tenant, run)
     rows = [row for row in journal if row.status == "succeeded" or _is_unknown(row, journal)]
-    return await _start_from(world, found, rows, found.session)
+    return await _start_from(world, found, rows, found.session, by)
 
 
-async def fork_run(world: World, tenant: str, run: str, after: str | None, replace: dict[str, bytes]) -> Started:
+async def fork_run(
+    world: World, tenant: str, run: str, after: str | None, replace: dict[str, bytes], by: str = NODE
+) -> Started:
     """A new run that has the finished steps of `run` up to and with the step `after` (None: all of them), some with
     another output. A turn of a session is forked into a new session. Raises `StepNotFound`."""
     found = await _kept(world, tenant, run)
@@ -47,7 +50,7 @@ async def fork_run(world: World, tenant: str, run: str, after: str | None, repla
         if row.key == after and row.phase == ENDED:
             break
     session = None if found.session is None else await _fork_before(world, found)
-    return await _start_from(world, found, rows, session)
+    return await _start_from(world, found, rows, session, by)
 
 
 def _is_unknown(row: StepRow, journal: list[StepRow]) -> bool:
@@ -63,7 +66,7 @@ async def _kept(world: World, tenant: str, run: str) -> Run:
     return found
 
 
-async def _start_from(world: World, run: Run, rows: list[StepRow], session: str | None) -> Started:
+async def _start_from(world: World, run: Run, rows: list[StepRow], session: str | None, by: str) -> Started:
     command = StartRun(
         tenant=run.tenant,
         agent=run.agent,
@@ -75,6 +78,7 @@ async def _start_from(world: World, run: Run, rows: list[StepRow], session: str 
         wants="later",
         origin=run.origin or run.id,
         journal=rows,
+        by=by,
     )
     return await start_run(world, command)
 
@@ -91,8 +95,10 @@ async def _fork_before(world: World, run: Run) -> str:
     if before and session is not None:
         at = world.clock.now()
         fork = ForkSession(run.tenant, key, run.agent, run.session, before[-1], session.state, at, session.expires_at)
+        digest = world.seals.digest(run.tenant, run.subject, run.session) or "unknown"
+        told = entry(run.tenant, f"session:{run.agent}", at, "session.forked", NODE, session=digest)
         try:
-            await world.records.commit(Change((fork,)))
+            await world.records.commit(Change((fork, told)))
         except Conflict:  # the session was dropped meanwhile: the fork starts without a past
             return key
     return key

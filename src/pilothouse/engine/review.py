@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.review import Answer, Review
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, raw
 from pilothouse.engine.world import World
 from pilothouse.errors import ReviewClosed, ReviewNotFound
@@ -64,13 +65,18 @@ async def _close(world: World, review: Review, answer: Answer, status: str) -> b
     )
     body = {"review": review.id, "step": review.step, "verdict": answer.verdict, "answer": raw(encoded)}
     event: Row = AppendEvents(review.tenant, review.run, at, 1, line("review.decided", encode(body)))
+    digest = world.seals.digest(review.tenant, None, encoded)
+    kind = "review.expired" if status == "expired" else "review.decided"
+    facts = {"run": review.run, "step": review.step, "verdict": answer.verdict, "answer": digest}
+    told = entry(review.tenant, review.id, at, kind, answer.by or NODE, **facts)
     acts: list[Act] = [close, ResolveStep(review.tenant, review.run, row), WakeRun(review.tenant, review.run)]
     try:
-        await world.records.commit(Change((*acts, event)))
+        await world.records.commit(Change((*acts, event, told)))
     except Conflict as fell:
         if fell.statement != "close_review":
             with contextlib.suppress(Conflict):
-                await world.records.commit(Change((CloseReview(review.tenant, review.id, "cancelled", None, at),)))
+                told = entry(review.tenant, review.id, at, "review.cancelled", NODE, run=review.run)
+                await world.records.commit(Change((CloseReview(review.tenant, review.id, "cancelled", None, at), told)))
         return False
     world.bus.ring("resolved", f"{review.tenant}/{review.run}")
     world.bus.ring("work", review.agent)

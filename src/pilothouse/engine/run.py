@@ -18,8 +18,10 @@ from pilothouse.domain.journal import StepRow
 from pilothouse.domain.lease import lease_until
 from pilothouse.domain.run import OnBusy, Run
 from pilothouse.domain.session import decide_turn
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode, instant
+from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
 from pilothouse.engine.unkept import Unkept, begin_unkept
 from pilothouse.engine.world import World
@@ -75,6 +77,8 @@ class StartRun(Struct, kw_only=True):
     parent: str | None = None
     parent_key: str | None = None
     origin: str | None = None
+    by: str = NODE
+    """Who asked for it, for the audit log."""
     journal: list[StepRow] = []
     """Steps that the run starts with (a retry, a fork)."""
 
@@ -163,6 +167,7 @@ async def _start_kept(world: World, command: StartRun, agent: Agent, at: int) ->
         faults = await world.worker.check(agent.name, command.input)
         if faults:
             raise InvalidInput(faults=faults)
+    await ready_seal(world, command.tenant, command.subject)
     if agent.mode == "session" and command.session is None:
         command.session = f"s_{world.entropy.bits():016x}"
     if command.session is not None and command.on_busy in ("enqueue", "reject"):
@@ -274,6 +279,14 @@ def _insertion(world: World, command: StartRun, run: Run) -> Change:
     statements.extend(AppendStep(run.tenant, run.id, row) for row in command.journal)
     body = encode({"agent": run.agent}) if due_at is None else encode({"agent": run.agent, "due_at": instant(due_at)})
     statements.append(AppendEvents(run.tenant, run.id, at, 1, line("run.queued", body)))
+    digest = partial(world.seals.digest, run.tenant, run.subject)
+    statements.append(
+        entry(
+            run.tenant, run.id, at, "run.queued", command.by, agent=run.agent, release=run.release, mode=run.mode,
+            input=digest(run.input), session=digest(run.session), subject=digest(run.subject), parent=run.parent,
+            origin=run.origin,
+        )
+    )  # fmt: skip
     return Change(tuple(statements))
 
 

@@ -9,10 +9,11 @@ import msgspec
 
 from pilothouse.domain import ids
 from pilothouse.domain.session import Session, Turn
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode
 from pilothouse.engine.world import World
 from pilothouse.errors import InvalidInput, SessionBusy, SessionExists, SessionNotFound, StateConflict, TooLarge
-from pilothouse.ports.change import Change, Conflict, DropSession, ForkSession, WriteState
+from pilothouse.ports.change import AppendAudit, Change, Conflict, DropSession, ForkSession, WriteState
 
 STATE_LIMIT = 4 * 1024 * 1024
 """Bytes of the state of a session."""
@@ -31,7 +32,9 @@ async def list_history(world: World, tenant: str, agent: str, key: str, before: 
     return await world.records.list_turns(tenant, agent, key, before, limit)
 
 
-async def write_state(world: World, tenant: str, agent: str, key: str, patch: bytes, if_match: int | None) -> Session:
+async def write_state(
+    world: World, tenant: str, agent: str, key: str, patch: bytes, if_match: int | None, by: str = NODE
+) -> Session:
     """Applies a JSON merge patch (RFC 7396) to the state. With `if_match`, only to that version. Raises `StateConflict`
     when the version is another one, `SessionBusy` while a turn is running or waiting."""
     wanted = msgspec.json.decode(patch)
@@ -44,8 +47,10 @@ async def write_state(world: World, tenant: str, agent: str, key: str, patch: by
     if len(state) > STATE_LIMIT:
         raise TooLarge(what="The state of the session", limit=STATE_LIMIT)
     at = world.clock.now()
+    facts = {"before": _digest(world, tenant, found.state), "after": _digest(world, tenant, state)}
+    told = _entry(world, tenant, agent, key, at, "session.edited", by, version=found.version + 1, **facts)
     try:
-        await world.records.commit(Change((WriteState(tenant, key, agent, found.version, state, at),)))
+        await world.records.commit(Change((WriteState(tenant, key, agent, found.version, state, at), told)))
     except Conflict:
         now = await get_session(world, tenant, agent, key)
         if now.version != found.version:
@@ -68,7 +73,9 @@ def merge_patch(target: Any, patch: Any) -> Any:
     return merged
 
 
-async def fork_session(world: World, tenant: str, agent: str, key: str, new_key: str, after: str | None) -> Session:
+async def fork_session(
+    world: World, tenant: str, agent: str, key: str, new_key: str, after: str | None, by: str = NODE
+) -> Session:
     """A new session with the turns of `key` up to the run `after` (None: all), and its state as it is now. Raises
     `SessionExists`, `SessionNotFound`."""
     if not ids.valid_session_key(new_key):
@@ -81,18 +88,30 @@ async def fork_session(world: World, tenant: str, agent: str, key: str, new_key:
     at = world.clock.now()
     try:
         fork = ForkSession(tenant, new_key, agent, key, after, source.state, at, source.expires_at)
-        await world.records.commit(Change((fork,)))
+        told = _entry(world, tenant, agent, key, at, "session.forked", by, to=_digest(world, tenant, new_key))
+        await world.records.commit(Change((fork, told)))
     except Conflict:
         raise SessionExists(agent=agent, session=new_key) from None
     return await get_session(world, tenant, agent, new_key)
 
 
-async def delete_session(world: World, tenant: str, agent: str, key: str) -> None:
+async def delete_session(world: World, tenant: str, agent: str, key: str, by: str = NODE) -> None:
     """Removes the session with its turns. Raises `SessionNotFound`, and `SessionBusy` while a turn is live."""
     try:
-        await world.records.commit(Change((DropSession(tenant, key, agent),)))
+        told = _entry(world, tenant, agent, key, world.clock.now(), "session.deleted", by)
+        await world.records.commit(Change((DropSession(tenant, key, agent), told)))
     except Conflict:
         await get_session(world, tenant, agent, key)
         raise SessionBusy(session=key) from None
     finally:
         world.sessions.forget((tenant, agent, key))
+
+
+def _digest(world: World, tenant: str, payload: bytes | str) -> str | None:
+    return world.seals.digest(tenant, None, payload)
+
+
+def _entry(world: World, tenant: str, agent: str, key: str, at: int, kind: str, by: str, **facts: Any) -> AppendAudit:
+    """The key of a session is chosen by a caller, and may be somebody's name."""
+    digest = _digest(world, tenant, key) or "unknown"
+    return entry(tenant, f"session:{agent}", at, kind, by, session=digest, **facts)

@@ -8,6 +8,7 @@ import asyncio
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import ENDED, StepRow, signal_key
 from pilothouse.domain.run import Run
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import step_finished
 from pilothouse.engine.run import get_run
 from pilothouse.engine.world import World
@@ -17,15 +18,15 @@ from pilothouse.ports.change import AppendEvents, Change, Conflict, ResolveStep,
 TRIES = 100
 
 
-async def send_signal(world: World, tenant: str, run: str, name: str, payload: bytes) -> Run:
+async def send_signal(world: World, tenant: str, run: str, name: str, payload: bytes, by: str = NODE) -> Run:
     """Hands the payload to the run, now or when it asks. Durable when this returns. Each call is one more signal.
     Raises `RunNotFound`, `RunEnded`, `LimitReached`."""
     lock = world.signalling.setdefault((tenant, run, name), asyncio.Lock())
     async with lock:
-        return await _send(world, tenant, run, name, payload)
+        return await _send(world, tenant, run, name, payload, by)
 
 
-async def _send(world: World, tenant: str, run: str, name: str, payload: bytes) -> Run:
+async def _send(world: World, tenant: str, run: str, name: str, payload: bytes, by: str = NODE) -> Run:
     for _ in range(TRIES):
         found = await get_run(world, tenant, run)
         if found.is_terminal:
@@ -47,8 +48,10 @@ async def _send(world: World, tenant: str, run: str, name: str, payload: bytes) 
             finished_at=at,
         )
         event = AppendEvents(tenant, run, at, 1, line("step.finished", step_finished(row)))
+        digest = world.seals.digest(tenant, found.subject, payload)
+        told = entry(tenant, run, at, "signal.sent", by, name=name, payload=digest)
         try:
-            await world.records.commit(Change((ResolveStep(tenant, run, row), WakeRun(tenant, run), event)))
+            await world.records.commit(Change((ResolveStep(tenant, run, row), WakeRun(tenant, run), event, told)))
         except Conflict:
             continue  # another node took the number, the time of that wait ran out, or the run ended
         world.bus.ring("resolved", f"{tenant}/{run}")

@@ -13,6 +13,7 @@ from pilothouse.domain.event import Segment, line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run, Status
 from pilothouse.domain.session import Session, Trail, Turn
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import decode, encode, error_json
 from pilothouse.engine.ending import Ending, terminal_line
 from pilothouse.engine.world import World
@@ -242,7 +243,10 @@ class Unkept(Notebook):
                 self.world.bus.publish(run.tenant, last)
             self._leave()
 
-        self.world.records.submit(Change((keep, AppendEvents(run.tenant, run.id, finished_at, last.last, lines))), done)
+        code = None if run.error is None else decode(run.error).get("code")
+        told = entry(run.tenant, run.id, finished_at, f"run.{run.status}", NODE, agent=run.agent, error=code)
+        change = Change((keep, AppendEvents(run.tenant, run.id, finished_at, last.last, lines), told))
+        self.world.records.submit(change, done)
 
     def _leave(self) -> None:
         self.world.attempts.pop((self.run.tenant, self.run.id), None)

@@ -13,10 +13,12 @@ from weakref import WeakValueDictionary
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
+from pilothouse.engine.audit_entry import Seals
 from pilothouse.engine.session_memory import SessionMemory, SessionName
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.bus import Bus
 from pilothouse.ports.clock import Clock, Entropy
+from pilothouse.ports.evidence import Signer, Witness
 from pilothouse.ports.records import Records
 from pilothouse.ports.worker import Worker
 
@@ -102,6 +104,10 @@ class World:
     """How many turns of a session are being inserted: reads do not see them yet."""
     signalling: "WeakValueDictionary[tuple[str, str, str], asyncio.Lock]" = field(default_factory=WeakValueDictionary)
     """One sender at a time for each name of a run, since the number of a signal is read before it is written."""
+    seals: Seals = field(default_factory=Seals)
+    signer: Signer | None = None
+    """Who signs checkpoints of the audit log; None: there are none."""
+    witnesses: tuple[Witness, ...] = ()
     is_draining: bool = False
     """Set at SIGTERM: new work is refused with `Draining`, streams are told to reconnect."""
 

@@ -287,6 +287,27 @@ class RememberCancel(Act):
     expires_at: int
 
 
+# --- evidence and oversight -----------------------------------------------------------------------------------------
+
+
+class AppendAudit(Row):
+    """An entry of the audit log of the tenant; `id` is what it tells of. `entry` is a JSON object on one line, without
+    a number: the records number the entries of a tenant 1..n in the order of the commits."""
+
+    entry: bytes
+
+
+class WriteDocument(Act):
+    """A small JSON document that changes rarely (a key, a hold, a policy). `id` is unique in the tenant whatever the
+    kind. Falls unless the document has `version` (0: it does not exist); raises it by one. `body` None removes it."""
+
+    kind: str
+    version: int
+    state: str
+    body: bytes | None
+    at: int
+
+
 class Change(Struct, gc=False):
     """Checks are looked at first, then acts in order, then rows in order."""
 

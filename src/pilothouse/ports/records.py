@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from pilothouse.domain.event import Segment
+from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
@@ -79,6 +80,19 @@ class Queue(Struct, frozen=True):
     held: int
     running: int
     waiting: int
+
+
+class Document(Struct, frozen=True):
+    """As `change.WriteDocument` has left it."""
+
+    tenant: str
+    id: str
+    kind: str
+    version: int
+    state: str
+    body: bytes
+    created_at: int
+    updated_at: int
 
 
 class Records(Protocol):
@@ -177,6 +191,22 @@ class Records(Protocol):
     async def list_expired_reviews(self, at: int, limit: int) -> list[Review]: ...
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue: ...
+
+    async def read_audit(self, tenant: str, after: int, limit: int) -> list[AuditSegment]:
+        """Segments, in order, that hold entries with a number over `after`; at most `limit` segments."""
+        ...
+
+    async def count_audit(self) -> list[tuple[str, int]]:
+        """For each tenant that has an audit log, the number of its last entry."""
+        ...
+
+    async def get_document(self, tenant: str, id: str) -> Document | None: ...
+
+    async def list_documents(
+        self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[Document], str | None]:
+        """Oldest first, with the next cursor; `tenant` None: of all tenants."""
+        ...
 
     async def prune(self, ended_before: int, limit: int) -> int:
         """Removes runs that ended before the instant and belong to no session, with their steps, events, reviews,

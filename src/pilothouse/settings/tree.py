@@ -118,6 +118,17 @@ class LogSettings(Struct, frozen=True, kw_only=True):
     format: Literal["text", "json"] = "text"
 
 
+class AuditSettings(Struct, frozen=True, kw_only=True):
+    origin: Annotated[str, Meta(pattern="^[A-Za-z0-9][A-Za-z0-9./_-]{0,99}$")] = "pilothouse"
+    """The name under which this deployment signs."""
+    key_file: Text = "pilothouse.audit.pem"
+    """The private key that signs checkpoints; made when it does not exist. Relative to the folder of the project."""
+    checkpoint_seconds: Annotated[float, Meta(ge=1, le=DAY)] = 60.0
+    """How often a log that grew gets a checkpoint."""
+    checkpoint_file: Annotated[str, Meta(max_length=1024)] = ""
+    """Every checkpoint is appended here as well; empty: nowhere. Keep it where this machine cannot rewrite it."""
+
+
 class AgentSettings(Struct, frozen=True, kw_only=True):
     """What is None is left to the decorator of the agent, or to the default of the thing."""
 
@@ -156,6 +167,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
     log: LogSettings = LogSettings()
+    audit: AuditSettings = AuditSettings()
     agents: dict[str, AgentSettings] = field(default_factory=dict)
     folder: Path
     file: Path | None = None
@@ -177,6 +189,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "limits": LimitSettings,
     "environments": EnvironmentSettings,
     "log": LogSettings,
+    "audit": AuditSettings,
 }
 
 

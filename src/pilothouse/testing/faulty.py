@@ -13,13 +13,24 @@ from collections.abc import Awaitable, Callable
 from typing import Literal, ParamSpec, TypeVar
 
 from pilothouse.domain.event import Segment
+from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Conflict, Receipt
-from pilothouse.ports.records import Claim, Done, Idempotency, Listener, Page, Queue, Records, RunFilter
+from pilothouse.ports.records import (
+    Claim,
+    Document,
+    Done,
+    Idempotency,
+    Listener,
+    Page,
+    Queue,
+    Records,
+    RunFilter,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -196,6 +207,20 @@ class FaultyRecords(Records):
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._pass(self._records.count_queue, tenant, agent)
+
+    async def read_audit(self, tenant: str, after: int, limit: int) -> list[AuditSegment]:
+        return await self._pass(self._records.read_audit, tenant, after, limit)
+
+    async def count_audit(self) -> list[tuple[str, int]]:
+        return await self._pass(self._records.count_audit)
+
+    async def get_document(self, tenant: str, id: str) -> Document | None:
+        return await self._pass(self._records.get_document, tenant, id)
+
+    async def list_documents(
+        self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[Document], str | None]:
+        return await self._pass(self._records.list_documents, tenant, kind, state, cursor, limit)
 
     async def prune(self, ended_before: int, limit: int) -> int:
         return await self._pass(self._records.prune, ended_before, limit)

@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from pilothouse.communication.http.body import check_payload, digest_request
-from pilothouse.communication.http.call import Call, check_cursor, tenant_of
+from pilothouse.communication.http.call import Call, check_cursor, principal_of, tenant_of
 from pilothouse.communication.http.deadline import POLL, RUN, EarlyEnd
 from pilothouse.communication.http.header import (
     IDEMPOTENCY_KEY,
@@ -134,6 +134,7 @@ def make_command(call: Call, agent: str, body: RunRequest, raw: bytes, wants: Wa
         run_id=body.run_id,
         idempotency=None if key is None else _idempotent(call, key, raw),
         wants=wants,
+        by=principal_of(call),
         traceparent=None if call.traceparent is None else call.traceparent.decode(),
     )
 
@@ -277,7 +278,7 @@ async def _find_event(call: Call, run: str, position: int) -> Segment | None:
 async def cancel_run(call: Call, run: str, body: CancelRequest) -> None:
     check_run_id(run)
     reason = body.reason or "asked by a caller"
-    found = await cancel.cancel_run(call.front.world, tenant_of(call), run, reason)
+    found = await cancel.cancel_run(call.front.world, tenant_of(call), run, reason, by=principal_of(call))
     if found is None:
         await call.show(CancelNoted(id=run), 202)
     else:
@@ -286,13 +287,15 @@ async def cancel_run(call: Call, run: str, body: CancelRequest) -> None:
 
 async def retry_run(call: Call, run: str, body: RetryRequest) -> None:
     check_run_id(run)
-    await _answer_made(call, await retry.retry_run(call.front.world, tenant_of(call), run))
+    await _answer_made(call, await retry.retry_run(call.front.world, tenant_of(call), run, principal_of(call)))
 
 
 async def fork_run(call: Call, run: str, body: ForkRequest) -> None:
     check_run_id(run)
     replace = {key: bytes(output) for key, output in body.replace.items()}
-    await _answer_made(call, await retry.fork_run(call.front.world, tenant_of(call), run, body.after, replace))
+    await _answer_made(
+        call, await retry.fork_run(call.front.world, tenant_of(call), run, body.after, replace, principal_of(call))
+    )
 
 
 async def _answer_made(call: Call, started: Started) -> None:
@@ -306,5 +309,7 @@ async def send_signal(call: Call, run: str, name: str, body: SignalRequest) -> N
     if not ids.SIGNAL_NAME.match(name):
         fault = {"path": "path.name", "message": "expected letters, digits, `_`, `.`, `:` or `-`, at most 128"}
         raise InvalidInput("The name of the signal does not fit.", faults=[fault])
-    found = await signal.send_signal(call.front.world, tenant_of(call), run, name, bytes(body.payload))
+    found = await signal.send_signal(
+        call.front.world, tenant_of(call), run, name, bytes(body.payload), principal_of(call)
+    )
     await call.answer(202, encode_run(found))

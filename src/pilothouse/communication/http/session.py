@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from pilothouse.communication.http.call import Call, tenant_of
+from pilothouse.communication.http.call import Call, principal_of, tenant_of
 from pilothouse.communication.http.header import read_tags
 from pilothouse.domain import ids
 from pilothouse.domain.session import Session
@@ -72,7 +72,7 @@ async def write_state(call: Call, agent: str, key: str, document: bytes) -> None
             if str(found.version) not in tags:
                 raise StateConflict(session=key, version=found.version)
             if_match = found.version
-    written = await verbs.write_state(world, tenant, agent, key, document, if_match)
+    written = await verbs.write_state(world, tenant, agent, key, document, if_match, principal_of(call))
     await call.answer(200, written.state, [_tag(written)])
 
 
@@ -84,11 +84,13 @@ async def fork_session(call: Call, agent: str, key: str, body: SessionFork) -> N
     check_key(agent, key)
     if not ids.valid_session_key(body.key):
         raise InvalidInput(faults=[{"path": "$.key", "message": "expected 1 to 256 printable characters"}])
-    made = await verbs.fork_session(call.front.world, tenant_of(call), agent, key, body.key, body.after)
+    made = await verbs.fork_session(
+        call.front.world, tenant_of(call), agent, key, body.key, body.after, principal_of(call)
+    )
     await call.show(session_view(made), 201)
 
 
 async def delete_session(call: Call, agent: str, key: str) -> None:
     check_key(agent, key)
-    await verbs.delete_session(call.front.world, tenant_of(call), agent, key)
+    await verbs.delete_session(call.front.world, tenant_of(call), agent, key, principal_of(call))
     await call.answer_empty(204)

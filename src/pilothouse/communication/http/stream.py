@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from pilothouse.communication.http.call import Call, tenant_of
+from pilothouse.communication.http.call import Call, principal_of, tenant_of
 from pilothouse.communication.http.deadline import POLL, EarlyEnd, Within
 from pilothouse.domain.event import Segment
 from pilothouse.engine.cancel import cancel_run
@@ -134,11 +134,11 @@ class Stream:
 
 def cancel_gone(call: Call, run: str) -> None:
     """Cancels a run whose caller, who asked for that, went away."""
-    world, tenant = call.front.world, tenant_of(call)
+    world, tenant, by = call.front.world, tenant_of(call), principal_of(call)
 
     async def act() -> None:
         with contextlib.suppress(PilothouseError):  # it ended meanwhile, or was never kept
-            await cancel_run(world, tenant, run, GONE_REASON)
+            await cancel_run(world, tenant, run, GONE_REASON, by=by)
 
     spawn(world, act())
 

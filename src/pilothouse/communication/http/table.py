@@ -6,7 +6,7 @@ not fit, too much of it, overload, a fault of ours) is not repeated here; `opena
 
 from typing import Any
 
-from pilothouse.communication.http import agent, docs, health, review, run, session
+from pilothouse.communication.http import agent, docs, evidence, health, review, run, session
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
 from pilothouse.errors import (
     AgentNotFound,
@@ -31,6 +31,7 @@ from pilothouse.errors import (
 )
 from pilothouse.wire.agent import AgentPage, AgentView
 from pilothouse.wire.event import EventPage
+from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.review import ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
 from pilothouse.wire.session import HistoryPage, SessionView
@@ -133,6 +134,10 @@ OVERSIGHT = (
              (ReviewNotFound,), tag="reviews"),
     Endpoint("POST", "/v1/reviews/{review}/decision", review.decide_review, "Decide a review",
              {200: Reply("The review with its answer.", ReviewView)}, (ReviewNotFound, ReviewClosed), tag="reviews"),
+    Endpoint("GET", "/v1/audit", evidence.read_audit, "Read the audit log",
+             {200: Reply("A page of entries, each the bytes of a leaf of the tree.", AuditPage)}, tag="audit"),
+    Endpoint("GET", "/v1/audit/checkpoint", evidence.get_checkpoint, "A signed checkpoint over the audit log",
+             {200: Reply("The checkpoint.", CheckpointView)}, (Unsupported,), tag="audit"),
 )  # fmt: skip
 
 NODE = (

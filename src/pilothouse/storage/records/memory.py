@@ -4,7 +4,7 @@ Only the writer writes, hence what it remembers is what the table says, until a 
 Bounded: what is over the limit is forgotten as a whole and asked again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pilothouse.ports.change import InsertRun, Statement
 from pilothouse.storage.records.statements import Database, many
@@ -16,10 +16,12 @@ class Memory:
         self._limit = limit
         self._seqs: dict[Key, int] = {}
         self._sessions: dict[Key, Mark | None] = {}
+        self._entries: dict[str, int] = {}
 
     def forget(self) -> None:
         self._seqs.clear()
         self._sessions.clear()
+        self._entries.clear()
 
     def forget_run(self, run: Key) -> None:
         self._seqs.pop(run, None)
@@ -39,6 +41,18 @@ class Memory:
             for tenant, run, seq in many(connection, "last_seq", list(missing)):
                 seqs[tenant, run] = seq
         return seqs
+
+    def last_entries(self, connection: Database, tenants: Iterable[str]) -> dict[str, int]:
+        """The number of the last audit entry of each tenant, to be counted on by the caller."""
+        entries = self._entries
+        missing = [(tenant,) for tenant in tenants if tenant not in entries]
+        if missing:
+            if len(entries) > self._limit:
+                entries.clear()
+                missing = [(tenant,) for tenant in tenants]
+            for tenant, seq in many(connection, "last_entry", missing):
+                entries[tenant] = seq
+        return entries
 
     def sessions(self, connection: Database, moves: list[Statement]) -> dict[Key, set[Mark]]:
         """The sessions that changing the state of runs may touch: the one in the table, and the one which an insert

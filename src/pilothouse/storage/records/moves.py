@@ -109,6 +109,15 @@ def drop_session(wave: Wave, members: Members) -> Stood:
     return stood
 
 
+def write_document(wave: Wave, members: Members) -> Stood:
+    """Written or removed; a document that is removed leaves nothing behind."""
+    rows = [astuple(statement) for _, statement in members]
+    stood: Stood = dict.fromkeys(many(wave.connection, "write_document", [row for row in rows if row[5] is not None]))
+    removed = [(row[0], row[1], row[3]) for row in rows if row[5] is None]
+    stood |= dict.fromkeys(many(wave.connection, "remove_document", removed))
+    return stood
+
+
 def remove_runs(connection: Database, runs: Sequence[Key]) -> None:
     """Ended runs with all that hangs on them."""
     if runs:
@@ -140,4 +149,5 @@ DOERS: dict[type[c.Statement], Doer] = {
     c.InsertReview: plain(7),
     c.CloseReview: plain(3),
     c.CancelReviews: plain(),
+    c.WriteDocument: write_document,
 }

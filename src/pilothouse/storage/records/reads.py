@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from pilothouse.domain.event import Segment
+from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import LIVE, Run
 from pilothouse.domain.session import Session, Trail, Turn
-from pilothouse.ports.records import EVENTS_ROOM, Idempotency, Page, Queue, RunFilter
+from pilothouse.ports.records import EVENTS_ROOM, Document, Idempotency, Page, Queue, RunFilter
 from pilothouse.storage.records import cursor as cursors
 from pilothouse.storage.records.place import Place
 from pilothouse.storage.records.rows import review_of, run_of, session_of, step_of, whole
@@ -218,3 +219,31 @@ def list_reviews(
 
 def list_expired_reviews(connection: Database, at: int, limit: int) -> list[Review]:
     return [review_of(connection, row) for row in ask(connection, "list_expired_reviews", at=at, limit=limit)]
+
+
+# --- evidence and oversight -------------------------------------------------------------------------------------------
+
+
+def read_audit(connection: Database, tenant: str, after: int, limit: int) -> list[AuditSegment]:
+    return [AuditSegment(*row) for row in ask(connection, "read_audit", tenant=tenant, after=after, limit=limit)]
+
+
+def count_audit(connection: Database) -> list[tuple[str, int]]:
+    return [(tenant, seq) for tenant, seq in ask(connection, "count_audit")]
+
+
+def get_document(connection: Database, tenant: str, id: str) -> Document | None:
+    rows = ask(connection, "get_document", tenant=tenant, id=id)
+    return Document(*rows[0]) if rows else None
+
+
+def list_documents(
+    connection: Database, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+) -> tuple[list[Document], str | None]:
+    limit = min(limit, ROWS_LIMIT)
+    of = ("documents", tenant, kind, state)
+    after = 0 if cursor is None else cursors.read(cursor, *of)
+    name = "list_documents" if tenant is not None else "list_documents_of_all"
+    rows = ask(connection, name, tenant=tenant, kind=kind, state=state, after=after, limit=limit + 1)
+    more = cursors.make(rows[limit - 1][0], *of) if len(rows) > limit else None
+    return [Document(*row[1:]) for row in rows[:limit]], more

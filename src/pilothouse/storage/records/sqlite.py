@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from pilothouse.domain.event import Segment
+from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
@@ -21,6 +22,7 @@ from pilothouse.ports.meter import CommitMeter
 from pilothouse.ports.records import (
     Claim,
     Custody,
+    Document,
     Done,
     Idempotency,
     Listener,
@@ -250,6 +252,20 @@ class SqliteRecords(Records, Custody):
 
     async def list_expired_reviews(self, at: int, limit: int) -> list[Review]:
         return await self._reads.rows(limit, reads.list_expired_reviews, at)
+
+    async def read_audit(self, tenant: str, after: int, limit: int) -> list[AuditSegment]:
+        return await self._reads.rows(limit, reads.read_audit, tenant, after)
+
+    async def count_audit(self) -> list[tuple[str, int]]:
+        return self._reads.now(reads.count_audit)
+
+    async def get_document(self, tenant: str, id: str) -> Document | None:
+        return self._reads.now(reads.get_document, tenant, id)
+
+    async def list_documents(
+        self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+    ) -> tuple[list[Document], str | None]:
+        return await self._reads.aside(reads.list_documents, tenant, kind, state, cursor, limit)
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._reads.aside(reads.count_queue, tenant, agent)

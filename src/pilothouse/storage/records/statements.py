@@ -17,9 +17,11 @@ from msgspec import Struct
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session
+from pilothouse.ports.records import Document
 
 SHAPES = (64, 16, 4, 1)
 COLUMNS = {
+    "document": ", ".join(Document.__struct_fields__),
     "run": ", ".join(Run.__struct_fields__),
     "session": ", ".join(Session.__struct_fields__),
     "review": ", ".join(Review.__struct_fields__),

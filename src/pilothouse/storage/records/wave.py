@@ -67,7 +67,7 @@ class Wave:
 
     def apply(self) -> None:
         """Gives every ticket its outcome. An exception means that the transaction must be rolled back."""
-        fences, steps, events = self._read(self.tickets)
+        fences, steps, events, entries = self._read(self.tickets)
         fell = self._look_at(fences)
         movers = [ticket for ticket in self.tickets if ticket.moves and ticket.outcome is None]
         if movers:
@@ -77,10 +77,12 @@ class Wave:
         if fell or movers:
             standing = [ticket for ticket in self.tickets if ticket.outcome is None]
             if len(standing) < len(self.tickets):
-                _, steps, events = self._read(standing)
+                _, steps, events, entries = self._read(standing)
         many(self.connection, "append_step", [self.step_row(ticket, statement) for ticket, statement in steps])
         if events:
             self._append(events)
+        if entries:
+            self._append_audit(entries)
         if self.aside:
             self._keep_payloads()
         for ticket in movers:
@@ -92,12 +94,13 @@ class Wave:
             ticket.outcome = receipt(ticket.seq, ticket.status)
 
     @staticmethod
-    def _read(tickets: list[Ticket]) -> tuple[list[Row], Members, Members]:
-        """What is not a move: fences, steps and events, in order."""
-        append_step, append_events, fence = c.AppendStep, c.AppendEvents, c.Fence
+    def _read(tickets: list[Ticket]) -> tuple[list[Row], Members, Members, list[c.AppendAudit]]:
+        """What is not a move: fences, steps, events and entries of the audit log, in order."""
+        append_step, append_events, append_audit, fence = c.AppendStep, c.AppendEvents, c.AppendAudit, c.Fence
         fences: list[Row] = []
         steps: Members = []
         events: Members = []
+        entries: list[c.AppendAudit] = []
         for ticket in tickets:
             for statement in ticket.change.statements:
                 kind = type(statement)
@@ -105,9 +108,11 @@ class Wave:
                     steps.append((ticket, statement))
                 elif kind is append_events:
                     events.append((ticket, statement))
+                elif kind is append_audit:
+                    entries.append(statement)  # type: ignore[arg-type]
                 elif kind is fence:
                     fences.append(astuple(statement))
-        return fences, steps, events
+        return fences, steps, events, entries
 
     def _look_at(self, fences: list[Row]) -> bool:
         """Whether a fence fell. The statement returns those that did: usually none."""
@@ -201,6 +206,18 @@ class Wave:
             row = (tenant, run, seq, count, at, lines)
             rows.append(row if len(lines) <= payload.LIMIT else self.spill(ticket, row, (5,), run))
         many(self.connection, "append_events", rows)
+
+    def _append_audit(self, entries: list[c.AppendAudit]) -> None:
+        """One row for each tenant, however many entries the wave has."""
+        lines: dict[str, list[bytes]] = {}
+        for entry in entries:
+            lines.setdefault(entry.tenant, []).append(entry.entry)
+        last = self.memory.last_entries(self.connection, lines)
+        rows = []
+        for tenant, found in lines.items():
+            rows.append((tenant, last[tenant] + 1, len(found), b"\n".join(found)))
+            last[tenant] += len(found)
+        many(self.connection, "append_audit", rows)
 
     def spill(self, ticket: Ticket, row: Row, columns: Sequence[int], owner: str) -> Row:
         """The row with its long payloads replaced by their marks; the tenant is its first column."""

@@ -11,6 +11,7 @@ The clauses need no clock, no sleep and no test framework but one that runs `asy
 """
 
 from pilothouse.testing.records.atomicity import AtomicityClauses
+from pilothouse.testing.records.audit import AuditClauses
 from pilothouse.testing.records.erasure import ErasureClauses
 from pilothouse.testing.records.journal import JournalClauses
 from pilothouse.testing.records.lists import ListClauses
@@ -31,6 +32,7 @@ class RecordsSuite(
     ReviewClauses,
     ListClauses,
     ErasureClauses,
+    AuditClauses,
 ):
     """All clauses."""
 

@@ -1,0 +1,73 @@
+"""Ed25519 keys: the one that signs checkpoints of the audit log, and whoever verifies them with the public one.
+
+The private key is a PEM file that only its owner may read; it is made at the first start and never leaves the node.
+Nothing else here knows `cryptography`.
+"""
+
+import os
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from pilothouse.errors import SettingsInvalid
+from pilothouse.ports.evidence import Signer
+
+
+class SigningKey(Signer):
+    """`name` stands in every signature, and in the origin of every log that is signed with it."""
+
+    def __init__(self, name: str, key: Ed25519PrivateKey | None = None) -> None:
+        self.name = name
+        self._key = key or Ed25519PrivateKey.generate()
+        self.public = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    def sign(self, text: bytes) -> bytes:
+        return self._key.sign(text)
+
+
+def load_key(name: str, path: Path) -> SigningKey:
+    """The key of the file; made there, readable to its owner only, when there is none. Raises `SettingsInvalid`."""
+    try:
+        pem = path.read_bytes() if path.exists() else _make(path)
+        key = load_pem_private_key(pem, None)
+    except (OSError, ValueError, TypeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not an unencrypted private key in PEM form"
+        raise SettingsInvalid(
+            reason=f"the key of the audit log in {path.name} cannot be used: {reason}",
+            hint="Mend the file, or name another one in audit.key_file.",
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SettingsInvalid(
+            reason=f"the key of the audit log in {path.name} is not an Ed25519 key",
+            hint="Make one with `openssl genpkey -algorithm ed25519`, or name a file that does not exist yet.",
+        )
+    return SigningKey(name, key)
+
+
+def _make(path: Path) -> bytes:
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:  # another node of this folder was faster
+        return path.read_bytes()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    return pem
+
+
+def is_signed_by(public: bytes, text: bytes, signature: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, text)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
