@@ -26,9 +26,11 @@ from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.compute.worker import NodeWorker
+from pilothouse.domain.objective import Alert
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.world import Limits, World
 from pilothouse.errors import TargetInvalid
+from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
 from pilothouse.ports.evidence import Witness
@@ -37,6 +39,7 @@ from pilothouse.security.witness import FileWitness
 from pilothouse.settings import AgentSettings, Settings
 from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
+from pilothouse.wire.alert import summary
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -53,6 +56,8 @@ class Node:
         self.log = Log(say, settings.log.level, settings.log.format)
         self.clock = SystemClock()
         self.metrics = Metrics()
+        self.metrics.objectives = {name: one.objectives for name, one in settings.agents.items() if one.objectives}
+        self.alerts = Alerts(self.metrics.objectives, self.metrics.objective_counts, self._tell_alert)
         self.records = SqliteRecords(settings.records.url)
         self.records.meter = self.metrics
         self.bus = MemoryBus()
@@ -73,6 +78,7 @@ class Node:
         self.http: HttpApp | None = None
         self.server: HttpServer | None = None
         self._is_stopped = False
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
@@ -80,6 +86,10 @@ class Node:
 
     def _work(self) -> None:
         self.loops.ring_work()
+
+    def _tell_alert(self, alert: Alert) -> None:
+        what = "alert" if alert.resolved_at is None else "resolved"
+        self.log.write("warning", f"{what}: {summary(alert)}", severity=alert.severity, agent=alert.agent)
 
     async def start(self) -> None:
         """Raises what an operator must mend: the address, the records, an agent that cannot be loaded."""
@@ -106,7 +116,8 @@ class Node:
         for problem in self.worker.problems.values():
             raise TargetInvalid(problem)
         await self.loops.start()
-        self.http = HttpApp(self.world, http_options(self.settings), self.metrics)
+        self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
+        self.http = HttpApp(self.world, http_options(self.settings), self.metrics, self.alerts)
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
         await self.server.start()
         gc.collect()
@@ -118,6 +129,8 @@ class Node:
         self._is_stopped = True
         self.world.is_draining = True
         self.worker.is_draining = True
+        if self._watching is not None:
+            self._watching.cancel()
         await self.loops.stop()
         if self.http is not None:
             self.http.drain()

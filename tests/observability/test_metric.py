@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from pilothouse.domain.objective import Objectives
 from pilothouse.observability import metric
 from pilothouse.observability.metric import AGENTS_LIMIT, Metrics
 
@@ -11,6 +12,7 @@ DESIGN = Path(metric.__file__).with_name("DESIGN.md").read_text()
 
 def told_of_everything() -> Metrics:
     metrics = Metrics()
+    metrics.objectives = {"echo": Objectives(ended_within_seconds=0.5, first_output_within_seconds=0.05)}
     metrics.request_ended("/v1/runs", 200, 0.02)
     metrics.stream_opened()
     metrics.run_started("echo", 0.002)
@@ -66,6 +68,18 @@ def test_numbers_add_up():
     metrics.host_held("0", 0)
     assert 'host="0"' not in metrics.render().decode()
     assert 'pilothouse_commit_changes_bucket{le="32.0"} 1.0' in page
+
+
+def test_an_objective_counts_who_met_it_and_leaves_out_who_was_cancelled():
+    metrics = told_of_everything()
+    for status, seconds in (("succeeded", 0.5), ("succeeded", 0.6), ("failed", 0.1), ("cancelled", 0.1)):
+        metrics.run_ended("echo", status, seconds, None)
+    metrics.run_ended("other", "failed", 9.0, None)
+    page = metrics.render().decode()
+    assert 'pilothouse_objective_runs_total{agent="echo",objective="ended"} 4.0' in page
+    assert 'pilothouse_objective_missed_total{agent="echo",objective="ended"} 2.0' in page
+    assert 'pilothouse_objective_missed_total{agent="echo",objective="first_output"} 1.0' in page
+    assert 'objective_runs_total{agent="other"' not in page
 
 
 def test_usage_that_cannot_be_read_is_left_out_and_stops_nobody():

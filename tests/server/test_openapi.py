@@ -17,6 +17,7 @@ CONTRACT = {
     "DELETE /v1/agents/{agent}/sessions/{key}", "GET /v1/agents", "GET /v1/agents/{agent}", "GET /v1/reviews",
     "GET /v1/reviews/{review}", "POST /v1/reviews/{review}/decision", "GET /healthz", "GET /readyz", "GET /metrics",
     "GET /openapi.json", "GET /v1/audit", "GET /v1/audit/checkpoint",
+    "GET /v1/alerts",
 }  # fmt: skip
 
 

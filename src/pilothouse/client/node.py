@@ -17,6 +17,7 @@ from pilothouse.client.http import Wire
 from pilothouse.client.shape import (
     Agent,
     AgentPage,
+    AlertPage,
     AuditPage,
     Checkpoint,
     EventPage,
@@ -202,6 +203,9 @@ class Client:
 
     def get_agent(self, agent: str) -> Agent:
         return self._wire.call(Agent, "GET", _agent(agent))
+
+    def list_alerts(self) -> AlertPage:
+        return self._wire.call(AlertPage, "GET", "/v1/alerts")
 
     def get_health(self, path: Literal["/healthz", "/readyz"] = "/readyz") -> Any:
         """What the node says of itself; raises ApiError with its reason when it cannot serve."""

@@ -150,6 +150,22 @@ class ReviewPage(Struct):
     next_cursor: str | None = None
 
 
+class Alert(Struct, kw_only=True):
+    agent: str
+    objective: str = ""
+    severity: str = ""
+    since: str = ""
+    missed_share: float = 0.0
+    promised_share: float = 0.0
+    window_seconds: int = 0
+    summary: str = ""
+
+
+class AlertPage(Struct):
+    items: list[Alert]
+    next_cursor: str | None = None
+
+
 class AgentPage(Struct):
     items: list[Agent]
     next_cursor: str | None = None

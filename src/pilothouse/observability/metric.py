@@ -7,7 +7,7 @@ the others counted together. Every metric is explained in DESIGN.md of this room
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Objectives
 from pilothouse.ports.meter import CommitMeter, MetricsPage, RunMeter
 
 AGENTS_LIMIT = 200
@@ -71,6 +72,10 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
     """One registry for one node. `render` gives the page that Prometheus reads."""
 
     def __init__(self) -> None:
+        self.objectives: Mapping[str, Objectives] = {}
+        """By agent. Set before the first run is told."""
+        self.objective_counts: dict[tuple[str, str], tuple[int, int]] = {}
+        """By agent and objective: runs that counted, and those of them that missed."""
         self.registry = CollectorRegistry()
         self._requests: dict[tuple[str, int], int] = {}
         self._request_seconds: dict[str, Spread] = {}
@@ -131,6 +136,9 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
         if spread is None:
             spread = self._speak_seconds[agent] = Spread(RUN_SECONDS)
         spread.observe(seconds)
+        promised = self.objectives.get(agent)
+        if promised is not None and promised.first_output_within_seconds is not None:
+            self._judge(agent, FIRST_OUTPUT, seconds <= promised.first_output_within_seconds)
 
     def run_ended(self, agent: str, status: str, seconds: float, usage: bytes | None) -> None:
         if agent not in self._agents:
@@ -144,6 +152,15 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
         if usage is not None:
             with suppress(msgspec.MsgspecError):  # a host wrote it
                 self._add_used(agent, read_used(usage))
+
+        promised = self.objectives.get(agent)
+        if promised is not None and status != "cancelled":
+            within = promised.ended_within_seconds
+            self._judge(agent, ENDED, status == "succeeded" and (within is None or seconds <= within))
+
+    def _judge(self, agent: str, objective: str, is_met: bool) -> None:
+        total, missed = self.objective_counts.get((agent, objective), (0, 0))
+        self.objective_counts[agent, objective] = (total + 1, missed + (not is_met))
 
     def _add_used(self, agent: str, more: Used) -> None:
         used = self._used.setdefault(agent, Used())
@@ -197,6 +214,7 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
         yield from self._about_requests()
         yield from self._about_runs()
         yield from self._about_use()
+        yield from self._about_objectives()
         yield from self._about_node()
 
     def _about_requests(self) -> Iterator[Metric]:
@@ -279,6 +297,21 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
             "What ended runs cost, in US dollars.",
             ["agent"],
             (((agent,), used.cost_usd) for agent, used in self._used.items()),
+        )
+
+    def _about_objectives(self) -> Iterator[Metric]:
+        counts = self.objective_counts
+        yield _counter(
+            "pilothouse_objective_runs",
+            "Runs that count for an objective of their agent.",
+            ["agent", "objective"],
+            ((key, total) for key, (total, _) in counts.items()),
+        )
+        yield _counter(
+            "pilothouse_objective_missed",
+            "Runs that missed an objective of their agent.",
+            ["agent", "objective"],
+            ((key, missed) for key, (_, missed) in counts.items()),
         )
 
     def _about_node(self) -> Iterator[Metric]:

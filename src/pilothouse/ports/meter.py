@@ -7,6 +7,8 @@ may be another one for each method. Names that callers choose (agents) are bound
 
 from typing import Protocol
 
+from pilothouse.domain.objective import Alert
+
 
 class RequestMeter(Protocol):
     """Told by communication."""
@@ -24,6 +26,14 @@ class MetricsPage(RequestMeter, Protocol):
     """Who counts for communication also gives the page that operators read."""
 
     def render(self) -> bytes: ...
+
+
+class AlertBoard(Protocol):
+    """Asked by communication."""
+
+    def firing(self) -> list[Alert]:
+        """The worst first."""
+        ...
 
 
 class RunMeter(Protocol):

@@ -8,13 +8,12 @@ is masked before it enters a message.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import fields
 
-from pilothouse.domain.retry import Retry
 from pilothouse.errors import SettingsInvalid
 from pilothouse.settings.expectation import expectation, shown_value
 from pilothouse.settings.source import PREFIX, Given, Reading, guess, read_environment, read_file
@@ -118,8 +117,9 @@ def _convert(given: Given, project: Path) -> object:
     wanted = next(one.type for one in fields(kind) if one.name == given.path[-1])
     name = ".".join(given.path)
     shown = shown_value(given.value, wanted)
-    if given.path[-1] == "retry" and isinstance(given.value, dict):
-        _check_retry(name, given.value, given.source)
+    table = _table_of(wanted)
+    if table is not None and isinstance(given.value, dict):
+        _check_table(name, given.value, table, given.source)
     try:
         value = msgspec.convert(_plain(given, wanted), wanted, strict=not given.is_text)
         if given.path == ("records", "url"):
@@ -141,8 +141,14 @@ def _plain(given: Given, wanted: object) -> object:
     return given.value
 
 
-def _check_retry(name: str, table: dict[str, object], source: str) -> None:
-    known = {one.name: one.type for one in fields(Retry)}
+def _table_of(wanted: object) -> type[Struct] | None:
+    """The struct that a table within a table becomes."""
+    kinds = (wanted, *get_args(wanted))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Struct)), None)
+
+
+def _check_table(name: str, table: dict[str, object], kind: type[Struct], source: str) -> None:
+    known = {one.name: one.type for one in fields(kind)}
     for key, value in table.items():
         if key not in known:
             raise ValueError(f"{source}: there is no setting {name}.{key}{guess(key, known)}")

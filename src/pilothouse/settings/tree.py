@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from pilothouse.domain.objective import Objectives
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
 
@@ -155,6 +156,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     """Past turns an attempt is given."""
     session_ttl_seconds: Seconds | None = None
     """A session is swept so long after its last turn; None: never."""
+    objectives: Objectives | None = None
+    """What is promised of its runs: counted, and alerted on when it is missed."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from pilothouse.communication.http.run import EventsQuery, RunQuery, get_run, re
 from pilothouse.communication.http.table import DESCRIBED, PAGES
 from pilothouse.engine.world import World
 from pilothouse.errors import Overloaded, PilothouseError
-from pilothouse.ports.meter import MetricsPage
+from pilothouse.ports.meter import AlertBoard, MetricsPage
 from pilothouse.wire.run import RunRequest
 
 AGENTS, RUNS_OF, RUNS, EVENTS_OF = "/v1/agents/", "/runs", "/v1/runs/", "/events"
@@ -57,11 +57,12 @@ class HttpApp:
         world: World,
         options: HttpOptions | None = None,
         meter: MetricsPage | None = None,
+        alerts: AlertBoard | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         options = options or HttpOptions()
         document = msgspec.json.encode(make_document(DESCRIBED))
-        self.front = Front(world, options, meter or NoMeter(), Neighbours(options.hosts), document)
+        self.front = Front(world, options, meter or NoMeter(), Neighbours(options.hosts), document, alerts)
         self._route = make_router((*DESCRIBED, *PAGES))
         self._run_reader = BodyReader(RunRequest)
 

@@ -20,7 +20,7 @@ from pilothouse.communication.http.options import HttpOptions
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor
-from pilothouse.ports.meter import MetricsPage
+from pilothouse.ports.meter import AlertBoard, MetricsPage
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -45,6 +45,7 @@ class Front:
     neighbours: Neighbours
     document: bytes = b"{}"
     """The OpenAPI document."""
+    alerts: AlertBoard | None = None
     patiences: Patiences = field(default_factory=Patiences)
     streams: int = 0
     held_bytes: int = 0

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from pilothouse.communication.http.call import Call
 from pilothouse.errors import Draining, RecordsUnavailable
+from pilothouse.wire.alert import AlertPage, alert_view
 
 METRICS_TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -40,3 +41,8 @@ async def get_readiness(call: Call) -> None:
 
 async def get_metrics(call: Call) -> None:
     await call.answer(200, call.front.meter.render(), media=METRICS_TEXT)
+
+
+async def list_alerts(call: Call) -> None:
+    board = call.front.alerts
+    await call.show(AlertPage([alert_view(alert) for alert in board.firing()] if board is not None else [], None))

@@ -30,6 +30,7 @@ from pilothouse.errors import (
     Unsupported,
 )
 from pilothouse.wire.agent import AgentPage, AgentView
+from pilothouse.wire.alert import AlertPage
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.review import ReviewPage, ReviewView
@@ -147,6 +148,8 @@ NODE = (
              {200: Reply("It can.", health.Health)}, (RecordsUnavailable,), tag="node"),
     Endpoint("GET", "/metrics", health.get_metrics, "Prometheus metrics",
              {200: Reply("The metrics as text.", None, "text/plain")}, tag="node"),
+    Endpoint("GET", "/v1/alerts", health.list_alerts, "List the objectives that are being missed",
+             {200: Reply("All alerts that fire on this node, pages first.", AlertPage)}, tag="node"),
     Endpoint("GET", "/openapi.json", docs.get_document, "This document",
              {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
 )  # fmt: skip
