@@ -19,9 +19,9 @@ into = click.option("--into", type=click.Path(file_okay=False, path_type=Path), 
 force = click.option("--force", is_flag=True, help="Overwrite files that are there.")
 
 
-@click.group(cls=DefaultGroup, short_help="Show which objectives are missed, or export rules for Prometheus.")
+@click.group(cls=DefaultGroup, short_help="Show which objectives are missed, or export rules.")
 def alerts() -> None:
-    """Show which objectives are missed, or export rules for Prometheus. Without a command: list.
+    """Show which objectives are missed, or export rules. Without a command: list.
 
     \b
     Example:

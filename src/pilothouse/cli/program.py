@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Make, list and prune what agents need installed.",
     ),
     "audit": ("pilothouse.cli.audit:audit", "Read the audit log, export and verify it."),
-    "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules for Prometheus."),
+    "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules."),
     "dashboards": ("pilothouse.cli.alerts:dashboards", "Export dashboards for Grafana."),
     "settings": ("pilothouse.cli.settings:settings", "Print each setting with where it came from."),
     "doctor": ("pilothouse.cli.doctor:doctor", "Tell what is wrong here and what to do."),
