@@ -74,8 +74,12 @@ types: $(STAMP) ## types: strict in src, loose in tests and benches
 check: lint types ## everything that is checked without running the product
 	$(BIN)/pytest -q tests/architecture -m "not slow"
 
+.PHONY: console
+console: $(STAMP) ## build the pages of the console where their sources changed
+	@$(BIN)/python hatch_build.py
+
 .PHONY: test
-test: $(STAMP) ## all tests, four at a time: most of them wait for something
+test: $(STAMP) console ## all tests, four at a time: most of them wait for something
 	$(BIN)/pytest -q -n 4 --dist loadfile tests
 
 .PHONY: faults
@@ -92,7 +96,7 @@ docs: $(STAMP) ## build the pages into site/, without a network
 	@echo "docs: open site/index.html"
 
 .PHONY: run
-run: $(STAMP) ## start the example, and print what to paste
+run: $(STAMP) console ## start the example, and print what to paste
 	@cd examples/01-licence-desk && exec ../../.venv/bin/python start.py
 
 .PHONY: lock

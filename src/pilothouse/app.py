@@ -26,6 +26,7 @@ from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.compute.worker import NodeWorker
+from pilothouse.console.page import BuiltPages
 from pilothouse.domain.objective import Alert
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.world import Limits, World
@@ -117,7 +118,7 @@ class Node:
             raise TargetInvalid(problem)
         await self.loops.start()
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
-        self.http = HttpApp(self.world, http_options(self.settings), self.metrics, self.alerts)
+        self.http = HttpApp(self.world, http_options(self.settings), self.metrics, self.alerts, BuiltPages())
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
         await self.server.start()
         gc.collect()

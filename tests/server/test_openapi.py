@@ -1,6 +1,7 @@
 """The document and the pages: what is described is what is served, and nothing is loaded from elsewhere."""
 
 import re
+from urllib.parse import urljoin
 
 import pytest
 
@@ -103,8 +104,10 @@ def test_everything_a_page_refers_to_is_there(served):
         answer = served.http.get(path)
         assert answer.status_code == 200, path
         if answer.headers["content-type"].startswith("text/html"):
-            waiting += re.findall(r'(?:src|href)="(/[^"#]*)', answer.text)
-    assert {"/docs/docs.js", "/docs/docs.css", "/openapi.json", "/v1/agents"} <= seen
+            found = re.findall(r'(?:src|href)="([^"#:]+)"', answer.text)
+            assert not [one for one in found if one.startswith("/")], "it would not work behind a path prefix"
+            waiting += [urljoin(path, one) for one in found]
+    assert {"/docs/docs.js", "/docs/docs.css", "/openapi.json"} <= seen
 
 
 def test_the_address_in_a_problem_is_on_the_page_of_the_reference(served):

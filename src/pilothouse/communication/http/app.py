@@ -25,6 +25,7 @@ from pilothouse.communication.http.table import DESCRIBED, PAGES
 from pilothouse.engine.world import World
 from pilothouse.errors import Overloaded, PilothouseError
 from pilothouse.ports.meter import AlertBoard, MetricsPage
+from pilothouse.ports.page import Pages
 from pilothouse.wire.run import RunRequest
 
 AGENTS, RUNS_OF, RUNS, EVENTS_OF = "/v1/agents/", "/runs", "/v1/runs/", "/events"
@@ -58,11 +59,12 @@ class HttpApp:
         options: HttpOptions | None = None,
         meter: MetricsPage | None = None,
         alerts: AlertBoard | None = None,
+        pages: Pages | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         options = options or HttpOptions()
         document = msgspec.json.encode(make_document(DESCRIBED))
-        self.front = Front(world, options, meter or NoMeter(), Neighbours(options.hosts), document, alerts)
+        self.front = Front(world, options, meter or NoMeter(), Neighbours(options.hosts), document, alerts, pages)
         self._route = make_router((*DESCRIBED, *PAGES))
         self._run_reader = BodyReader(RunRequest)
 

@@ -21,10 +21,12 @@ from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor
 from pilothouse.ports.meter import AlertBoard, MetricsPage
+from pilothouse.ports.page import Pages
 
 Headers = Sequence[tuple[bytes, bytes]]
 
 JSON = b"application/json"
+NO_STORE = b"no-store"
 ANONYMOUS = "local"
 """Who decides when there are no keys: somebody at this machine."""
 
@@ -46,6 +48,7 @@ class Front:
     document: bytes = b"{}"
     """The OpenAPI document."""
     alerts: AlertBoard | None = None
+    pages: Pages | None = None
     patiences: Patiences = field(default_factory=Patiences)
     streams: int = 0
     held_bytes: int = 0
@@ -79,9 +82,9 @@ class Call:
         trace = headers.get(b"traceparent")
         self.traceparent = trace if trace is not None and TRACEPARENT.match(trace) else None
 
-    def head(self, media: bytes | None, more: Headers) -> bytes:
+    def head(self, media: bytes | None, more: Headers, cache: bytes = NO_STORE) -> bytes:
         """The lines that every answer has, and what is given."""
-        lines = b"cache-control: no-store\r\nx-request-id: %b\r\n" % self.request_id
+        lines = b"cache-control: %b\r\nx-request-id: %b\r\n" % (cache, self.request_id)
         if media is not None:
             lines = b"content-type: %b\r\n%b" % (media, lines)
         if self.traceparent is not None:
@@ -99,6 +102,11 @@ class Call:
         """The whole answer. It waits for nothing."""
         self.status = status
         self.exchange.answer(status, self.head(media, more), body)
+
+    def reply_page(self, status: int, body: bytes, more: Headers, media: bytes | None, cache: bytes) -> None:
+        """Like `reply`, for what a browser may keep; without `media` for a 304."""
+        self.status = status
+        self.exchange.answer(status, self.head(media, more, cache), body)
 
     async def answer(self, status: int, body: bytes, more: Headers = (), media: bytes = JSON) -> None:
         self.reply(status, body, more, media)

@@ -1,4 +1,4 @@
-"""The pages for people: a first page at `/`, the reference at `/docs`, and the OpenAPI document behind it.
+"""The reference for people at `/docs`, and the OpenAPI document behind it.
 
 The reference is our own HTML, CSS and script over `/openapi.json`. Nothing is loaded from anywhere else, so it works
 without internet, and the content security policy says so to the browser: no inline script, no foreign address, no
@@ -25,16 +25,12 @@ POLICY = [
 ]
 
 _page = files(__package__) / "page"
-_texts = {name: (_page / name).read_bytes() for name in ("front.html", "docs.html", *PARTS)}
+_texts = {name: (_page / name).read_bytes() for name in ("docs.html", *PARTS)}
 
 
 async def get_document(call: Call) -> None:
     """Every route and schema, as OpenAPI 3.1."""
     await call.answer(200, call.front.document)
-
-
-async def get_front_page(call: Call) -> None:
-    await call.answer(200, _texts["front.html"], POLICY, HTML)
 
 
 async def get_docs_page(call: Call) -> None:

@@ -6,7 +6,7 @@ not fit, too much of it, overload, a fault of ours) is not repeated here; `opena
 
 from typing import Any
 
-from pilothouse.communication.http import agent, docs, evidence, health, review, run, session
+from pilothouse.communication.http import agent, console, docs, evidence, health, review, run, session
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
 from pilothouse.errors import (
     AgentNotFound,
@@ -156,7 +156,9 @@ NODE = (
 
 DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *NODE)
 PAGES = (
-    Endpoint("GET", "/", docs.get_front_page, "What this is", {}),
+    Endpoint("GET", "/", console.get_front_page, "The console", {}),
+    Endpoint("GET", "/assets/{name}", console.get_asset, "What the console loads", {}),
+    Endpoint("GET", "/licenses.txt", console.get_licenses, "The licences of what is in the console", {}),
     Endpoint("GET", "/docs", docs.get_docs_page, "The reference", {}),
     Endpoint("GET", "/docs/{name}", docs.get_docs_part, "What the page of the reference loads", {}),
 )  # fmt: skip

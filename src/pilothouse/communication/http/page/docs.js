@@ -149,7 +149,7 @@ function show(api) {
   }
   main.append(problemSection(api["x-problems"]), schemaSection(all));
   side.append(make("h2", {}, "more"), make("ul", {}, make("li", {}, make("a", { href: "#problems" }, "Problems")),
-    make("li", {}, make("a", { href: "#schemas" }, "Shapes")), make("li", {}, make("a", { href: "/openapi.json" }, "OpenAPI 3.1"))));
+    make("li", {}, make("a", { href: "#schemas" }, "Shapes")), make("li", {}, make("a", { href: "openapi.json" }, "OpenAPI 3.1"))));
   document.getElementById("find").addEventListener("input", (event) => {
     const wanted = event.target.value.trim().toLowerCase();
     for (const node of main.querySelectorAll("[data-text]")) node.hidden = !node.dataset.text.includes(wanted);
@@ -157,7 +157,7 @@ function show(api) {
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
 }
 
-fetch("/openapi.json")
+fetch("openapi.json")
   .then((answer) => {
     if (!answer.ok) throw new Error(`the node answered ${answer.status}`);
     return answer.json();
