@@ -71,7 +71,8 @@ class Watched:
         page.on("request", lambda request: self._look(request.url, origin))
 
     def _hear(self, message) -> None:
-        if (message.type == "error" and "Failed to load resource" not in message.text) or "Content Security Policy" in message.text or "Content-Security-Policy" in message.text:
+        is_refusal = message.text.startswith("Failed to load resource")  # an answer that is no 2xx is not a fault
+        if (message.type == "error" and not is_refusal) or "Content Security Policy" in message.text:
             self.faults.append(message.text)
 
     def _look(self, url: str, origin: str) -> None:

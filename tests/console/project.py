@@ -65,7 +65,8 @@ async def refunds(ctx: Context, claim: Claim) -> dict[str, Any]:
     if claim.cents < 10_000:
         return {{"paid": claim.cents, "order": order}}
     details = {{"arguments": {{"order": "A-1042", "cents": claim.cents}}, "order": order}}
-    answer = await ctx.review(f"Pay back {{claim.cents}} to {{claim.customer}}?", details=details, within=timedelta(hours=2))
+    question = f"Pay back {{claim.cents}} to {{claim.customer}}?"
+    answer = await ctx.review(question, details=details, within=timedelta(hours=2))
     return {{"verdict": answer.verdict, "edited": answer.edited, "response": answer.response, "reason": answer.reason}}
 
 

@@ -1,4 +1,4 @@
-"""The pure functions of the console have tests in their own language, beside them; this runs them on the wheel's Node."""
+"""The pure functions of the console have tests in their own language beside them. They run on the wheel's Node."""
 
 import subprocess
 import sys

@@ -1,8 +1,8 @@
 """The built files of the console, read once when a node starts.
 
-The build (`make console`, or that of the package) leaves them in `static/`: `index.html`, and under `assets/` files that
-have a digest of their content in their name. Names are looked up in a dict of what was found, so no name that a client
-sends ever becomes a path. A node without built files serves one page that says what to do.
+The build (`make console`, or that of the package) leaves them in `static/`: `index.html`, and under `assets/` files
+that have a digest of their content in their name. Names are looked up in a dict of what was found, so no name that a
+client sends ever becomes a path. A node without built files serves one page that says what to do.
 """
 
 import gzip
