@@ -76,8 +76,9 @@ def test_the_rules_agree_with_headers_they_do_not_see(desk):
             continue
         text = "\n\n".join(desk["licences"].as_text(path.read_bytes()) for path in files)
         spdx = desk["brain"].record_of(text)["spdx"]
-        agreed += spdx == declared
-        if spdx != declared:
+        is_read = declared in spdx.split(" AND ")  # files may hold the licences of what is bundled as well
+        agreed += is_read
+        if not is_read:
             others.append(f"{found.name}: {declared} is declared, {spdx} is read")
     assert agreed >= 20
     assert agreed >= 0.95 * (agreed + len(others)), others

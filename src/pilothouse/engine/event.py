@@ -16,7 +16,7 @@ from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor
 from pilothouse.ports.records import EVENTS_ROOM
 
-BUFFER_BYTES = 256 * 1024
+BUFFER_BYTES = 128 * 1024
 """What one reader may have waiting, heard or read, give or take a segment."""
 PAGE = 64
 """Segments read from the records at once."""

@@ -49,7 +49,7 @@ class Claim(Struct, frozen=True):
     wishes: tuple[ClaimWish, ...]
 
 
-EVENTS_ROOM = 256 * 1024
+EVENTS_ROOM = 128 * 1024
 """Bytes after which one answer of `read_events` has its last segment: who reads events holds a bound of them, however
 long they are."""
 
