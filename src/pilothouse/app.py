@@ -18,6 +18,8 @@ from pathlib import Path
 import uvloop
 
 from pilothouse.communication.bus.memory import MemoryBus
+from pilothouse.communication.deliveries.loop import Sender
+from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
 from pilothouse.communication.http.app import HttpApp
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.server import HttpServer, bind
@@ -27,10 +29,13 @@ from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.console.page import BuiltPages
+from pilothouse.domain.address import LOOPBACK, Networks, read_networks
+from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.objective import Alert
+from pilothouse.domain.signature import read_secret
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.world import Limits, World
-from pilothouse.errors import TargetInvalid
+from pilothouse.errors import SettingsInvalid, TargetInvalid
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
@@ -47,6 +52,7 @@ Progress = Callable[[int, int], None]
 
 DRAIN_POLL = 0.02
 STOP_HOSTS_WITHIN = 2.0
+STOP_SENDER_WITHIN = 2.0
 
 
 class Node:
@@ -73,9 +79,11 @@ class Node:
             SystemEntropy(),
             self.worker,
             limits(settings),
+            receivers(settings),
         )
         self.world.witnesses = witnesses(settings)
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
+        self.sender = Sender(self.world, delivery_options(settings), self.log.warn, self.metrics)
         self.http: HttpApp | None = None
         self.server: HttpServer | None = None
         self._is_stopped = False
@@ -117,6 +125,7 @@ class Node:
         for problem in self.worker.problems.values():
             raise TargetInvalid(problem)
         await self.loops.start()
+        self.sender.start()
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
         self.http = HttpApp(self.world, http_options(self.settings), self.metrics, self.alerts, BuiltPages())
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
@@ -145,6 +154,7 @@ class Node:
         if self.server is not None:
             await self.server.stop()
         await self.worker.stop(STOP_HOSTS_WITHIN)
+        await self.sender.stop(STOP_SENDER_WITHIN)
         try:
             await checkpoint_all(self.world)
         except Exception as error:  # the next start makes it; the rest of the end must go on
@@ -189,6 +199,41 @@ def signer(settings: Settings) -> SigningKey:
 def witnesses(settings: Settings) -> tuple[Witness, ...]:
     file = settings.audit.checkpoint_file
     return (FileWitness(settings.folder / file),) if file else ()
+
+
+def receivers(settings: Settings) -> Receivers:
+    """Who is told of events by this deployment."""
+    found = [
+        Receiver(name=name, events=one.events, agents=one.agents, where=dict(one.where), ordered=one.ordered)
+        for name, one in settings.receivers.items()
+    ]
+    return Receivers(tuple(found), signs=settings.deliveries.secret is not None)
+
+
+def delivery_options(settings: Settings) -> DeliveryOptions:
+    """Raises `SettingsInvalid` for a secret, network or URL that cannot be used."""
+    says = settings.deliveries
+    keys = read_keys("deliveries", says.secret, says.previous_secret)
+    found = {}
+    for name, one in settings.receivers.items():
+        own = read_keys(f"receivers.{name}", one.secret, one.previous_secret)
+        found[name] = ReceiverOptions(one.url, own or keys, one.format, one.headers)
+    return DeliveryOptions(found, keys, open_networks(settings), says.within_seconds, says.at_once, says.at_once_each)
+
+
+def read_keys(section: str, *secrets: str | None) -> tuple[bytes, ...]:
+    try:
+        return tuple(read_secret(one) for one in secrets if one is not None)
+    except ValueError as fault:
+        raise SettingsInvalid(reason=f"{section}.secret: {fault}") from None
+
+
+def open_networks(settings: Settings) -> Networks:
+    try:
+        networks = read_networks(settings.deliveries.networks)
+    except ValueError as fault:
+        raise SettingsInvalid(reason=f"deliveries.networks: {fault}") from None
+    return (*networks, *LOOPBACK) if settings.deliveries.loopback else networks
 
 
 def worker_options(settings: Settings) -> WorkerOptions:
@@ -240,6 +285,7 @@ def http_options(settings: Settings) -> HttpOptions:
         requests=server.max_requests,
         heartbeat_every=server.heartbeat_seconds,
         hosts=frozenset(server.trusted_hosts),
+        allowed=open_networks(settings),
     )
 
 

@@ -314,6 +314,20 @@ class CallFailed(PilothouseError):
     hint_text = "GET the run {run} to see what happened there."
 
 
+class DeliveryNotFound(PilothouseError):
+    """There is no delivery {delivery!r}."""
+
+    code = "delivery_not_found"
+    hint_text = "GET /v1/deliveries lists them; one goes with its run when that is removed."
+
+
+class WebhookRefused(PilothouseError):
+    """The webhook cannot be used: {reason}."""
+
+    code = "webhook_refused"
+    hint_text = "Give an https:// address that anybody on the internet can reach."
+
+
 class NotKept(PilothouseError):
     """{what} needs a run that is kept, and this stateless run is not."""
 

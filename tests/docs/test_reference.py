@@ -16,7 +16,7 @@ from msgspec.structs import fields
 from pilothouse.cli.exits import CODES, Exit
 from pilothouse.cli.program import COMMANDS, program
 from pilothouse.settings.source import PROGRAM_VARIABLES, variable
-from pilothouse.settings.tree import SECTIONS, AgentSettings
+from pilothouse.settings.tree import NAMED, SECTIONS
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 SETTINGS = [(section, one) for section, kind in SECTIONS.items() for one in fields(kind)]
@@ -48,10 +48,16 @@ def test_a_setting_is_documented_with_its_variable_its_default_and_what_it_does(
     assert len(does) > 10
 
 
-@pytest.mark.parametrize("one", fields(AgentSettings), ids=lambda one: one.name)
-def test_a_key_of_an_agent_is_documented_with_its_default(one):
-    found = [row for row in rows_of("settings.md") if row[0] == f"`{one.name}`" and len(row) == 4]
-    assert [row[1] for row in found] == [shown(one.default)]
+KEYS = [(section, one) for section, kind in NAMED.items() for one in fields(kind)]
+
+
+@pytest.mark.parametrize(("section", "one"), KEYS, ids=lambda value: getattr(value, "name", value))
+def test_a_key_of_a_named_table_is_documented_with_its_default(section, one):
+    text = (REFERENCE / "settings.md").read_text(encoding="utf-8")
+    rows = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[0].splitlines()
+    found = [row for row in rows if row.startswith(f"| `{one.name}` |")]
+    default = one.default if one.default_factory is NODEFAULT else one.default_factory()
+    assert [row.split(" | ")[1] for row in found] == [shown(default)]
 
 
 def test_no_setting_is_documented_that_is_not_there():

@@ -9,9 +9,11 @@ from contextlib import suppress
 from typing import Any
 
 from pilothouse import Context, agent, idempotency_key, tool
+from pilothouse.domain.delivery import Webhook
 from pilothouse.domain.run import TERMINAL
 from pilothouse.engine.run import Idempotent, start_run
 from pilothouse.errors import PilothouseError, RecordsUnavailable
+from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.ports.records import RunFilter
 from pilothouse.testing import LocalNode, LocalRun, NodeCrashed
 from pilothouse.testing.invariants import (
@@ -26,6 +28,7 @@ from pilothouse.testing.invariants import (
 )
 from tests.engine.agents import command
 
+HOOK = Webhook("https://shop.example/hook", ("run.succeeded", "run.failed", "review.decided"))
 OUTPUT = ["first", "left", "right", "paid", "approve", "word", "from child", 1]
 ROUNDS = 60
 
@@ -75,7 +78,7 @@ class Everything:
         for _ in range(ROUNDS):
             with suppress(NodeCrashed, RecordsUnavailable):
                 await self.node.revive()
-                asked = command("desk", session="s", idempotency=Idempotent("k", b"body"), wants="later")
+                asked = command("desk", session="s", idempotency=Idempotent("k", b"body"), wants="later", webhook=HOOK)
                 started = await self.node._or_die(start_run(self.node.world, asked))
                 self.answers.append(("k", started.run.id))
                 return started.run.id
@@ -135,6 +138,10 @@ class Everything:
             for name in ("first", "left", "right", "child")
             if not 1 <= effects[name] <= 1 + node.crashes
         ]
+        told, _ = await node.kept.list_deliveries("default", DeliveryFilter(), None, 100)
+        decided = [event for event in ended.events if event.type == "review.decided"]
+        if sorted(one.type for one in told) != ["review.decided"] * len(decided) + ["run.succeeded"]:
+            found.append(f"what is to be delivered is {[one.type for one in told]}")
         await node.restart()
         return found + check_stays_ended(ended, await node.get(ended.id))
 

@@ -22,6 +22,7 @@ def told_of_everything() -> Metrics:
     metrics.leases_taken_over(2)
     metrics.host_held("0", 4096)
     metrics.host_lost()
+    metrics.delivery_tried("again", "pending")
     metrics.queue_counted(1, 2, 3, 4)
     metrics.committed(20, 0.004)
     return metrics

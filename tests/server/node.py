@@ -163,13 +163,14 @@ class Served:
 
 
 @contextmanager
-def serve_node(folder: Path, **server: Any) -> Iterator[Served]:
-    """A node over the project in `folder`, from its start to its stop."""
+def serve_node(folder: Path, more: tuple[Flag, ...] = (), **server: Any) -> Iterator[Served]:
+    """A node over the project in `folder`, from its start to its stop. `more`: settings of other sections."""
     (folder / "server_agents.py").write_text(AGENTS)
     flags = [
         Flag(f"server.{name}", name, value) for name, value in ({"port": 0, "grace_seconds": 1.0} | server).items()
     ]
     flags += [Flag("worker.isolation", "isolation", "inline"), Flag("worker.park_after_seconds", "park", 0.0)]
+    flags += more
     agents = {name: AgentSettings(target=f"server_agents:{name}") for name in NAMES}
     settings = load_settings({}, folder=folder, flags=flags, agents=agents)
     loop = uvloop.new_event_loop()

@@ -19,6 +19,7 @@ CONTRACT = {
     "GET /v1/reviews/{review}", "POST /v1/reviews/{review}/decision", "GET /healthz", "GET /readyz", "GET /metrics",
     "GET /openapi.json", "GET /v1/audit", "GET /v1/audit/checkpoint",
     "GET /v1/alerts",
+    "GET /v1/deliveries", "GET /v1/deliveries/{delivery}", "POST /v1/deliveries/{delivery}/retry",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from pilothouse.communication.http.openapi import make_document
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.table import DESCRIBED
+from pilothouse.domain.delivery import Receiver, Receivers
 from tests.server.node import Front
 
 pytestmark = [
@@ -37,17 +38,24 @@ def front(served) -> Iterator[Front]:
 
 @pytest.fixture(scope="module")
 def known(served) -> dict[str, list[str]]:
-    """What is there: runs that have ended, a session, a review."""
+    """What is there: runs that have ended, a session, a review, a delivery to a receiver that nobody knows."""
+    world = served.node.world
+    world.receivers, before = Receivers((Receiver(name="nobody"),)), world.receivers
     runs = [
         served.post(agent, input, headers={"Prefer": "wait=10"}).json()["id"]
         for agent, input in (("echo", {"a": 1}), ("digest", "a\nb"), ("spell", "abc"), ("boom", 0))
     ]
+    world.receivers = before
+    deliveries = [one["id"] for one in served.http.get("/v1/deliveries").json()["items"]]
+    assert deliveries
     served.post("diary", "x", session="known")
     asked = served.post("ask", "?", headers={"Prefer": "respond-async"}).json()["id"]
     reviews: list[dict] = []
     while not reviews:
         reviews = served.http.get("/v1/reviews", params={"run": asked}).json()["items"]
-    return {"agent": list(AGENTS), "run": runs, "key": ["known"], "review": [reviews[0]["id"]], "name": ["go"]}
+    reviewed = [reviews[0]["id"]]
+    known = {"agent": list(AGENTS), "run": runs, "key": ["known"], "review": reviewed, "name": ["go"]}
+    return known | {"delivery": deliveries}
 
 
 schema = schemathesis.openapi.from_dict(make_document(DESCRIBED))

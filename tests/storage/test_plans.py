@@ -18,11 +18,16 @@ WANTED = {
     "list_overdue": {"run_deadline", "run_cancelled"},
     "renew_leases": {"run_lease"},
     "count_live": {"run_live"},
+    "due_deliveries": {"delivery_due", "delivery_lane"},
+    "next_delivery": {"delivery_due"},
+    "list_open_deliveries": {"delivery_status"},
+    "claim_deliveries": set(),
     "claim_runs": set(),
     "ready_runs": set(),
     "line_up_runs": set(),
 }
 PARTIAL = {"run_ready", "run_due", "run_lease", "run_deadline", "run_cancelled", "run_live", "review_expires"}
+PARTIAL |= {"delivery_due", "delivery_lane", "delivery_status"}
 
 
 @pytest.fixture(scope="module")

@@ -55,6 +55,7 @@ def dev(
 def dev_settings(target: str | None, config: str | None, flags: list[Flag]) -> Settings:
     """The settings of a node for one person: agents inside it, a short grace, only the agents that were asked for."""
     local = [Flag("worker.isolation", "dev", "inline"), Flag("server.grace_seconds", "dev", GRACE)]
+    local.append(Flag("deliveries.loopback", "dev", True))
     settings = load_settings(os.environ, folder=Path.cwd(), config=config, flags=[*local, *flags])
     on_new_code = {name: replace(agent, on_release_change="continue") for name, agent in settings.agents.items()}
     settings = replace(settings, agents=on_new_code)

@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("pilothouse.cli.audit:audit", "Read the audit log, export and verify it."),
     "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules."),
     "dashboards": ("pilothouse.cli.alerts:dashboards", "Export dashboards for Grafana."),
+    "deliveries": ("pilothouse.cli.deliveries:deliveries", "Look at what goes out, and send it once more."),
     "settings": ("pilothouse.cli.settings:settings", "Print each setting with where it came from."),
     "doctor": ("pilothouse.cli.doctor:doctor", "Tell what is wrong here and what to do."),
     "migrate": ("pilothouse.cli.records:migrate", "Bring the records to the schema of this version."),

@@ -20,6 +20,8 @@ from pilothouse.client.shape import (
     AlertPage,
     AuditPage,
     Checkpoint,
+    Delivery,
+    DeliveryPage,
     EventPage,
     Review,
     ReviewPage,
@@ -169,6 +171,26 @@ class Client:
 
     def delete_session(self, agent: str, key: str) -> None:
         self._wire.call(type(None), "DELETE", _session(agent, key))
+
+    # --- deliveries ---------------------------------------------------------------------------------------------------
+
+    def list_deliveries(
+        self,
+        *,
+        status: str | None = None,
+        run: str | None = None,
+        receiver: str | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> DeliveryPage:
+        params = {"status": status, "run": run, "receiver": receiver, "cursor": cursor, "limit": limit}
+        return self._wire.call(DeliveryPage, "GET", "/v1/deliveries", params=params)
+
+    def get_delivery(self, delivery: str) -> Delivery:
+        return self._wire.call(Delivery, "GET", f"/v1/deliveries/{_part(delivery)}")
+
+    def retry_delivery(self, delivery: str) -> Delivery:
+        return self._wire.call(Delivery, "POST", f"/v1/deliveries/{_part(delivery)}/retry")
 
     # --- reviews, agents, health --------------------------------------------------------------------------------------
 

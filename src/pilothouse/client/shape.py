@@ -117,6 +117,20 @@ class Review(Struct, kw_only=True):
     decided_at: str | None = None
 
 
+class Delivery(Struct, kw_only=True):
+    id: str
+    run: str = ""
+    agent: str = ""
+    type: str = ""
+    receiver: str = ""
+    status: str
+    attempt: int = 0
+    due_at: str | None = None
+    reason: str | None = None
+    created_at: str = ""
+    finished_at: str | None = None
+
+
 class Agent(Struct, kw_only=True):
     name: str
     mode: str = ""
@@ -163,6 +177,11 @@ class Alert(Struct, kw_only=True):
 
 class AlertPage(Struct):
     items: list[Alert]
+    next_cursor: str | None = None
+
+
+class DeliveryPage(Struct):
+    items: list[Delivery]
     next_cursor: str | None = None
 
 

@@ -16,6 +16,7 @@ StepKey = NewType("StepKey", str)
 DEFAULT_TENANT = Tenant("default")
 
 RUN_ID = re.compile(r"run_[A-Za-z0-9_-]{1,64}\Z")
+DELIVERY_ID = re.compile(r"dlv_[A-Za-z0-9_-]{1,64}\Z")
 AGENT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}\Z")
 SIGNAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}\Z")
 SESSION_KEY_LIMIT = 256
@@ -30,6 +31,11 @@ def run_id(at: int, bits: int) -> RunId:
 def review_id(at: int, bits: int) -> ReviewId:
     """A new review id from an instant (microseconds) and 64 random bits."""
     return ReviewId(f"rev_{at:014x}{bits:016x}")
+
+
+def delivery_id(at: int, bits: int) -> str:
+    """A new delivery id from an instant (microseconds) and 64 random bits."""
+    return f"dlv_{at:014x}{bits:016x}"
 
 
 def child_run_id(parent: str, key: str) -> RunId:

@@ -74,6 +74,8 @@ class Run(Struct, kw_only=True):
     created_at: int
     started_at: int | None = None
     finished_at: int | None = None
+    webhook: bytes | None = None
+    """Where the request wanted to be told of this run: a `delivery.Webhook`."""
 
     @property
     def is_terminal(self) -> bool:

@@ -20,6 +20,7 @@ from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_started
+from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import LimitReached
@@ -326,8 +327,14 @@ class Attempt(Notebook):
 
     def _hand_over(self, told: Told) -> None:
         run = self.run
-        statements = [Fence(run.tenant, run.id, run.epoch), *told.statements(run, self.world.clock.now())]
-        change = Change(tuple(statements))
+        at = self.world.clock.now()
+        change = Change(
+            (
+                Fence(run.tenant, run.id, run.epoch),
+                *told.statements(run, at),
+                *deliveries_of(self.world, run, at, told.lines),
+            )
+        )
 
         def done(result: Receipt | Conflict | Exception) -> None:
             match result:
@@ -371,7 +378,8 @@ class Attempt(Notebook):
         run, at, told = self.run, self.world.clock.now(), self._told
         told.is_answer = told.is_answer and outcome.leaves_waiting  # nobody wakes a run that has ended
         statements, last = outcome.statements(self, at)
-        change = Change((*statements, *told.statements(run, at, last)))
+        outgoing = deliveries_of(self.world, run, at, (*told.lines, last))
+        change = Change((*statements, *told.statements(run, at, last), *outgoing))
 
         def done(result: Receipt | Conflict | Exception) -> None:
             match result:

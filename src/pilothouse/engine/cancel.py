@@ -9,6 +9,7 @@ from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import error_json
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
+from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.world import World
 from pilothouse.errors import Cancelled, DeadlineExceeded, RunNotFound
 from pilothouse.ports.change import (
@@ -93,10 +94,11 @@ async def end_idle(world: World, run: Run, ending: Ending) -> bool:
     at = ending.at = world.clock.now()
     while True:
         acts, rows = ending_acts(run, ending)
-        last = AppendEvents(run.tenant, run.id, at, 1, terminal_line(ending))
+        line = terminal_line(ending)
+        last = AppendEvents(run.tenant, run.id, at, 1, line)
         end = EndIdleRun(run.tenant, run.id, ending.status, ending.error, at)
         try:
-            await world.records.commit(Change((end, *acts, *rows, last)))
+            await world.records.commit(Change((end, *acts, *rows, last, *deliveries_of(world, run, at, (line,)))))
             break
         except Conflict as fell:
             if fell.statement in ("resolve_step", "wake_run"):

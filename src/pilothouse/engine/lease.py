@@ -10,6 +10,7 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import TRIES, cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
+from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.world import World
 from pilothouse.errors import Cancelled, HostLost
 from pilothouse.ports.change import AppendEvents, Change, Conflict, EndLostRun, RequeueRun
@@ -66,7 +67,7 @@ async def take_over(world: World, run: Run) -> bool:
     at = world.clock.now()
     for _ in range(TRIES):
         try:
-            await world.records.commit(_take_over_change(run, ending, at))
+            await world.records.commit(_take_over_change(world, run, ending, at))
         except Conflict as fell:
             if ending is not None and fell.statement in ("resolve_step", "wake_run"):
                 ending.tells_parent = False
@@ -90,14 +91,18 @@ ATTEMPTS_LIMIT = 10_000
 """Claims after which a run that always loses its node is given up."""
 
 
-def _take_over_change(run: Run, ending: Ending | None, at: int) -> Change:
+def _take_over_change(world: World, run: Run, ending: Ending | None, at: int) -> Change:
     if ending is None:
         body = encode({"reason": "worker_lost", "attempt": run.attempt + 1})
-        queued = AppendEvents(run.tenant, run.id, at, 1, line("run.queued", body))
+        queued = line("run.queued", body)
+        told = AppendEvents(run.tenant, run.id, at, 1, queued)
         requeue = RequeueRun(run.tenant, run.id, run.epoch, run.attempt + 1, run.losses, None)
         facts = {"reason": "worker_lost", "attempt": run.attempt + 1, "owner": run.owner}
-        return Change((requeue, queued, entry(run.tenant, run.id, at, "run.requeued", NODE, **facts)))
+        noted = entry(run.tenant, run.id, at, "run.requeued", NODE, **facts)
+        return Change((requeue, told, noted, *deliveries_of(world, run, at, (queued,))))
     ending.at = at
     acts, rows = ending_acts(run, ending)
     end = EndLostRun(run.tenant, run.id, run.epoch, ending.status, ending.error, at)
-    return Change((end, *acts, *rows, AppendEvents(run.tenant, run.id, at, 1, terminal_line(ending))))
+    last = terminal_line(ending)
+    told = AppendEvents(run.tenant, run.id, at, 1, last)
+    return Change((end, *acts, *rows, told, *deliveries_of(world, run, at, (last,))))

@@ -9,6 +9,7 @@ from msgspec.structs import replace as edited
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
+from pilothouse.engine.outbox import read_webhook
 from pilothouse.engine.run import Started, StartRun, get_run, start_run
 from pilothouse.engine.world import World
 from pilothouse.errors import NotKept, RunActive, RunEnded, StepNotFound
@@ -77,6 +78,7 @@ async def _start_from(world: World, run: Run, rows: list[StepRow], session: str 
         priority=run.priority,
         wants="later",
         origin=run.origin or run.id,
+        webhook=read_webhook(run),
         journal=rows,
         by=by,
     )

@@ -12,6 +12,7 @@ from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.review import Answer, Review
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, raw
+from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.world import World
 from pilothouse.errors import ReviewClosed, ReviewNotFound
 from pilothouse.ports.change import Act, AppendEvents, Change, CloseReview, Conflict, ResolveStep, Row, WakeRun
@@ -64,14 +65,18 @@ async def _close(world: World, review: Review, answer: Answer, status: str) -> b
         finished_at=at,
     )
     body = {"review": review.id, "step": review.step, "verdict": answer.verdict, "answer": raw(encoded)}
-    event: Row = AppendEvents(review.tenant, review.run, at, 1, line("review.decided", encode(body)))
+    decided = line("review.decided", encode(body))
     digest = world.seals.digest(review.tenant, None, encoded)
     kind = "review.expired" if status == "expired" else "review.decided"
     facts = {"run": review.run, "step": review.step, "verdict": answer.verdict, "answer": digest}
     told = entry(review.tenant, review.id, at, kind, answer.by or NODE, **facts)
+    rows: list[Row] = [AppendEvents(review.tenant, review.run, at, 1, decided), told]
+    run = await world.records.get_run(review.tenant, review.run)
+    if run is not None:
+        rows += deliveries_of(world, run, at, (decided,))
     acts: list[Act] = [close, ResolveStep(review.tenant, review.run, row), WakeRun(review.tenant, review.run)]
     try:
-        await world.records.commit(Change((*acts, event, told)))
+        await world.records.commit(Change((*acts, *rows)))
     except Conflict as fell:
         if fell.statement != "close_review":
             with contextlib.suppress(Conflict):

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from pilothouse.domain import ids
 from pilothouse.domain.agent import KEEP_ALL, Agent
+from pilothouse.domain.delivery import Webhook
 from pilothouse.domain.event import Segment, line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.lease import lease_until
@@ -23,6 +24,7 @@ from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode, instant
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
+from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.unkept import Unkept, begin_unkept
 from pilothouse.engine.world import World
 from pilothouse.errors import (
@@ -81,6 +83,7 @@ class StartRun(Struct, kw_only=True):
     """Who asked for it, for the audit log."""
     journal: list[StepRow] = []
     """Steps that the run starts with (a retry, a fork)."""
+    webhook: Webhook | None = None
 
 
 class Started(Struct):
@@ -111,7 +114,9 @@ async def start_run(world: World, command: StartRun) -> Started:
 def _is_unkept(world: World, command: StartRun, agent: Agent) -> bool:
     if agent.mode != "stateless" or command.wants == "later" or command.idempotency is not None:
         return False
-    if command.delay_seconds > 0 or command.origin is not None or command.run_id is not None:
+    if command.delay_seconds > 0 or command.origin is not None or command.webhook is not None:
+        return False
+    if command.run_id is not None:
         return False  # who chooses the id of a run wants to find or cancel it by that
     keep = agent.keep
     if isinstance(keep, str):
@@ -260,6 +265,7 @@ def _new_run(world: World, command: StartRun, agent: Agent, run_id: str, at: int
         origin=command.origin,
         created_at=at,
         started_at=at if is_claimed else None,
+        webhook=None if command.webhook is None else encode(command.webhook),
     )
 
 
@@ -273,12 +279,14 @@ def _insertion(world: World, command: StartRun, run: Run) -> Change:
     insert = InsertRun(
         run.tenant, run.id, run.agent, run.release, run.mode, run.session, run.subject, run.status, run.priority,
         run.input, run.metadata, run.attempt, run.epoch, run.owner, run.lease_until, run.ready, run.due_at,
-        run.deadline_at, run.parent, run.parent_key, run.origin, run.created_at, run.started_at,
+        run.deadline_at, run.parent, run.parent_key, run.origin, run.created_at, run.started_at, run.webhook,
     )  # fmt: skip
     statements.append(insert)
     statements.extend(AppendStep(run.tenant, run.id, row) for row in command.journal)
     body = encode({"agent": run.agent}) if due_at is None else encode({"agent": run.agent, "due_at": instant(due_at)})
-    statements.append(AppendEvents(run.tenant, run.id, at, 1, line("run.queued", body)))
+    queued = line("run.queued", body)
+    statements.append(AppendEvents(run.tenant, run.id, at, 1, queued))
+    statements += deliveries_of(world, run, at, (queued,))
     digest = partial(world.seals.digest, run.tenant, run.subject)
     statements.append(
         entry(

@@ -16,6 +16,7 @@ from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import decode, encode, error_json
 from pilothouse.engine.ending import Ending, terminal_line
+from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.world import World
 from pilothouse.errors import (
     Cancelled,
@@ -245,7 +246,8 @@ class Unkept(Notebook):
 
         code = None if run.error is None else decode(run.error).get("code")
         told = entry(run.tenant, run.id, finished_at, f"run.{run.status}", NODE, agent=run.agent, error=code)
-        change = Change((keep, AppendEvents(run.tenant, run.id, finished_at, last.last, lines), told))
+        events = AppendEvents(run.tenant, run.id, finished_at, last.last, lines)
+        change = Change((keep, events, told, *deliveries_of(self.world, run, finished_at, (lines,))))
         self.world.records.submit(change, done)
 
     def _leave(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from pilothouse.domain.agent import Agent
+from pilothouse.domain.delivery import Receivers
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import Seals
@@ -92,6 +93,8 @@ class World:
     entropy: Entropy
     worker: Worker
     limits: Limits = field(default_factory=Limits)
+    receivers: Receivers = field(default_factory=Receivers)
+    """Who is told of events, beside the webhooks of single runs."""
     sessions: SessionMemory = field(default_factory=SessionMemory)
     attempts: dict[tuple[str, str], LiveRun] = field(default_factory=dict)
     chores: "set[asyncio.Task[None]]" = field(default_factory=set)

@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Objectives
-from pilothouse.ports.meter import CommitMeter, MetricsPage, RunMeter
+from pilothouse.ports.meter import CommitMeter, DeliveryMeter, MetricsPage, RunMeter
 
 AGENTS_LIMIT = 200
 OTHER = "other"
@@ -68,7 +68,7 @@ class Spread:
         return found
 
 
-class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
+class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
     """One registry for one node. `render` gives the page that Prometheus reads."""
 
     def __init__(self) -> None:
@@ -92,6 +92,7 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
         self._taken_over = 0
         self._hosts_lost = 0
         self._host_memory: dict[str, int] = {}
+        self._tries: dict[tuple[str, str], int] = {}
         self._queue = {"ready": 0, "held": 0, "running": 0, "waiting": 0}
         self._commit_seconds = Spread(COMMIT_SECONDS)
         self._commit_changes = Spread(COMMIT_CHANGES)
@@ -117,6 +118,10 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
 
     def stream_closed(self) -> None:
         self._streams -= 1
+
+    def delivery_tried(self, verdict: str, status: str) -> None:
+        key = (verdict, status)
+        self._tries[key] = self._tries.get(key, 0) + 1
 
     # --- told by compute -------------------------------------------------------------------------------------------
 
@@ -332,6 +337,12 @@ class Metrics(MetricsPage, RunMeter, CommitMeter, Collector):
             "Host processes that ended without being asked to.",
             [],
             [((), self._hosts_lost)],
+        )
+        yield _counter(
+            "pilothouse_delivery_tries",
+            "Tries to deliver, by what came of each and the status it left.",
+            ["verdict", "status"],
+            self._tries.items(),
         )
         yield _gauge(
             "pilothouse_queue_runs",

@@ -72,6 +72,7 @@ class InsertRun(Act):
     origin: str | None
     created_at: int
     started_at: int | None
+    webhook: bytes | None = None
 
 
 class KeepRun(Act):
@@ -306,6 +307,49 @@ class WriteDocument(Act):
     state: str
     body: bytes | None
     at: int
+
+
+# --- deliveries: `id` is the delivery, or the receiver ---------------------------------------------------------------
+
+
+class InsertDelivery(Row):
+    """A notification that is to go out, pending, with attempt 0 and due at once."""
+
+    run: str
+    agent: str
+    type: str
+    receiver: str
+    lane: str | None
+    body: bytes
+    at: int
+
+
+class SettleDelivery(Act):
+    """What came of one try: pending -> pending, delivered or dead. Falls when it is not pending, or when another
+    attempt has been made meanwhile."""
+
+    attempt: int
+    status: str
+    due_at: int | None
+    reason: str | None
+    finished_at: int | None
+
+
+class RetryDelivery(Act):
+    """Due at once, with all tries before it. Falls when it does not exist."""
+
+    at: int
+
+
+class StopReceiver(Row):
+    """The receiver has said that it wants no more."""
+
+    at: int
+    reason: str
+
+
+class AllowReceiver(Row):
+    """The receiver is asked again."""
 
 
 class Change(Struct, gc=False):

@@ -1,6 +1,6 @@
 """What the rooms tell of their work as they do it, so that operators can count it.
 
-Three conversations, one for each room that has something to tell. Each method is called on the path of a request or a
+Small conversations, one for each room that has something to tell. Each method is called on the path of a request or a
 run: it does not block, does not raise, and costs about a microsecond. A method is always called from one thread, which
 may be another one for each method. Names that callers choose (agents) are bounded by whoever counts.
 """
@@ -66,6 +66,14 @@ class RunMeter(Protocol):
         ...
 
     def queue_counted(self, ready: int, held: int, running: int, waiting: int) -> None: ...
+
+
+class DeliveryMeter(Protocol):
+    """Told by communication, of what goes out."""
+
+    def delivery_tried(self, verdict: str, status: str) -> None:
+        """`verdict` of this one try (delivered, again, dead, gone), and the status that it leaves the delivery in."""
+        ...
 
 
 class CommitMeter(Protocol):

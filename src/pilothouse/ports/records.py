@@ -19,6 +19,7 @@ from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.ports.change import Change, Conflict, Receipt
+from pilothouse.ports.delivery import Deliveries
 
 Listener = Callable[[str, Segment], None]
 """Called on the loop with (tenant, segment) for each segment that became durable, in the order of commit."""
@@ -95,7 +96,7 @@ class Document(Struct, frozen=True):
     updated_at: int
 
 
-class Records(Protocol):
+class Records(Deliveries, Protocol):
     """All methods are called on the loop's thread. Reads see everything whose `done` was called before."""
 
     def submit(self, change: Change, done: Done) -> None: ...

@@ -15,9 +15,9 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from pilothouse.errors import SettingsInvalid
-from pilothouse.settings.expectation import expectation, shown_value
+from pilothouse.settings.expectation import expectation, secrecy, shown_value
 from pilothouse.settings.source import PREFIX, Given, Reading, guess, read_environment, read_file
-from pilothouse.settings.tree import SECTIONS, AgentSettings, Settings, absolute_url
+from pilothouse.settings.tree import NAMED, NEEDED, SECTIONS, AgentSettings, Settings, absolute_url
 
 FILE_NAME = "pilothouse.toml"
 
@@ -43,7 +43,8 @@ def load_settings(
     file = find_file(environ, folder, config)
     readings = []
     if file is not None:
-        readings.append(read_file(file, file.name if file.parent == folder else str(file)))
+        reading = read_file(file, file.name if file.parent == folder else str(file))
+        readings.append(Reading([look_up(one, environ, reading.faults) for one in reading.given], reading.faults))
     readings.append(read_environment(environ))
     readings.append(Reading([Given(tuple(one.name.split(".")), one.value, one.flag) for one in flags or []], []))
     merged = {given.path: given for reading in readings for given in reading.given}
@@ -84,18 +85,22 @@ def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path |
             value = None
         groups.setdefault(path[:-1], {})[path[-1]] = value
         sources[".".join(path)] = given.source
-    agents = {path[1]: group for path, group in groups.items() if path[0] == "agents"}
-    faults += [f"agents.{name} needs a target, as in target = \"agents:{name}\""
-               for name, group in agents.items() if "target" not in group]  # fmt: skip
-    faults += [f"agents.{name}.{fault}" for name, group in agents.items() for fault in _contradictions(group)]
+    named = {section: {path[1]: group for path, group in groups.items() if path[0] == section} for section in NAMED}
+    for section, (key, example) in NEEDED.items():
+        faults += [f"{section}.{name} needs a {key}, as in {example.format(name=name)}"
+                   for name, group in named[section].items() if key not in group]  # fmt: skip
+    faults += [f"agents.{name}.{fault}" for name, group in named["agents"].items() for fault in _contradictions(group)]
     if faults:
         raise _invalid(faults)
     sections: dict[str, Any] = {name: kind(**groups.get((name,), {})) for name, kind in SECTIONS.items()}
+    tables: dict[str, Any] = {
+        section: {name: NAMED[section](**group) for name, group in found.items()} for section, found in named.items()
+    }
     records = sections["records"]
     sections["records"] = msgspec.structs.replace(records, url=absolute_url(records.url, project))
     return Settings(
         **sections,
-        agents={name: AgentSettings(**group) for name, group in agents.items()},  # type: ignore[arg-type]
+        **tables,
         folder=project,
         file=file,
         sources=sources,
@@ -111,10 +116,32 @@ def _contradictions(agent: dict[str, object]) -> list[str]:
     return faults
 
 
+def look_up(given: Given, environ: Mapping[str, str], faults: list[str]) -> Given:
+    """A secret that the file writes as $NAME is in the variable NAME, so that a file can be shown to others."""
+
+    def found(value: object) -> object:
+        if not isinstance(value, str) or not value.startswith("$"):
+            return value
+        secret = environ.get(value[1:])
+        if not secret:
+            faults.append(f"{given.source}: {'.'.join(given.path)} is to come from {value}, which is not set")
+        return secret or value
+
+    if secrecy(_type_of(given.path)) != "all":
+        return given
+    if isinstance(given.value, dict):
+        return msgspec.structs.replace(given, value={name: found(value) for name, value in given.value.items()})
+    return msgspec.structs.replace(given, value=found(given.value))
+
+
+def _type_of(path: tuple[str, ...]) -> Any:
+    kind = NAMED[path[0]] if path[0] in NAMED else SECTIONS[path[0]]
+    return next(one.type for one in fields(kind) if one.name == path[-1])
+
+
 def _convert(given: Given, project: Path) -> object:
     """The value in the type of its field. Raises ValueError with a sentence."""
-    kind = AgentSettings if given.path[0] == "agents" else SECTIONS[given.path[0]]
-    wanted = next(one.type for one in fields(kind) if one.name == given.path[-1])
+    wanted = _type_of(given.path)
     name = ".".join(given.path)
     shown = shown_value(given.value, wanted)
     table = _table_of(wanted)

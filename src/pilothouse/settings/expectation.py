@@ -44,6 +44,8 @@ def _describe(kind: inspect.Type) -> str:
             return "a text" + ("" if kind.min_length == 1 else _bounds(kind))
         case inspect.VarTupleType():
             return f"an array, each {_describe(kind.item_type)}"
+        case inspect.DictType():
+            return f"a table, each {_describe(kind.value_type)}"
         case inspect.StructType():
             return "a table of " + ", ".join(field.name for field in kind.fields)
     return "something else"
@@ -77,6 +79,8 @@ def shorten(text: str) -> str:
 
 def mask(value: object, kind: object) -> object:
     """The value with what its field declares secret replaced: all of it, or the password of a url."""
+    if value is None:
+        return None
     match secrecy(kind):
         case None:
             return value
@@ -86,8 +90,18 @@ def mask(value: object, kind: object) -> object:
 
 
 def secrecy(kind: object) -> object:
-    found = inspect.type_info(kind)
-    return (found.extra or {}).get("secret") if isinstance(found, inspect.Metadata) else None
+    return _secrecy(inspect.type_info(kind))
+
+
+def _secrecy(found: inspect.Type) -> object:
+    match found:
+        case inspect.Metadata():
+            return (found.extra or {}).get("secret")
+        case inspect.UnionType():
+            return next((secret for one in found.types if (secret := _secrecy(one)) is not None), None)
+        case inspect.DictType():
+            return _secrecy(found.value_type)
+    return None
 
 
 def mask_password(url: str) -> str:

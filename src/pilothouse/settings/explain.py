@@ -7,7 +7,7 @@ can forget to.
 from msgspec import Struct, structs
 
 from pilothouse.settings.expectation import mask
-from pilothouse.settings.tree import SECTIONS, AgentSettings, Settings
+from pilothouse.settings.tree import NAMED, SECTIONS, Settings
 
 DEFAULT = "default"
 
@@ -24,8 +24,9 @@ def explain_settings(settings: Settings) -> list[Explained]:
     explained = []
     for section, kind in SECTIONS.items():
         explained += _explain(section, kind, getattr(settings, section), settings.sources)
-    for name, agent in settings.agents.items():
-        explained += _explain(f"agents.{name}", AgentSettings, agent, settings.sources)
+    for section, kind in NAMED.items():
+        for name, table in getattr(settings, section).items():
+            explained += _explain(f"{section}.{name}", kind, table, settings.sources)
     return explained
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import fields
 
 from pilothouse.domain.ids import AGENT_NAME
 from pilothouse.errors import SettingsInvalid
-from pilothouse.settings.tree import SECTIONS, AgentSettings
+from pilothouse.settings.tree import NAMED, SECTIONS
 
 PREFIX = "PILOTHOUSE_"
 FILE_LIMIT = 1024 * 1024
@@ -35,6 +35,10 @@ LATER = {
     "limits": "limits for single agents are not available yet; `concurrency` and `timeout_seconds` are",
 }
 """Keys of an agent that the contract names and a later release brings."""
+
+
+ONE = {"agents": "agent", "receivers": "receiver"}
+ARTICLE = {"agents": "an agent", "receivers": "a receiver"}
 
 
 class Given(Struct, frozen=True):
@@ -100,26 +104,28 @@ class _FileReader:
 
     def read(self, tree: dict[str, object]) -> Reading:
         for name, table in tree.items():
-            if name == "agents":
-                self._read_agents(table)
+            if name in NAMED:
+                self._read_named(name, table)
             elif name in SECTIONS:
                 self._read_table((name,), table, names_of(SECTIONS[name]), {})
             else:
                 homes = [f"[{section}] {key}" for section, key in _all_settings() if key == name]
-                known = f"; did you mean {homes[0]}?" if homes else guess(name, [*SECTIONS, "agents"])
+                known = f"; did you mean {homes[0]}?" if homes else guess(name, [*SECTIONS, *NAMED])
                 self._fault((name,), f"there is no section {name}{known}")
         return Reading(self.given, self.faults)
 
-    def _read_agents(self, table: object) -> None:
-        if not isinstance(table, dict):
-            self._fault(("agents",), "agents is a table with one table for each agent, as in [agents.echo]")
+    def _read_named(self, section: str, tables: object) -> None:
+        if not isinstance(tables, dict):
+            one = ONE[section]
+            self._fault((section,), f"{section} is a table with one table for each {one}, as in [{section}.echo]")
             return
-        for name, agent in table.items():
+        for name, table in tables.items():
             if not AGENT_NAME.match(name):
-                self._fault(("agents", name), f"{name!r} is no name for an agent; it starts with a letter and has "
-                            "up to 63 letters, digits, dots, dashes and underscores")  # fmt: skip
+                self._fault((section, name), f"{name!r} is no name for {ARTICLE[section]}; it starts with a letter and "
+                            "has up to 63 letters, digits, dots, dashes and underscores")  # fmt: skip
                 continue
-            self._read_table(("agents", name), agent, names_of(AgentSettings), LATER)
+            later = LATER if section == "agents" else {}
+            self._read_table((section, name), table, names_of(NAMED[section]), later)
 
     def _read_table(self, path: tuple[str, ...], table: object, known: list[str], later: dict[str, str]) -> None:
         if not isinstance(table, dict):
@@ -184,8 +190,9 @@ def read_environment(environ: Mapping[str, str]) -> Reading:
 
 
 def _unknown_variable(name: str, known: Iterable[str]) -> str:
-    if name.startswith(f"{PREFIX}AGENTS_"):
-        return f"{name}: agents are set in pilothouse.toml only"
+    for section in NAMED:
+        if name.startswith(f"{PREFIX}{section.upper()}_"):
+            return f"{name}: {section} are set in pilothouse.toml only"
     return f"there is no variable {name}{guess(name, [*known, *PROGRAM_VARIABLES])}"
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from pilothouse.domain.delivery import ENDS, ToldEvent
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
@@ -26,6 +27,8 @@ SecondsOrNone = Annotated[float, Meta(ge=0, le=366 * DAY)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Url = Annotated[str, Meta(min_length=1, max_length=1024, extra={"secret": "password"})]
+Secret = Annotated[str, Meta(min_length=1, max_length=2048, extra={"secret": "all"})]
+"""Never shown. In the file it may be written as $NAME: then the variable NAME has it."""
 Isolation = Literal["process", "inline"]
 Keep = bool | Literal["errors"] | Share
 Environment = Text | tuple[Text, ...]
@@ -114,6 +117,46 @@ class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     """How many stay that no agent here needs; the last used ones do."""
 
 
+class DeliverySettings(Struct, frozen=True, kw_only=True):
+    secret: Secret | None = None
+    """What webhooks of single runs, and of receivers without a secret of their own, are signed with."""
+    previous_secret: Secret | None = None
+    """Signs beside it, until every receiver knows the new one."""
+    loopback: bool = False
+    """Whether receivers on this machine may be reached."""
+    networks: tuple[Text, ...] = ()
+    """Networks that are not public and may be reached."""
+    within_seconds: Annotated[float, Meta(ge=1, le=60)] = 15.0
+    """How long one try may take."""
+    at_once: Annotated[int, Meta(ge=1, le=1024)] = 64
+    """Tries at once."""
+    at_once_each: Annotated[int, Meta(ge=1, le=1024)] = 8
+    """Tries at once of one receiver."""
+
+
+class ReceiverSettings(Struct, frozen=True, kw_only=True):
+    """Who is told of what. Secrets may be written as $NAME: the variable NAME has it."""
+
+    url: Secret
+    """Where it is reached."""
+    events: tuple[ToldEvent, ...] = ENDS
+    """Which events it is told of."""
+    agents: tuple[Text, ...] = ()
+    """Of which agents; empty: all."""
+    where: dict[str, str | int | float | bool | None] = {}
+    """What the event must say, by dotted path."""
+    ordered: bool = False
+    """The events of one run one after the other."""
+    format: Literal["standard", "slack", "teams"] = "standard"
+    """How the body is told."""
+    secret: Secret | None = None
+    """What it is signed with; without it `deliveries.secret`."""
+    previous_secret: Secret | None = None
+    """Signs beside it while it is replaced."""
+    headers: dict[str, Secret] = {}
+    """Headers that are sent along."""
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -171,7 +214,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     environments: EnvironmentSettings = EnvironmentSettings()
     log: LogSettings = LogSettings()
     audit: AuditSettings = AuditSettings()
+    deliveries: DeliverySettings = DeliverySettings()
     agents: dict[str, AgentSettings] = field(default_factory=dict)
+    receivers: dict[str, ReceiverSettings] = field(default_factory=dict)
     folder: Path
     file: Path | None = None
     sources: dict[str, str] = field(default_factory=dict)
@@ -193,7 +238,17 @@ SECTIONS: dict[str, type[Struct]] = {
     "environments": EnvironmentSettings,
     "log": LogSettings,
     "audit": AuditSettings,
+    "deliveries": DeliverySettings,
 }
+
+NAMED: dict[str, type[Struct]] = {
+    "agents": AgentSettings,
+    "receivers": ReceiverSettings,
+}
+"""Sections of which there is one table for each name."""
+
+NEEDED = {"agents": ("target", 'target = "agents:{name}"'), "receivers": ("url", 'url = "https://..."')}
+"""The key that each table of them must have, and an example."""
 
 
 SQLITE = "sqlite:///"

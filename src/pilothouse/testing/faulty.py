@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal, ParamSpec, TypeVar
 
+from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
@@ -20,6 +21,7 @@ from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Conflict, Receipt
+from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.ports.records import (
     Claim,
     Document,
@@ -40,7 +42,7 @@ Mode = Literal["before", "after", "fail"]
 or it is answered with `RecordsUnavailable` and the node lives on."""
 
 
-WRITES = frozenset({"claim", "renew_leases", "wake_due", "prune"})
+WRITES = frozenset({"claim", "claim_deliveries", "renew_leases", "wake_due", "prune"})
 
 
 class FaultyRecords(Records):
@@ -221,6 +223,23 @@ class FaultyRecords(Records):
         self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
     ) -> tuple[list[Document], str | None]:
         return await self._pass(self._records.list_documents, tenant, kind, state, cursor, limit)
+
+    async def claim_deliveries(self, at: int, until: int, limit: int, busy: tuple[str, ...]) -> list[Delivery]:
+        return await self._pass(self._records.claim_deliveries, at, until, limit, busy)
+
+    async def next_delivery(self) -> int | None:
+        return await self._pass(self._records.next_delivery)
+
+    async def get_delivery(self, tenant: str, delivery: str) -> Delivery | None:
+        return await self._pass(self._records.get_delivery, tenant, delivery)
+
+    async def list_deliveries(
+        self, tenant: str, where: DeliveryFilter, cursor: str | None, limit: int
+    ) -> tuple[list[Delivery], str | None]:
+        return await self._pass(self._records.list_deliveries, tenant, where, cursor, limit)
+
+    async def find_stop(self, tenant: str, receiver: str) -> str | None:
+        return await self._pass(self._records.find_stop, tenant, receiver)
 
     async def prune(self, ended_before: int, limit: int) -> int:
         return await self._pass(self._records.prune, ended_before, limit)

@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
+from pilothouse.domain.delivery import ToldEvent
 from pilothouse.domain.journal import StepKind, StepRow, StepStatus
 from pilothouse.domain.run import Mode, OnBusy, Run, Status
 from pilothouse.wire.instant import stamp, stamp_if
@@ -19,6 +20,15 @@ YEAR = 366 * 24 * 3600.0
 RUN_ID_PATTERN = "^run_[A-Za-z0-9_-]{1,64}$"
 
 _encode = msgspec.json.Encoder().encode
+
+
+class WebhookRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Tell this address of the run, signed after Standard Webhooks. `events`: at its end when left out. `ordered`: one
+    after the other, each only when the one before was taken."""
+
+    url: Annotated[str, Meta(min_length=1, max_length=2048)]
+    events: list[ToldEvent] | None = None
+    ordered: bool = False
 
 
 class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -32,9 +42,7 @@ class RunRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     delay_seconds: Annotated[float, Meta(ge=0, le=YEAR)] = 0.0
     deadline_seconds: Annotated[float, Meta(gt=0, le=YEAR)] | None = None
     on_busy: OnBusy = "enqueue"
-    webhook: Annotated[
-        Raw, Meta(extra_json_schema={"type": "null", "description": "Deliveries are not available yet."})
-    ] = field(default_factory=null)
+    webhook: WebhookRequest | None = None
     run_id: Annotated[str, Meta(pattern=RUN_ID_PATTERN)] | None = None
 
 

@@ -45,6 +45,7 @@ PLACES: dict[str, tuple[str, dict[str, Any]]] = {
         "The key of a session, percent-encoded: any printable characters.",
         {"type": "string", "minLength": 1, "maxLength": 256},
     ),
+    "delivery": ("The id of a delivery.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "review": ("The id of a review.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "name": ("The name of a signal.", {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"}),
 }

@@ -6,6 +6,8 @@ Whatever a client can make large, slow or many has its bound here, so that a nod
 
 from dataclasses import dataclass
 
+from pilothouse.domain.address import Networks
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
@@ -31,5 +33,7 @@ class HttpOptions:
     """When a stream that a drain ended should come again."""
     probe_within: float = 2.0
     """How long `/readyz` gives the records to answer."""
+    allowed: Networks = ()
+    """Networks that webhooks may lead to although they are not public."""
     hosts: frozenset[str] = frozenset()
     """Names beside loopback that a Host or Origin header may have: those of a proxy in front that authenticates."""

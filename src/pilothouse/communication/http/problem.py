@@ -60,6 +60,7 @@ STATUS: dict[str, int] = {
     "run_not_found": 404,
     "session_not_found": 404,
     "review_not_found": 404,
+    "delivery_not_found": 404,
     "step_not_found": 404,
     "route_not_found": 404,
     "method_not_allowed": 405,
@@ -81,6 +82,7 @@ STATUS: dict[str, int] = {
     "invalid_input": 422,
     "idempotency_mismatch": 422,
     "unsupported": 422,
+    "webhook_refused": 422,
     "limit_reached": 429,
     # what the deployment cannot do now
     "overloaded": 503,

@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from pilothouse.communication.http.body import check_payload, digest_request
 from pilothouse.communication.http.call import Call, check_cursor, principal_of, tenant_of
 from pilothouse.communication.http.deadline import POLL, RUN, EarlyEnd
+from pilothouse.communication.http.delivery import read_webhook
 from pilothouse.communication.http.header import (
     IDEMPOTENCY_KEY,
     WAIT_LIMIT,
@@ -33,7 +34,6 @@ from pilothouse.errors import (
     InvalidInput,
     MalformedRequest,
     RunNotFound,
-    Unsupported,
 )
 from pilothouse.ports.records import RunFilter
 from pilothouse.wire.event import encode_page
@@ -117,8 +117,6 @@ def make_command(call: Call, agent: str, body: RunRequest, raw: bytes, wants: Wa
         faults.append({"path": "$.run_id", "message": "expected `run_` and 1 to 64 letters, digits, `_` or `-`"})
     if faults:
         raise InvalidInput(faults=faults)
-    if bytes(body.webhook) != b"null":
-        raise Unsupported(what="A webhook")
     key = call.headers.get(b"idempotency-key")
     return StartRun(
         tenant=tenant_of(call),
@@ -135,6 +133,7 @@ def make_command(call: Call, agent: str, body: RunRequest, raw: bytes, wants: Wa
         idempotency=None if key is None else _idempotent(call, key, raw),
         wants=wants,
         by=principal_of(call),
+        webhook=None if body.webhook is None else read_webhook(call, body.webhook),
         traceparent=None if call.traceparent is None else call.traceparent.decode(),
     )
 

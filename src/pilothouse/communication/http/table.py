@@ -6,11 +6,12 @@ not fit, too much of it, overload, a fault of ours) is not repeated here; `opena
 
 from typing import Any
 
-from pilothouse.communication.http import agent, console, docs, evidence, health, review, run, session
+from pilothouse.communication.http import agent, console, delivery, docs, evidence, health, review, run, session
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
 from pilothouse.errors import (
     AgentNotFound,
     BadCursor,
+    DeliveryNotFound,
     HostUnavailable,
     IdempotencyMismatch,
     LimitReached,
@@ -28,9 +29,11 @@ from pilothouse.errors import (
     StateConflict,
     StepNotFound,
     Unsupported,
+    WebhookRefused,
 )
 from pilothouse.wire.agent import AgentPage, AgentView
 from pilothouse.wire.alert import AlertPage
+from pilothouse.wire.delivery import DeliveryPage, DeliveryView
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.review import ReviewPage, ReviewView
@@ -64,7 +67,8 @@ RUNS = (
     Endpoint(
         "POST", "/v1/agents/{agent}/runs", run.start_run, "Start a run",
         {200: _either("The run at its end, or its events.", RunView), 202: RUN_LATER, 204: Reply("Seen to its end.")},
-        (AgentNotFound, BadCursor, HostUnavailable, IdempotencyMismatch, RunExists, SessionBusy, Unsupported),
+        (AgentNotFound, BadCursor, HostUnavailable, IdempotencyMismatch, RunExists, SessionBusy, Unsupported,
+         WebhookRefused),
         (PREFER, Header("Idempotency-Key", "The same key and body is the same run, for 24 hours.",
                         {"type": "string", "pattern": "^[!-~]{1,255}$"}),
          LAST_EVENT_ID, ON_DISCONNECT),
@@ -141,6 +145,16 @@ OVERSIGHT = (
              {200: Reply("The checkpoint.", CheckpointView)}, (Unsupported,), tag="audit"),
 )  # fmt: skip
 
+DELIVERY = Reply("The delivery.", DeliveryView)
+WORLD = (
+    Endpoint("GET", "/v1/deliveries", delivery.list_deliveries, "List deliveries",
+             {200: Reply("A page of deliveries.", DeliveryPage)}, (BadCursor,), tag="deliveries"),
+    Endpoint("GET", "/v1/deliveries/{delivery}", delivery.get_delivery, "Get a delivery", {200: DELIVERY},
+             (DeliveryNotFound,), tag="deliveries"),
+    Endpoint("POST", "/v1/deliveries/{delivery}/retry", delivery.retry_delivery, "Deliver once more",
+             {202: DELIVERY}, (DeliveryNotFound,), tag="deliveries"),
+)  # fmt: skip
+
 NODE = (
     Endpoint("GET", "/healthz", health.get_health, "Whether the process lives",
              {200: Reply("It does.", health.Health)}, tag="node"),
@@ -154,7 +168,7 @@ NODE = (
              {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
 )  # fmt: skip
 
-DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *NODE)
+DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *NODE)
 PAGES = (
     Endpoint("GET", "/", console.get_front_page, "The console", {}),
     Endpoint("GET", "/assets/{name}", console.get_asset, "What the console loads", {}),

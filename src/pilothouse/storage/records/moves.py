@@ -121,11 +121,18 @@ def write_document(wave: Wave, members: Members) -> Stood:
 def remove_runs(connection: Database, runs: Sequence[Key]) -> None:
     """Ended runs with all that hangs on them."""
     if runs:
+        remove_deliveries(connection, many(connection, "deliveries_of_runs", runs))
         owners = [*runs, *many(connection, "reviews_of_runs", runs)]
         for name in ("prune_steps", "prune_events", "prune_reviews", "prune_runs"):
             many(connection, name, runs)
         lost = many(connection, "release_payloads", owners)
         many(connection, "drop_unused_payloads", lost)
+
+
+def remove_deliveries(connection: Database, deliveries: Sequence[Key]) -> None:
+    if deliveries:
+        many(connection, "prune_deliveries", deliveries)
+        many(connection, "drop_unused_payloads", many(connection, "release_payloads", deliveries))
 
 
 DOERS: dict[type[c.Statement], Doer] = {
@@ -150,4 +157,9 @@ DOERS: dict[type[c.Statement], Doer] = {
     c.CloseReview: plain(3),
     c.CancelReviews: plain(),
     c.WriteDocument: write_document,
+    c.InsertDelivery: plain(7),
+    c.SettleDelivery: plain(),
+    c.RetryDelivery: plain(),
+    c.StopReceiver: plain(),
+    c.AllowReceiver: plain(),
 }

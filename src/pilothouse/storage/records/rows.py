@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import msgpack
 
+from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
@@ -18,10 +19,12 @@ from pilothouse.storage.records.statements import Database
 _RUN = Run.__struct_fields__
 _SESSION = Session.__struct_fields__
 _REVIEW = Review.__struct_fields__
+_DELIVERY = Delivery.__struct_fields__
 
 _RUN_PAYLOADS = tuple(_RUN.index(name) for name in ("input", "output", "error", "metadata", "usage"))
 _STEPS = msgpack.Decoder(StepRow)
 _SESSION_STATE = (_SESSION.index("state"),)
+_DELIVERY_BODY = (_DELIVERY.index("body"),)
 _REVIEW_PAYLOADS = tuple(_REVIEW.index(name) for name in ("details", "answer"))
 
 
@@ -48,6 +51,10 @@ def session_of(connection: Database, row: Sequence[Any]) -> Session:
 
 def review_of(connection: Database, row: Sequence[Any]) -> Review:
     return Review(**dict(zip(_REVIEW, whole(connection, row[0], row, _REVIEW_PAYLOADS), strict=True)))
+
+
+def delivery_of(connection: Database, row: Sequence[Any]) -> Delivery:
+    return Delivery(**dict(zip(_DELIVERY, whole(connection, row[0], row, _DELIVERY_BODY), strict=True)))
 
 
 def whole(connection: Database, tenant: str, row: Sequence[Any], columns: tuple[int, ...]) -> Sequence[Any]:

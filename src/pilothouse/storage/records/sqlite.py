@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
@@ -18,6 +19,7 @@ from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Receipt
+from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.ports.meter import CommitMeter
 from pilothouse.ports.records import (
     Claim,
@@ -31,7 +33,7 @@ from pilothouse.ports.records import (
     Records,
     RunFilter,
 )
-from pilothouse.storage.records import backup, queue, reads
+from pilothouse.storage.records import backup, deliveries, queue, reads
 from pilothouse.storage.records.lock import FileLock
 from pilothouse.storage.records.migrate import migrate, migrations, schema_version
 from pilothouse.storage.records.options import SqliteOptions
@@ -266,6 +268,25 @@ class SqliteRecords(Records, Custody):
         self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
     ) -> tuple[list[Document], str | None]:
         return await self._reads.aside(reads.list_documents, tenant, kind, state, cursor, limit)
+
+    # --- deliveries ---------------------------------------------------------------------------------------------------
+
+    def claim_deliveries(self, at: int, until: int, limit: int, busy: tuple[str, ...]) -> Awaitable[list[Delivery]]:
+        return self._do(partial(deliveries.claim_deliveries, at=at, until=until, limit=limit, busy=busy))
+
+    async def next_delivery(self) -> int | None:
+        return self._reads.now(deliveries.next_delivery)
+
+    async def get_delivery(self, tenant: str, delivery: str) -> Delivery | None:
+        return self._reads.now(deliveries.get_delivery, tenant, delivery)
+
+    async def list_deliveries(
+        self, tenant: str, where: DeliveryFilter, cursor: str | None, limit: int
+    ) -> tuple[list[Delivery], str | None]:
+        return await self._reads.aside(deliveries.list_deliveries, tenant, where, cursor, limit)
+
+    async def find_stop(self, tenant: str, receiver: str) -> str | None:
+        return self._reads.now(deliveries.find_stop, tenant, receiver)
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._reads.aside(reads.count_queue, tenant, agent)

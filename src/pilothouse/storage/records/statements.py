@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session
@@ -25,6 +26,7 @@ COLUMNS = {
     "run": ", ".join(Run.__struct_fields__),
     "session": ", ".join(Session.__struct_fields__),
     "review": ", ".join(Review.__struct_fields__),
+    "delivery": ", ".join(Delivery.__struct_fields__),
 }
 
 _BLOCK = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)

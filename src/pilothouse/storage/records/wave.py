@@ -23,7 +23,12 @@ Row = tuple[Any, ...]
 Members = list[tuple[Ticket, Any]]
 Doers = Mapping[type[c.Statement], Callable[["Wave", Members], dict[Key, Any]]]
 _pack = msgpack.Encoder().encode
-AGED: Mapping[type[c.Statement], str] = {c.InsertRun: "run", c.KeepRun: "run", c.InsertReview: "review"}
+AGED: Mapping[type[c.Statement], str] = {
+    c.InsertRun: "run",
+    c.KeepRun: "run",
+    c.InsertReview: "review",
+    c.InsertDelivery: "delivery",
+}
 """Statements that make rows which are listed, or claimed, by age."""
 
 BIRTHS = frozenset({c.InsertRun, c.KeepRun})

@@ -12,6 +12,7 @@ The clauses need no clock, no sleep and no test framework but one that runs `asy
 
 from pilothouse.testing.records.atomicity import AtomicityClauses
 from pilothouse.testing.records.audit import AuditClauses
+from pilothouse.testing.records.delivery import DeliveryClauses
 from pilothouse.testing.records.erasure import ErasureClauses
 from pilothouse.testing.records.journal import JournalClauses
 from pilothouse.testing.records.lists import ListClauses
@@ -33,6 +34,7 @@ class RecordsSuite(
     ListClauses,
     ErasureClauses,
     AuditClauses,
+    DeliveryClauses,
 ):
     """All clauses."""
 

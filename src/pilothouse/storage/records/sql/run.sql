@@ -6,7 +6,8 @@
 -- `held` is computed once for each row and before any row of the statement is there; the writer never puts two turns
 -- of one session into one statement.
 with n(tenant, id, agent, release, mode, session, subject, status, priority, input, metadata, attempt, epoch, owner,
-       lease_until, ready, due_at, deadline_at, parent, parent_key, origin, created_at, started_at) as (values :rows),
+       lease_until, ready, due_at, deadline_at, parent, parent_key, origin, created_at, started_at, webhook)
+  as (values :rows),
 m as materialized (
   select n.*, (
     select c.at from early_cancel as c
@@ -23,12 +24,12 @@ h as materialized (
 )
 insert into run(tenant, id, agent, release, mode, session, subject, status, priority, input, metadata, attempt, epoch,
                 owner, lease_until, ready, due_at, deadline_at, cancel_at, parent, parent_key, origin, created_at,
-                started_at)
+                started_at, webhook)
 select tenant, id, agent, release, mode, session, subject, case when held then 'queued' else status end, priority,
   input, metadata, attempt, case when held then 0 else epoch end, case when held then null else owner end,
   case when held then null when status = 'running' then coalesce(lease_until, 0) end,
   case when held or status <> 'queued' then 0 else ready end, due_at, deadline_at, cancel_at, parent, parent_key,
-  origin, created_at, case when held then null else started_at end
+  origin, created_at, case when held then null else started_at end, webhook
 from h
 where true
 on conflict (tenant, id) do nothing

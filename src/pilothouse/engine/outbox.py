@@ -1,0 +1,91 @@
+"""The transactional outbox: whoever writes an event also writes, in the same Change, the deliveries it calls for.
+
+So nothing is told that did not happen, and nothing that happened stays untold, whatever is killed in between. When
+nobody is to be told anything, this costs a look at two fields.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import json
+
+from pilothouse.domain import ids
+from pilothouse.domain.delivery import Receivers, Webhook, fits, lane_of
+from pilothouse.domain.run import Run
+from pilothouse.engine.encoding import decode, encode, instant, raw
+from pilothouse.engine.world import World
+from pilothouse.ports.change import InsertDelivery, Row
+
+BODY_LIMIT = 256 * 1024
+"""Bytes of a body. Of a longer one the receiver gets everything but what the event itself says, and the address of the
+run where it may ask for that."""
+BELL = "delivery"
+NONE: Sequence[Row] = ()
+
+_decode = json.Decoder(Webhook).decode
+
+
+def read_webhook(run: Run) -> Webhook | None:
+    return None if run.webhook is None else _decode(run.webhook)
+
+
+def deliveries_of(world: World, run: Run, at: int, lines: Iterable[bytes]) -> Sequence[Row]:
+    """The deliveries that these events of the run call for, as rows of the Change that keeps the events. `lines` as
+    `domain.event.line` makes them."""
+    receivers = world.receivers
+    if not receivers and run.webhook is None:
+        return NONE
+    webhook = read_webhook(run)
+    rows: list[Row] = []
+    for line in b"".join(lines).splitlines():
+        kind, _, body = line.partition(b" ")
+        rows += _rows(world, run, at, kind.decode(), body, receivers, webhook)
+    if rows:
+        world.bus.ring(BELL)
+    return rows
+
+
+def _rows(
+    world: World, run: Run, at: int, kind: str, event: bytes, receivers: Receivers, webhook: Webhook | None
+) -> list[Row]:
+    body: bytes | None = None
+    found: list[Row] = []
+
+    def add(receiver: str, ordered: bool) -> None:
+        nonlocal body
+        body = body or make_body(run, at, kind, event)
+        lane = lane_of(run, receiver) if ordered else None
+        id = ids.delivery_id(at, world.entropy.bits())
+        found.append(InsertDelivery(run.tenant, id, run.id, run.agent, kind, receiver, lane, body, at))
+
+    if receivers.wants(kind):
+        for one in receivers.find(kind, run.agent):
+            if not one.where or fits(one.where, decode(make_facts(run, event))):
+                add(one.name, one.ordered)
+    if webhook is not None and kind in webhook.events:
+        add(webhook.url, webhook.ordered)
+    return found
+
+
+def make_body(run: Run, at: int, kind: str, event: bytes) -> bytes:
+    """The body as Standard Webhooks wants it: what happened, when, and the facts."""
+    data = make_facts(run, event)
+    if len(data) > BODY_LIMIT:
+        data = make_facts(run, b'{"omitted":true}')
+    return b'{"type":"%b","timestamp":"%b","data":%b}' % (kind.encode(), (instant(at) or "").encode(), data)
+
+
+def make_facts(run: Run, event: bytes) -> bytes:
+    """The run by what its caller knows it, and then what the event says."""
+    known: dict[str, object] = {
+        "run": run.id,
+        "agent": run.agent,
+        "session": run.session,
+        "subject": run.subject,
+        "metadata": raw(run.metadata),
+        "created_at": instant(run.created_at),
+    }
+    if event.startswith(b'{"agent":'):  # the event says it itself
+        del known["agent"]
+    if event == b"{}":
+        return encode(known)
+    return encode(known)[:-1] + b"," + event[1:]
