@@ -129,7 +129,7 @@ class Node:
             "subject": None,
             "session": None,
             "state": b"{}",
-            "history": [],
+            "history": frames.NO_HISTORY,
             "journal": list(self.rows),
             "now": now(),
             "strict": False,

@@ -81,7 +81,7 @@ class HostOf:
         return await asyncio.to_thread(self.process.wait, 20)
 
     def start(self, agent, input=b"null", slot=1, kept=False):
-        facts: tuple[Any, ...] = (kept, True, b"{}", None, None, b"{}", [], [], now(), False)
+        facts: tuple[Any, ...] = (kept, True, b"{}", None, None, b"{}", frames.NO_HISTORY, [], now(), False)
         self.link.send(frames.Start(slot, "acme", "run_1", agent, "r1", "event", 1, input, *facts))
 
 

@@ -7,7 +7,7 @@ from pilothouse import Context
 from pilothouse.domain.session import Trail, Turn
 from pilothouse.sdk.scope import attempt_here
 from pilothouse.sdk.session import SessionMemory
-from pilothouse.wire.frames import Emit
+from pilothouse.wire.frames import Emit, pack_history
 from tests.sdk.node import Node
 
 TURNS = [Turn(number, f"run_{number}", b'"q%d"' % number, b'"a%d"' % number, "succeeded", 1) for number in (1, 2, 3)]
@@ -15,7 +15,7 @@ FAILED = Turn(4, "run_4", b'"q4"', None, "failed", 1)
 
 
 def node_of(agent, **start):
-    facts = {"session": "chat", "state": b'{"n":1}', "history": [*TURNS, FAILED]}
+    facts = {"session": "chat", "state": b'{"n":1}', "history": pack_history([*TURNS, FAILED])}
     return Node(agent, mode="session", **{**facts, **start})
 
 

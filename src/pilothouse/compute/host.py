@@ -73,7 +73,9 @@ class Host(ABC):
         slot = self._free.pop()
         seat = Seat(self, slot, assignment, self._grace, on_over)
         self.seats[slot] = seat
-        self.send(_start(slot, assignment))
+        description = self.agents.get(assignment.agent.name)
+        wants_history = description is None or description.wants_history
+        self.send(_start(slot, assignment, wants_history))
         return seat
 
     def free(self, seat: Seat, *, after_ping: bool) -> None:
@@ -244,7 +246,7 @@ class Host(ABC):
             self._on_change(self)
 
 
-def _start(slot: int, assignment: Assignment) -> frames.Start:
+def _start(slot: int, assignment: Assignment, wants_history: bool) -> frames.Start:
     run: Run = assignment.notebook.run
     session = assignment.session
     return frames.Start(
@@ -262,7 +264,7 @@ def _start(slot: int, assignment: Assignment) -> frames.Start:
         run.subject,
         run.session,
         session.state if session is not None else b"{}",
-        assignment.turns,
+        frames.pack_history(assignment.turns) if wants_history else frames.NO_HISTORY,
         assignment.journal,
         assignment.now,
         assignment.strict,

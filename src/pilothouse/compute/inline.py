@@ -31,6 +31,7 @@ class InlineHost(Host):
         self._out: list[Message] = []
         self._back: list[Message] = []
         self._runtime = HostRuntime(self.say, config, self._loop, held_clock)
+        self._runtime.surroundings.take_back = self.take_back
 
     def start(self) -> None:
         """Loads the agents. What cannot be loaded says so in its description."""
@@ -55,9 +56,16 @@ class InlineHost(Host):
             self._loop.call_soon(self._hand_back)
         self._back.append(message)
 
+    def take_back(self, message: Message) -> bool:
+        """Drops the last word of the runtime, when that is this one and the node has not heard it yet."""
+        if self._back and self._back[-1] is message:
+            self._back.pop()
+            return True
+        return False
+
     def _hand_back(self) -> None:
         back, self._back = self._back, []
-        if self.is_up:
+        if self.is_up and back:
             self.receive(back)
 
     def leave_behind(self) -> None:

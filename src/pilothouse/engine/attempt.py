@@ -19,7 +19,7 @@ from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.audit_entry import entry
-from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_started
+from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_lines, step_started
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
@@ -159,11 +159,16 @@ class Attempt(Notebook):
     def step_ended(self, ref: int, row: StepRow, started: bool) -> None:
         if row.key in self.known_ends:  # a wait that somebody else ended first: the host hears that end instead
             return
-        if not started and row.kind != "checkpoint":
-            self.note("step.started", step_started(row))
         self._steps_left -= 1
         self.has_progress = True
-        self._end(row, ref)
+        if started or row.kind in WAITS or row.kind == "checkpoint" or row.key in self._begun:
+            if not started and row.kind in WAITS:
+                self.note("step.started", step_started(row))
+            self._end(row, ref)
+        else:
+            self.known_ends.add(row.key)
+            self._told.add_step(self.run, row, step_lines(row), 2)
+            self._told.add_ref(ref)
         if self._steps_left < 0 and self.doom is None:
             error = LimitReached(what="The steps of this run", limit=self.world.limits.steps)
             self.doom = self.ends.failed(self, error_json(error), [], False)
@@ -177,8 +182,9 @@ class Attempt(Notebook):
             if row.kind in WAITS:
                 self._told.add_end(row, finished, ref)
                 return
-            self._told.add_line(finished)
-        self._told.add_step(self.run, row)
+            self._told.add_step(self.run, row, finished, 1)
+        else:
+            self._told.add_step(self.run, row)
         if ref is not None:
             self._told.add_ref(ref)
 
@@ -328,13 +334,9 @@ class Attempt(Notebook):
     def _hand_over(self, told: Told) -> None:
         run = self.run
         at = self.world.clock.now()
-        change = Change(
-            (
-                Fence(run.tenant, run.id, run.epoch),
-                *told.statements(run, at),
-                *deliveries_of(self.world, run, at, told.lines),
-            )
-        )
+        statements = told.statements(run, at, b"", Fence(run.tenant, run.id, run.epoch))
+        statements += deliveries_of(self.world, run, at, told.lines)
+        change = Change(tuple(statements))
 
         def done(result: Receipt | Conflict | Exception) -> None:
             match result:

@@ -42,6 +42,15 @@ def step_finished(row: StepRow) -> bytes:
     return encode(_StepFinished(row.key, row.kind, row.name, row.status, row.tries, error))
 
 
+def step_lines(row: StepRow) -> bytes:
+    """The events `step.started` and `step.finished` of a step that is over, as two lines of a segment."""
+    began = encode(_StepStarted(row.key, row.kind, row.name))
+    error = b"" if row.error is None else b',"error":%b' % row.error
+    return b'step.started %b\nstep.finished %b,"status":"%b","tries":%d%b}\n' % (
+        began, began[:-1], row.status.encode(), row.tries, error,
+    )  # fmt: skip
+
+
 def error_json(error: PilothouseError) -> bytes:
     """The `error` of a run or a step, as the contract has it."""
     return encode({"code": error.code, "message": error.message, "hint": error.hint})

@@ -223,6 +223,10 @@ class Attempt:
         if self._fate is None and not self.is_over:
             self.surroundings.send(message)
 
+    def take_back(self, message: Message) -> bool:
+        """Whether the node will not hear what was told last; see `Surroundings`."""
+        return self.surroundings.take_back(message)
+
     def clock(self) -> int:
         """The node's clock, as far as this host knows it: never ahead, so that nothing is early."""
         held = self.surroundings.held_clock

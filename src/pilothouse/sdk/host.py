@@ -237,6 +237,7 @@ class HostProcess:
         self.failure: Exception | None = None
         self._link: Link[ToHost] = Link(self._receive, self._lost, ToHost, paced=self._paced)
         self.runtime = HostRuntime(self._link.send, config, loop)
+        self.runtime.surroundings.take_back = self._link.take_back
         self.runtime.surroundings.flush_lines = lines.flush_ended
 
     async def connect(self) -> None:

@@ -68,6 +68,10 @@ class Speaker(Protocol):
 
     def tell(self, message: Message) -> None: ...
 
+    def take_back(self, message: Message) -> bool:
+        """Whether the node will not hear what was told last."""
+        ...
+
     def clock(self) -> int: ...
 
     def touch(self) -> None: ...
@@ -81,6 +85,7 @@ class AttemptJournal:
     __slots__ = (
         "_acks",
         "_attempt",
+        "_begun",
         "_checkpoints",
         "_drained",
         "_held",
@@ -106,6 +111,8 @@ class AttemptJournal:
         self._settled = Gate(attempt.loop)
         self._held: list[Message] = []
         self._drained: Gate | None = None
+        self._begun: StepStarted | None = None
+        """The last beginning that was told and that nobody waits for."""
 
     # --- what is recorded ---
 
@@ -180,7 +187,8 @@ class AttemptJournal:
     def told(self, ref: int, row: StepRow) -> None:
         """A step began; nobody waits for that."""
         if self._attempt.kept:
-            self._attempt.tell(StepStarted(self._attempt.slot, ref, False, row))
+            self._begun = StepStarted(self._attempt.slot, ref, False, row)
+            self._attempt.tell(self._begun)
 
     async def begin(self, ref: int, row: StepRow) -> None:
         """A step began, and that is durable when this returns."""
@@ -192,8 +200,12 @@ class AttemptJournal:
             await self._sent(ref, message)
 
     async def end(self, ref: int, row: StepRow, started: bool) -> StepRow:
-        """A step ended, and that is durable when this returns. Gives the row that counts: the node may know another."""
+        """A step ended, and that is durable when this returns. Gives the row that counts: the node may know another.
+        A step that was over at once tells its beginning with its end, in one message."""
         if self._attempt.kept:
+            begun = self._begun
+            if begun is not None and begun.ref == ref and self._attempt.take_back(begun):
+                started = False
             other = await self._sent(ref, StepEnded(self._attempt.slot, ref, started, row))
             if other is not None:
                 return other

@@ -68,6 +68,13 @@ class Link(asyncio.Protocol, Generic[M]):
         elif self._is_paused and len(self._waiting) > HELD_LIMIT:
             self._break(LinkBroken("the other side does not read"))
 
+    def take_back(self, message: Message) -> bool:
+        """Drops what was sent last, when that is this message and it has not left yet."""
+        if self._waiting and self._waiting[-1] is message:
+            self._waiting.pop()
+            return True
+        return False
+
     def _flush(self) -> None:
         self._is_scheduled = False
         if self._is_paused or self._is_over or not self._waiting:

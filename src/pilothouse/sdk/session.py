@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, overload
 
+from msgspec import Raw
+
 from pilothouse.domain.session import Trail, Turn
 from pilothouse.errors import InvalidOutput, TooLarge
 from pilothouse.sdk.schema import NotJson, read_json, write_json
+from pilothouse.wire.frames import read_history
 
 STATE_LIMIT = 16 * 1024 * 1024
 TRAILS_LIMIT = 5000
@@ -71,7 +74,7 @@ class History(Sequence[PastTurn]):
 class SessionMemory:
     """`key` is the caller's; None when the run belongs to no session."""
 
-    def __init__(self, key: str | None, history: list[Turn], state: bytes, trails: Sequence[Trail] = ()) -> None:
+    def __init__(self, key: str | None, history: Raw, state: bytes, trails: Sequence[Trail] = ()) -> None:
         self.key = key
         self._turns = history
         self._trails = trails
@@ -83,7 +86,7 @@ class SessionMemory:
     @cached_property
     def history(self) -> "History":
         """Past turns, the oldest first."""
-        return History(self._turns)
+        return History(read_history(self._turns))
 
     @property
     def state(self) -> dict[str, Any]:

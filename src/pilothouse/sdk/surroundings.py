@@ -46,6 +46,11 @@ class Pace:
             yield
 
 
+def _never(message: Message) -> bool:
+    """What was sent cannot be taken back."""
+    return False
+
+
 def _no_lines(attempt: Place) -> None:
     """Nothing is captured."""
 
@@ -59,6 +64,8 @@ class Surroundings:
         held_clock: HeldClock | None = None,
     ) -> None:
         self.send = send
+        self.take_back: Callable[[Message], bool] = _never
+        """Takes back what was sent last, when nothing was sent after it and it has not left yet."""
         self.loop = loop
         self.held_clock = held_clock
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep if held_clock is None else held_clock.sleep

@@ -12,8 +12,10 @@ A host that was started says Hello first; frames of a version it does not know e
 """
 
 import struct
+from collections.abc import Sequence
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.session import Trail, Turn
@@ -28,6 +30,19 @@ SLOTS = 4096
 
 class Message(Struct, array_like=True):
     """The base of everything that travels here."""
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_read_history = msgspec.msgpack.Decoder(list[Turn]).decode
+NO_HISTORY = Raw(_pack([]))
+
+
+def pack_history(turns: Sequence[Turn]) -> Raw:
+    return Raw(_pack(turns)) if turns else NO_HISTORY
+
+
+def read_history(packed: Raw) -> list[Turn]:
+    return _read_history(packed)
 
 
 # --- host -> node ---------------------------------------------------------------------------------------------------
@@ -193,7 +208,8 @@ class Start(Message, tag=32):
     subject: str | None
     session: str | None
     state: bytes
-    history: list[Turn]
+    history: Raw
+    """The turns before this one, see `pack_history`: read only by an agent that looks at them."""
     journal: list[StepRow]
     now: int
     """The node's clock: the host derives its own from this and its monotonic clock."""
