@@ -14,7 +14,7 @@ TYPED := src $(wildcard tests benchmarks)
 
 .PHONY: help
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: $(STAMP) ## make the environment in .venv from the locked requirements
@@ -79,8 +79,24 @@ console: $(STAMP) ## build the pages of the console where their sources changed
 	@$(BIN)/python hatch_build.py
 
 .PHONY: test
-test: $(STAMP) console ## all tests, four at a time: most of them wait for something
-	$(BIN)/pytest -q -n 4 --dist loadfile tests
+test: $(STAMP) console ## all tests but those of frameworks, four at a time: most of them wait for something
+	$(BIN)/pytest -q -n 4 --dist loadfile tests --ignore=tests/frameworks
+
+# The environments of agent frameworks, one for each list in requirements/frameworks; made again when the list changes.
+FRAMEWORKS := $(patsubst requirements/frameworks/%.txt,.venv-frameworks/%/made,$(wildcard requirements/frameworks/*.txt))
+
+.PHONY: frameworks
+frameworks: $(FRAMEWORKS) ## make the environments of agent frameworks in .venv-frameworks
+
+.venv-frameworks/%/made: requirements/frameworks/%.txt | $(STAMP)
+	@echo "frameworks: making .venv-frameworks/$*"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-frameworks/$*
+	@$(BIN)/uv pip install --quiet --python .venv-frameworks/$*/bin/python --require-hashes -r $<
+	@touch $@
+
+.PHONY: test-frameworks
+test-frameworks: $(STAMP) frameworks ## the tests of the bridges, each beside its real framework
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/frameworks
 
 .PHONY: faults
 faults: $(STAMP) ## only the tests that kill, freeze, fill and tear
@@ -106,6 +122,10 @@ lock: ## resolve again and write requirements/*.txt (needs uv)
 	  --no-emit-index-url --extra standard pyproject.toml -o requirements/standard.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --extra standard pyproject.toml requirements/dev.in -c requirements/standard.txt -o requirements/dev.txt
+	for list in requirements/frameworks/*.in; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-index-url $$list -o $${list%.in}.txt; \
+	done
 
 .PHONY: release
 release: check test ## build the distributions into dist/, after all checks

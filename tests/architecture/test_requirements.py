@@ -13,6 +13,7 @@ import pytest
 from tests.architecture.tree import ROOT
 
 LOCKS = ["standard", "dev"]
+FRAMEWORKS = sorted(path.stem for path in (ROOT / "requirements" / "frameworks").glob("*.in"))
 
 
 def normal(requirement: str) -> str:
@@ -43,13 +44,22 @@ def test_everything_the_checks_ask_for_is_locked():
     assert wanted - {normal(entry) for entry in entries("dev")} == set()
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_everything_the_environment_of_a_framework_asks_for_is_locked(name: str):
+    rows = (ROOT / "requirements" / "frameworks" / f"{name}.in").read_text().splitlines()
+    wanted = {normal(row) for row in rows if row and not row.startswith("#")}
+    assert wanted - {normal(entry) for entry in entries(f"frameworks/{name}")} == set()
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, *(f"frameworks/{name}" for name in FRAMEWORKS)])
 def test_every_locked_requirement_has_one_version_and_hashes(lock: str):
     shape = re.compile(r"[a-z0-9.-]+==\S+\s+(;.*?)?(\s*--hash=sha256:[0-9a-f]{64})+\s*")
     assert [entry[:60] for entry in entries(lock) if not shape.fullmatch(entry)] == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "requirements").iterdir()), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(path for path in (ROOT / "requirements").rglob("*") if path.is_file()), ids=lambda path: path.name
+)
 def test_no_requirement_names_a_place(path: Path):
     assert [
         line for line in path.read_text().splitlines() if "://" in line or line.startswith(("-i", "--", "-f"))

@@ -41,7 +41,7 @@ TICK_EVERY = 16
 THREAD_ENDS_WITHIN = 2.0
 """Seconds that the end of an attempt waits for a thread that runs a sync agent."""
 
-EffectKind = Literal["model", "tool"]
+EffectKind = Literal["model", "tool", "step"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN_OUTCOME = (
@@ -115,16 +115,17 @@ class Execution(Attempt):
         """A model call or a tool call that a bridge makes for its framework, as a step: run once, kept as `dump` makes
         it JSON, given back as `load` reads it. `body` gets the arguments, which a policy may have edited.
 
-        The key is reserved in this call, of `name`, `arguments`, `call_id` (the framework's own name of a tool call),
-        `scope` (where in the framework it happens, when calls there are counted by themselves) and the occurrence.
+        The key is reserved in this call: of `name`, of `call_id` (the framework's own name of the call, the same in
+        every attempt) or else the arguments, of `scope` (where in the framework it happens, when calls there are
+        counted by themselves), and of the occurrence.
         A failure is raised as the exception that it was, now and on every replay. What is of a `passing` type (how a
         framework interrupts itself) goes through, and the step has no end. Raises `CancelledError` as every verb does.
         """
         self.check_alive()
         label = step_name(name)
         encoded = encode_arguments(arguments)
-        mark = b"\n%b\n%b" % (call_id.encode(), scope.encode()) if call_id or scope else b""
-        key = self.journal.reserve(kind, label, encoded + mark)
+        mark = b"id\n%b" % call_id.encode() if call_id else encoded
+        key = self.journal.reserve(kind, label, b"%b\n%b" % (mark, scope.encode()) if scope else mark)
         call = StepCall(
             kind,
             label,
