@@ -16,13 +16,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import uvloop
+from msgspec import Struct
 
 from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.communication.deliveries.loop import Sender
 from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
 from pilothouse.communication.http.app import HttpApp
 from pilothouse.communication.http.options import HttpOptions
-from pilothouse.communication.http.server import HttpServer, bind
+from pilothouse.communication.http.server import HttpServer, bind, is_loopback
 from pilothouse.compute.clock import SystemClock, SystemEntropy
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
@@ -32,14 +33,17 @@ from pilothouse.console.page import BuiltPages
 from pilothouse.domain.address import LOOPBACK, Networks, read_networks
 from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.objective import Alert
+from pilothouse.domain.principal import LOCAL, PrincipalKind
 from pilothouse.domain.signature import read_secret
 from pilothouse.engine.evidence import checkpoint_all
+from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.world import Limits, World
-from pilothouse.errors import SettingsInvalid, TargetInvalid
+from pilothouse.errors import AddressRefused, SettingsInvalid, TargetInvalid
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
 from pilothouse.ports.evidence import Witness
+from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import SigningKey, load_key
 from pilothouse.security.witness import FileWitness
 from pilothouse.settings import AgentSettings, Settings
@@ -102,9 +106,10 @@ class Node:
 
     async def start(self) -> None:
         """Raises what an operator must mend: the address, the records, an agent that cannot be loaded."""
-        self.world.signer = signer(self.settings)
-        listener = bind(self.settings.server.host, self.settings.server.port)
+        host, port = self.settings.server.host, self.settings.server.port
+        listener = bind(host, port) if is_loopback(host) else await self._bind_to_others(host, port)
         try:
+            self.world.signer = signer(self.settings)
             hosts = asyncio.get_running_loop().create_task(self.worker.start())  # user code loads meanwhile
             try:
                 await self.records.open()
@@ -120,6 +125,21 @@ class Node:
             listener.close()
             raise
 
+    async def _bind_to_others(self, host: str, port: int) -> socket.socket:
+        """An address that other machines reach is listened on only where a key is needed to be let in."""
+        file = self.settings.records.path
+        if file is not None and not file.exists():
+            raise AddressRefused(host=host)
+        await self.records.open()
+        try:
+            await load_keys(self.world)
+            if not self.world.keys:
+                raise AddressRefused(host=host)
+            return bind(host, port)
+        except BaseException:
+            await self.records.close()
+            raise
+
     async def _start_work(self, listener: socket.socket) -> None:
         self.records.listen(self.bus.publish)
         for problem in self.worker.problems.values():
@@ -127,7 +147,8 @@ class Node:
         await self.loops.start()
         self.sender.start()
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
-        self.http = HttpApp(self.world, http_options(self.settings), self.metrics, self.alerts, BuiltPages())
+        options, door = http_options(self.settings), KeyDoor(self.world)
+        self.http = HttpApp(self.world, options, self.metrics, self.alerts, BuiltPages(), door)
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
         await self.server.start()
         gc.collect()
@@ -357,5 +378,28 @@ def migrate_records(settings: Settings) -> tuple[int, int]:
             return records.found_version, records.schema_version()
         finally:
             await records.close()
+
+    return asyncio.run(act())
+
+
+class FirstKey(Struct):
+    id: str
+    text: str
+
+
+def make_key(
+    settings: Settings, name: str, kind: PrincipalKind, scopes: list[str], roles: list[str], seconds: float | None
+) -> FirstKey:
+    """A key, made in the records themselves: how the first one comes about. Raises `RecordsLocked` while a node uses
+    them; then the node makes it."""
+
+    async def act() -> FirstKey:
+        node = Node(settings, lambda text: None)
+        await node.records.open()
+        try:
+            key, text = await create_key(node.world, LOCAL, name, kind, scopes, roles, seconds)
+            return FirstKey(key.id, text)
+        finally:
+            await node.records.close()
 
     return asyncio.run(act())

@@ -166,7 +166,23 @@ class Forbidden(PilothouseError):
     """This request is not allowed: {reason}."""
 
     code = "forbidden"
-    hint_text = "Without keys Pilothouse answers only programs and pages of this machine."
+    hint_text = (
+        "Without keys Pilothouse answers only programs and pages of this machine; with keys, what their scopes say."
+    )
+
+
+class Unauthenticated(PilothouseError):
+    """This request is not let in: {reason}."""
+
+    code = "unauthenticated"
+    hint_text = "Send `Authorization: Bearer phk_...` with a key that `pilothouse keys create` made."
+
+
+class KeyNotFound(PilothouseError):
+    """There is no key {key!r} here."""
+
+    code = "key_not_found"
+    hint_text = "GET /v1/keys lists the keys with their ids; the id stands between the underscores of a key."
 
 
 class Unsupported(PilothouseError):
@@ -377,7 +393,7 @@ class AddressRefused(PilothouseError):
     """Pilothouse does not listen on {host}: no keys are configured, and anybody there could use the agents."""
 
     code = "address_refused"
-    hint_text = "Listen on 127.0.0.1 and put a proxy that authenticates in front."
+    hint_text = "Make one with `pilothouse keys create NAME --scope ...`, or listen on 127.0.0.1."
 
 
 class AddressInUse(PilothouseError):

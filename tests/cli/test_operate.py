@@ -139,3 +139,22 @@ def test_there_is_nothing_to_back_up_before_the_first_start(project):
     result = project("backup", "copy.db")
     assert result.exit_code == Exit.OPERATOR
     assert not (project.folder / "copy.db").exists()
+
+
+def test_an_address_of_other_machines_is_taken_once_there_is_a_key(tmp_path):
+    project = CommandLine(make_project(tmp_path))
+    made = project.run("keys", "create", "ada", "--kind", "human", "--scope", "*", "--json")
+    assert made.returncode == Exit.DONE, made.stderr
+    text = json.loads(made.stdout)["text"]
+    with serve(project.folder, "--host", "0.0.0.0") as url:
+        reached = CommandLine(project.folder, url.replace("0.0.0.0", "127.0.0.1"))
+        assert reached("runs", "list").exit_code == Exit.REFUSED
+        assert reached("runs", "list", PILOTHOUSE_KEY=text).exit_code == Exit.DONE
+        second = reached("keys", "create", "bot", "--scope", "runs:read", "--json", PILOTHOUSE_KEY=text)
+        assert second.exit_code == Exit.DONE
+        listed = reached("keys", "list", "--json", PILOTHOUSE_KEY=text)
+        assert [one["name"] for one in json.loads(listed.stdout)["items"]] == ["ada", "bot"]
+        bot = json.loads(second.stdout)
+        assert reached("keys", "revoke", bot["id"], PILOTHOUSE_KEY=text).exit_code == Exit.DONE
+        assert reached("runs", "list", PILOTHOUSE_KEY=bot["text"]).exit_code == Exit.REFUSED
+        assert reached("keys", "rotate", bot["id"], PILOTHOUSE_KEY=text).exit_code != Exit.DONE

@@ -251,7 +251,9 @@ def added_behind_the_checkpoint(lines):
 
 
 def signature_changed(lines):
-    return [*lines[:-1], checkpoint_line(note_in(lines).replace("A", "B"))]
+    note = note_in(lines)
+    at = note.rindex(" ") + 40
+    return [*lines[:-1], checkpoint_line(note[:at] + ("A" if note[at] != "A" else "B") + note[at + 1 :])]
 
 
 def of_another_tenant(lines):

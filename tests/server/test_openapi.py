@@ -20,6 +20,7 @@ CONTRACT = {
     "GET /openapi.json", "GET /v1/audit", "GET /v1/audit/checkpoint",
     "GET /v1/alerts",
     "GET /v1/deliveries", "GET /v1/deliveries/{delivery}", "POST /v1/deliveries/{delivery}/retry",
+    "GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{id}/rotate", "DELETE /v1/keys/{id}",
 }  # fmt: skip
 
 

@@ -6,6 +6,7 @@ only when nothing else tells the address, so that a broken file does not keep an
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,8 @@ def page_options(command: F) -> F:
 def connect(url: str | None) -> Client:
     """A client of the node that the person means."""
     address = url or os.environ.get("PILOTHOUSE_URL") or load_settings(os.environ, folder=Path.cwd()).url
-    return Client(address if "://" in address else f"http://{address}")
+    key = os.environ.get("PILOTHOUSE_KEY") or None
+    return Client(address if "://" in address else f"http://{address}", key=key)
 
 
 def read_input(text: str | None, *, is_text: bool = False) -> Any:
@@ -116,6 +118,24 @@ class JsonParam(click.ParamType[Any]):
         if not isinstance(parsed, self.shape):
             self.fail(f"{value!r} is not a JSON object, as in '{{\"key\": 1}}'.", param, ctx)
         return written
+
+
+SPAN = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)\Z")
+SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+class SpanParam(click.ParamType[float]):
+    """A span as people write it: 90d, 12h, 30m, 45s. Its value is seconds."""
+
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, int | float):
+            return float(value)
+        found = SPAN.match(str(value))
+        if found is None:
+            self.fail(f"{value!r} is no span; write it as 90d, 12h, 30m or 45s.", param, ctx)
+        return float(found[1]) * SECONDS[found[2]]
 
 
 class DefaultGroup(click.Group):

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pilothouse.cli.environments:environments",
         "Make, list and prune what agents need installed.",
     ),
+    "keys": ("pilothouse.cli.keys:keys", "Make, list, rotate and revoke API keys."),
     "audit": ("pilothouse.cli.audit:audit", "Read the audit log, export and verify it."),
     "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules."),
     "dashboards": ("pilothouse.cli.alerts:dashboards", "Export dashboards for Grafana."),

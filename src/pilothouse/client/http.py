@@ -47,7 +47,7 @@ class Pauses:
 class Wire:
     """The connection to one node. Not for use by several threads at once."""
 
-    def __init__(self, url: str, answer_within: float, retry_within: float) -> None:
+    def __init__(self, url: str, answer_within: float, retry_within: float, key: str | None = None) -> None:
         self.url = url.rstrip("/")
         self.retry_within = retry_within
         self._answer_within = answer_within
@@ -59,7 +59,10 @@ class Wire:
             raise Unreachable(f"{url!r} is not an address of a node.", _ADDRESS_HINT)
         # A proxy of the environment is meant for the way out, never for this machine itself.
         self._http = httpx2.Client(
-            base_url=self.url, timeout=self._timeout(None), trust_env=not _is_loopback(parsed.host)
+            base_url=self.url,
+            timeout=self._timeout(None),
+            trust_env=not _is_loopback(parsed.host),
+            headers={} if key is None else {"Authorization": f"Bearer {key}"},
         )
 
     def close(self) -> None:

@@ -23,6 +23,9 @@ from pilothouse.client.shape import (
     Delivery,
     DeliveryPage,
     EventPage,
+    Key,
+    KeyPage,
+    NewKey,
     Review,
     ReviewPage,
     Run,
@@ -39,19 +42,22 @@ Later = Literal["later"]
 
 
 class Client:
-    """Talks to the node at `url`. `answer_within` bounds one answer, `retry_within` the repeats of a request nobody
+    """Talks to the node at `url`, with an API key where it asks for one.
+
+    `answer_within` bounds one answer, `retry_within` the repeats of a request nobody
     answered, `reconnect_within` the silence of a stream that was already heard."""
 
     def __init__(
         self,
         url: str = "http://127.0.0.1:8700",
         *,
+        key: str | None = None,
         answer_within: float = 30.0,
         retry_within: float = 2.0,
         reconnect_within: float = 60.0,
     ) -> None:
         self.url = url
-        self._wire = Wire(url, answer_within, retry_within)
+        self._wire = Wire(url, answer_within, retry_within, key)
         self._reconnect_within = reconnect_within
 
     def __enter__(self) -> "Client":
@@ -219,6 +225,25 @@ class Client:
 
     def get_checkpoint(self) -> Checkpoint:
         return self._wire.call(Checkpoint, "GET", "/v1/audit/checkpoint", repeatable=True)
+
+    # --- keys ---------------------------------------------------------------------------------------------------------
+
+    def create_key(
+        self, name: str, *, kind: str, scopes: list[str], roles: list[str], expires_in_seconds: float | None = None
+    ) -> NewKey:
+        """A new key; its text is told this once."""
+        body = {"name": name, "kind": kind, "scopes": scopes, "roles": roles, "expires_in_seconds": expires_in_seconds}
+        return self._wire.call(NewKey, "POST", "/v1/keys", body=body)
+
+    def list_keys(self, *, cursor: str | None = None, limit: int | None = None) -> KeyPage:
+        return self._wire.call(KeyPage, "GET", "/v1/keys", params={"cursor": cursor, "limit": limit})
+
+    def rotate_key(self, key: str, *, overlap_seconds: float = 3600.0) -> NewKey:
+        body = {"overlap_seconds": overlap_seconds}
+        return self._wire.call(NewKey, "POST", f"/v1/keys/{_part(key)}/rotate", body=body)
+
+    def revoke_key(self, key: str) -> Key:
+        return self._wire.call(Key, "DELETE", f"/v1/keys/{_part(key)}")
 
     def list_agents(self) -> AgentPage:
         return self._wire.call(AgentPage, "GET", "/v1/agents")

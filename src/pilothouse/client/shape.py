@@ -204,3 +204,26 @@ class Checkpoint(Struct):
     note: str
     size: int
     key: str
+
+
+class Key(Struct, kw_only=True):
+    id: str
+    name: str = ""
+    kind: str = ""
+    scopes: list[str] = field(default_factory=list)
+    roles: list[str] = field(default_factory=list)
+    state: str = ""
+    created_at: str = ""
+    created_by: str = ""
+    expires_at: str | None = None
+    revoked_at: str | None = None
+
+
+class NewKey(Struct, kw_only=True):
+    text: str
+    key: Key
+
+
+class KeyPage(Struct):
+    items: list[Key]
+    next_cursor: str | None = None

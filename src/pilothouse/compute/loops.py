@@ -15,6 +15,7 @@ from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.lease import RENEW_EVERY
 from pilothouse.engine import call, evidence, lease, timer
+from pilothouse.engine import key as keys
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import PilothouseError, RecordsUnavailable
 from pilothouse.ports.worker import Notebook
@@ -66,6 +67,7 @@ class Loops:
         self._worker.leases_taken_over(await lease.take_over_orphans(self._world))
         await timer.count_queue(self._world)
         await evidence.ready_seal(self._world, DEFAULT_TENANT, None)
+        await keys.load_keys(self._world)
         self._worker.backlog.update(agent.name for agent in self._worker.agents())
         bus = self._world.bus
         self._unhook = [
@@ -165,6 +167,7 @@ class Loops:
         """Keeps what this node holds, and takes over what nobody holds any more."""
         await lease.renew_leases(self._world)
         self._worker.leases_taken_over(await lease.take_over_expired(self._world))
+        await keys.load_keys(self._world)  # made or revoked at another node
         for live in list(self._world.attempts.values()):
             if live.kept and live.open_waits:  # a bell may be lost
                 await timer.deliver_resolved(self._world, live.run.tenant, live.run.id)

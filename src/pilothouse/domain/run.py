@@ -76,6 +76,8 @@ class Run(Struct, kw_only=True):
     finished_at: int | None = None
     webhook: bytes | None = None
     """Where the request wanted to be told of this run: a `delivery.Webhook`."""
+    started_by: str = ""
+    """The principal that started it; of a called run, who started the first one."""
 
     @property
     def is_terminal(self) -> bool:

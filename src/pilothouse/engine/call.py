@@ -76,6 +76,7 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
             parent=run.id if caller.kept else None,
             parent_key=row.key if caller.kept else None,
             by=run.id,
+            started_by=run.started_by,
         )
         try:
             await _refuse_depth(world, run)

@@ -81,6 +81,8 @@ class StartRun(Struct, kw_only=True):
     origin: str | None = None
     by: str = NODE
     """Who asked for it, for the audit log."""
+    started_by: str | None = None
+    """Of a called run: who started the run that called it."""
     journal: list[StepRow] = []
     """Steps that the run starts with (a retry, a fork)."""
     webhook: Webhook | None = None
@@ -266,6 +268,7 @@ def _new_run(world: World, command: StartRun, agent: Agent, run_id: str, at: int
         created_at=at,
         started_at=at if is_claimed else None,
         webhook=None if command.webhook is None else encode(command.webhook),
+        started_by=command.started_by or command.by,
     )
 
 
@@ -280,6 +283,7 @@ def _insertion(world: World, command: StartRun, run: Run) -> Change:
         run.tenant, run.id, run.agent, run.release, run.mode, run.session, run.subject, run.status, run.priority,
         run.input, run.metadata, run.attempt, run.epoch, run.owner, run.lease_until, run.ready, run.due_at,
         run.deadline_at, run.parent, run.parent_key, run.origin, run.created_at, run.started_at, run.webhook,
+        run.started_by,
     )  # fmt: skip
     statements.append(insert)
     statements.extend(AppendStep(run.tenant, run.id, row) for row in command.journal)

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.delivery import Receivers
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import Seals
 from pilothouse.engine.session_memory import SessionMemory, SessionName
@@ -108,6 +109,8 @@ class World:
     signalling: "WeakValueDictionary[tuple[str, str, str], asyncio.Lock]" = field(default_factory=WeakValueDictionary)
     """One sender at a time for each name of a run, since the number of a signal is read before it is written."""
     seals: Seals = field(default_factory=Seals)
+    keys: dict[str, Key] = field(default_factory=dict)
+    """API keys by id; none: only this machine is let in."""
     signer: Signer | None = None
     """Who signs checkpoints of the audit log; None: there are none."""
     witnesses: tuple[Witness, ...] = ()

@@ -73,6 +73,7 @@ class InsertRun(Act):
     created_at: int
     started_at: int | None
     webhook: bytes | None = None
+    started_by: str = ""
 
 
 class KeepRun(Act):

@@ -24,6 +24,7 @@ FILE_LIMIT = 1024 * 1024
 PROGRAM_VARIABLES = {
     "PILOTHOUSE_CONFIG": "the settings file to read",
     "PILOTHOUSE_URL": "the address of the node that commands talk to",
+    "PILOTHOUSE_KEY": "the API key that commands send to the node",
     "PILOTHOUSE_DEBUG": "show the traceback of an unexpected fault",
 }
 """Variables that are no settings of a node."""

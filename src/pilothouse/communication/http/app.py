@@ -12,7 +12,7 @@ import logging
 import msgspec
 
 from pilothouse.communication.http.body import BodyReader, check_media, discard_rest, read_body
-from pilothouse.communication.http.call import JSON, Call, Front
+from pilothouse.communication.http.call import JSON, Call, Front, demand
 from pilothouse.communication.http.deadline import Patience
 from pilothouse.communication.http.endpoint import make_router, read_query
 from pilothouse.communication.http.exchange import Exchange
@@ -22,8 +22,10 @@ from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.problem import PROBLEM_JSON, encode_problem, headers_of, status_of
 from pilothouse.communication.http.run import EventsQuery, RunQuery, get_run, read_events, start_run
 from pilothouse.communication.http.table import DESCRIBED, PAGES
+from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.engine.world import World
 from pilothouse.errors import Overloaded, PilothouseError
+from pilothouse.ports.door import Door
 from pilothouse.ports.meter import AlertBoard, MetricsPage
 from pilothouse.ports.page import Pages
 from pilothouse.wire.run import RunRequest
@@ -31,6 +33,8 @@ from pilothouse.wire.run import RunRequest
 AGENTS, RUNS_OF, RUNS, EVENTS_OF = "/v1/agents/", "/runs", "/v1/runs/", "/events"
 START_ROUTE, RUN_ROUTE, EVENTS_ROUTE = "/v1/agents/{agent}/runs", "/v1/runs/{run}", "/v1/runs/{run}/events"
 HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
+PUBLIC = frozenset({"/", "/docs", "/licenses.txt", "/openapi.json"})
+PUBLIC_PAGES = ("/docs/", "/assets/")
 TO_ANYBODY = frozenset({"/healthz", "/readyz"})
 """Answered to any Host: they tell nothing, and a supervisor asks by address."""
 
@@ -50,6 +54,15 @@ class NoMeter(MetricsPage):
         return b""
 
 
+class OpenDoor(Door):
+    """Knows no keys."""
+
+    is_open = True
+
+    def admit(self, authorization: bytes | None) -> Principal:
+        return LOCAL
+
+
 class HttpApp:
     """What answers the requests of a node. Made on its loop."""
 
@@ -60,11 +73,14 @@ class HttpApp:
         meter: MetricsPage | None = None,
         alerts: AlertBoard | None = None,
         pages: Pages | None = None,
+        door: Door | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         options = options or HttpOptions()
         document = msgspec.json.encode(make_document(DESCRIBED))
-        self.front = Front(world, options, meter or NoMeter(), Neighbours(options.hosts), document, alerts, pages)
+        self.front = Front(
+            world, options, meter or NoMeter(), Neighbours(options.hosts), door or OpenDoor(), document, alerts, pages
+        )
         self._route = make_router((*DESCRIBED, *PAGES))
         self._run_reader = BodyReader(RunRequest)
 
@@ -89,7 +105,7 @@ class HttpApp:
         try:
             path = exchange.path
             if path not in TO_ANYBODY:
-                front.neighbours.check(call.headers)
+                self._let_in(call, path)
             if len(patiences.all) > front.options.requests and path not in HEALTH:
                 raise Overloaded()
             await self._serve(call, path)
@@ -104,22 +120,34 @@ class HttpApp:
             front.held_bytes -= call.held_bytes
             front.meter.request_ended(call.route, call.status, loop.time() - call.began_at)
 
+    def _let_in(self, call: Call, path: str) -> None:
+        """Without keys, whoever calls by a name of this machine; with keys, who has one. Pages hold nothing secret and
+        are shown to whoever asks."""
+        front = self.front
+        if front.door.is_open:
+            front.neighbours.check(call.headers)
+        elif path not in PUBLIC and not path.startswith(PUBLIC_PAGES):
+            call.principal = front.door.admit(call.headers.get(b"authorization"))
+
     async def _serve(self, call: Call, path: str) -> None:
         method = call.exchange.method
         if method == "POST" and path.startswith(AGENTS) and path.endswith(RUNS_OF):
             agent = path[len(AGENTS) : -len(RUNS_OF)]
             if agent and "/" not in agent and not call.exchange.query_string:
                 call.route = START_ROUTE
+                demand(call, "runs:write")
                 await self._start_run(call, agent)
                 return
         elif method == "GET" and path.startswith(RUNS):
             run = path[len(RUNS) :]
             if run and "/" not in run:
                 call.route = RUN_ROUTE
+                demand(call, "runs:read")
                 await get_run(call, run, read_query(call.exchange.query_string, RunQuery))
                 return
             if run.endswith(EVENTS_OF) and "/" not in (run := run[: -len(EVENTS_OF)]) and run:
                 call.route = EVENTS_ROUTE
+                demand(call, "runs:read")
                 await read_events(call, run, read_query(call.exchange.query_string, EventsQuery))
                 return
         await self._route(call)

@@ -1,7 +1,7 @@
 """One request while it is answered, and what all requests of a node share.
 
 A `Call` is made for every request, so it keeps to what each needs: the headers as a dict, an id, and `reply`. It is
-also the only place that decides whose request it is: `tenant_of` and `principal_of` are what keys will change.
+also the only place that tells whose request it is: `tenant_of` and `principal_of`.
 """
 
 import itertools
@@ -17,9 +17,10 @@ from pilothouse.communication.http.deadline import Patience, Patiences
 from pilothouse.communication.http.exchange import Exchange, header_line
 from pilothouse.communication.http.header import REQUEST_ID, TRACEPARENT, Neighbours
 from pilothouse.communication.http.options import HttpOptions
-from pilothouse.domain.ids import DEFAULT_TENANT
+from pilothouse.domain.principal import LOCAL
 from pilothouse.engine.world import World
-from pilothouse.errors import BadCursor
+from pilothouse.errors import BadCursor, Forbidden
+from pilothouse.ports.door import Door
 from pilothouse.ports.meter import AlertBoard, MetricsPage
 from pilothouse.ports.page import Pages
 
@@ -27,8 +28,6 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 JSON = b"application/json"
 NO_STORE = b"no-store"
-ANONYMOUS = "local"
-"""Who decides when there are no keys: somebody at this machine."""
 
 CURSOR = re.compile(r"[A-Za-z0-9_.=:-]{1,512}\Z")
 
@@ -45,6 +44,7 @@ class Front:
     options: HttpOptions
     meter: MetricsPage
     neighbours: Neighbours
+    door: Door
     document: bytes = b"{}"
     """The OpenAPI document."""
     alerts: AlertBoard | None = None
@@ -56,8 +56,8 @@ class Front:
 
 class Call:
     __slots__ = (
-        "began_at", "exchange", "front", "has_unread", "headers", "held_bytes", "patience", "request_id", "route",
-        "status", "traceparent",
+        "began_at", "exchange", "front", "has_unread", "headers", "held_bytes", "patience", "principal", "request_id",
+        "route", "status", "traceparent",
     )  # fmt: skip
 
     def __init__(self, front: Front, exchange: Exchange, patience: Patience, began_at: float) -> None:
@@ -68,6 +68,8 @@ class Call:
         """On the clock of the loop."""
         headers: dict[bytes, bytes] = dict(exchange.headers)
         self.headers = headers
+        self.principal = LOCAL
+        """Who asks; set at the door, before any handler."""
         self.route = "other"
         self.status = 0
         """Of the answer; 0 until it begins."""
@@ -121,13 +123,19 @@ class Call:
 
 
 def tenant_of(call: Call) -> str:
-    """Whose request this is. Without keys there is one tenant; this is the only place that knows."""
-    return DEFAULT_TENANT
+    """Whose request this is, as its key says."""
+    return call.principal.tenant
 
 
 def principal_of(call: Call) -> str:
     """Who asks, for the records of decisions."""
-    return ANONYMOUS
+    return call.principal.name
+
+
+def demand(call: Call, scope: str) -> None:
+    """Raises `Forbidden` when the key of the request does not have the scope."""
+    if not call.principal.may(scope):
+        raise Forbidden(reason=f"its key does not have the scope {scope}", hint=f"Use a key with the scope {scope}.")
 
 
 def check_cursor(cursor: str | None) -> None:

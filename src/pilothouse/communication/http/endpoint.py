@@ -28,7 +28,7 @@ from pilothouse.communication.http.body import (
     read_body,
     unknown_field,
 )
-from pilothouse.communication.http.call import JSON, Call
+from pilothouse.communication.http.call import JSON, Call, demand
 from pilothouse.communication.http.problem import MethodNotAllowed, RouteNotFound
 from pilothouse.errors import InvalidInput, MalformedRequest, PilothouseError
 
@@ -38,6 +38,19 @@ CALL = "pilothouse.call"
 MERGE_PATCH = b"application/merge-patch+json"
 FIELDS_LIMIT = 50
 """Parameters of one query."""
+
+
+SCOPES = {
+    "runs": {"GET": "runs:read", "other": "runs:write"},
+    "sessions": {"GET": "runs:read", "other": "runs:write"},
+    "agents": {"GET": "runs:read", "other": "runs:write"},
+    "reviews": {"GET": "reviews:read", "other": "reviews:decide"},
+    "holds": {"GET": "runs:read", "other": "holds:write"},
+    "policies": {"GET": "audit:read", "other": "policy:write"},
+    "audit": {"GET": "audit:read"},
+    "deliveries": {"GET": "runs:read", "other": "runs:write"},
+    "keys": {"GET": "keys:write", "other": "keys:write"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +89,22 @@ class Endpoint:
     query: type[Struct] | None = None
     takes_document: bool = False
     takes_raw: bool = False
+    scope: str | None = None
+    """What the key of a caller must have; without it what `SCOPES` says of the tag."""
     _reader: "BodyReader[Any] | None" = None
 
     def __post_init__(self) -> None:
         parameters = inspect.get_annotations(self.handler, eval_str=True)
         self.body, self.query = parameters.get("body"), parameters.get("query")
         self.takes_document, self.takes_raw = "document" in parameters, "raw" in parameters
+        if self.scope is None:
+            self.scope = SCOPES.get(self.tag, {}).get("GET" if self.method == "GET" else "other")
         self._reader = None if self.body is None else BodyReader(self.body)
 
     async def serve(self, call: Call, places: dict[str, str]) -> None:
         """Checks what came and calls the handler."""
+        if self.scope is not None:
+            demand(call, self.scope)
         given: dict[str, Any] = dict(places)
         query = call.exchange.query_string
         if self.query is not None:

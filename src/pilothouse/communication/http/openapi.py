@@ -34,6 +34,7 @@ from pilothouse.errors import (
     PilothouseError,
     RecordsUnavailable,
     TooLarge,
+    Unauthenticated,
 )
 from pilothouse.wire.problem import Problem
 from pilothouse.wire.run import RUN_ID_PATTERN
@@ -47,9 +48,24 @@ PLACES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "delivery": ("The id of a delivery.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "review": ("The id of a review.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "id": ("The id of a key: what stands between its underscores.", {"type": "string", "pattern": "^[0-9a-f]{16}$"}),
     "name": ("The name of a signal.", {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"}),
 }
-ALWAYS = (MalformedRequest, Forbidden, InvalidInput, Overloaded, Draining, RecordsUnavailable, PilothouseError)
+SECURITY = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, `phk_...`. Without any keys a node listens on loopback only and asks for none.",
+}
+ALWAYS = (
+    MalformedRequest,
+    Unauthenticated,
+    Forbidden,
+    InvalidInput,
+    Overloaded,
+    Draining,
+    RecordsUnavailable,
+    PilothouseError,
+)
 WITH_BODY = (ClientGone, RequestTimeout, TooLarge, MediaTypeRefused)
 RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 0}}}
 EVENT_STREAM_SCHEMA = {
@@ -80,7 +96,8 @@ def make_document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {"schemas": schemas.components},
+        "components": {"schemas": schemas.components, "securitySchemes": {"key": SECURITY}},
+        "security": [{}, {"key": []}],
         "x-problems": [_explain(kind) for kind in sorted(explained(), key=lambda kind: kind.code)],
     }
 

@@ -9,7 +9,7 @@ import re
 import msgspec
 
 from pilothouse import errors
-from pilothouse.errors import Overloaded, PilothouseError
+from pilothouse.errors import Overloaded, PilothouseError, Unauthenticated
 from pilothouse.wire.problem import Fault, Problem
 
 PROBLEM_JSON = b"application/problem+json"
@@ -55,6 +55,7 @@ STATUS: dict[str, int] = {
     "malformed_request": 400,
     "bad_cursor": 400,
     "client_gone": 400,
+    "unauthenticated": 401,
     "forbidden": 403,
     "agent_not_found": 404,
     "run_not_found": 404,
@@ -62,6 +63,7 @@ STATUS: dict[str, int] = {
     "review_not_found": 404,
     "delivery_not_found": 404,
     "step_not_found": 404,
+    "key_not_found": 404,
     "route_not_found": 404,
     "method_not_allowed": 405,
     "request_timeout": 408,
@@ -146,6 +148,8 @@ def headers_of(error: PilothouseError) -> list[tuple[bytes, bytes]]:
             return [(b"retry-after", b"%d" % error.retry_after)]
         case MethodNotAllowed():
             return [(b"allow", str(error.facts["allowed"]).encode())]
+        case Unauthenticated():
+            return [(b"www-authenticate", b'Bearer realm="pilothouse"')]
         case _ if status_of(error) == 429:
             return [(b"retry-after", b"1")]
         case _:

@@ -17,9 +17,8 @@ BACKLOG = 2048
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `AddressRefused` for anything but loopback, `AddressInUse`."""
-    if not is_loopback(host):
-        raise AddressRefused(host=host)
+    """A listening socket. Raises `AddressInUse` and `AddressRefused`. Whether an address that other machines reach may
+    be listened on is for the caller to know: only where keys are asked for."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

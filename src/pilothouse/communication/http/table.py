@@ -6,7 +6,7 @@ not fit, too much of it, overload, a fault of ours) is not repeated here; `opena
 
 from typing import Any
 
-from pilothouse.communication.http import agent, console, delivery, docs, evidence, health, review, run, session
+from pilothouse.communication.http import agent, console, delivery, docs, evidence, health, key, review, run, session
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
 from pilothouse.errors import (
     AgentNotFound,
@@ -14,6 +14,7 @@ from pilothouse.errors import (
     DeliveryNotFound,
     HostUnavailable,
     IdempotencyMismatch,
+    KeyNotFound,
     LimitReached,
     NotKept,
     RecordsUnavailable,
@@ -36,6 +37,7 @@ from pilothouse.wire.alert import AlertPage
 from pilothouse.wire.delivery import DeliveryPage, DeliveryView
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
+from pilothouse.wire.key import KeyPage, KeyView, NewKey
 from pilothouse.wire.review import ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
 from pilothouse.wire.session import HistoryPage, SessionView
@@ -155,20 +157,33 @@ WORLD = (
              {202: DELIVERY}, (DeliveryNotFound,), tag="deliveries"),
 )  # fmt: skip
 
+KEYS = (
+    Endpoint("GET", "/v1/keys", key.list_keys, "List API keys", {200: Reply("A page of keys.", KeyPage)}, (BadCursor,),
+             tag="keys"),
+    Endpoint("POST", "/v1/keys", key.create_key, "Make an API key",
+             {201: Reply("The key, with its text this once.", NewKey)}, tag="keys"),
+    Endpoint("POST", "/v1/keys/{id}/rotate", key.rotate_key, "Make a new key in the place of one",
+             {201: Reply("The new key, with its text this once.", NewKey)}, (KeyNotFound, StateConflict), tag="keys",
+             is_body_optional=True),
+    Endpoint("DELETE", "/v1/keys/{id}", key.revoke_key, "Revoke an API key",
+             {200: Reply("The key, which opens nothing any more.", KeyView)}, (KeyNotFound,), tag="keys"),
+)  # fmt: skip
+
 NODE = (
     Endpoint("GET", "/healthz", health.get_health, "Whether the process lives",
              {200: Reply("It does.", health.Health)}, tag="node"),
     Endpoint("GET", "/readyz", health.get_readiness, "Whether the node can serve",
              {200: Reply("It can.", health.Health)}, (RecordsUnavailable,), tag="node"),
     Endpoint("GET", "/metrics", health.get_metrics, "Prometheus metrics",
-             {200: Reply("The metrics as text.", None, "text/plain")}, tag="node"),
+             {200: Reply("The metrics as text.", None, "text/plain")}, tag="node", scope="metrics:read"),
     Endpoint("GET", "/v1/alerts", health.list_alerts, "List the objectives that are being missed",
-             {200: Reply("All alerts that fire on this node, pages first.", AlertPage)}, tag="node"),
+             {200: Reply("All alerts that fire on this node, pages first.", AlertPage)}, tag="node",
+             scope="metrics:read"),
     Endpoint("GET", "/openapi.json", docs.get_document, "This document",
              {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
 )  # fmt: skip
 
-DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *NODE)
+DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *KEYS, *NODE)
 PAGES = (
     Endpoint("GET", "/", console.get_front_page, "The console", {}),
     Endpoint("GET", "/assets/{name}", console.get_asset, "What the console loads", {}),

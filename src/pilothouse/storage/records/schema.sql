@@ -49,7 +49,7 @@ create table run(
   started_at integer,
   finished_at integer
   -- Columns that came later, as SQLite itself writes them down:
-  , webhook blob) strict;
+  , webhook blob, started_by text not null default '') strict;
 create unique index run_id on run(tenant, id);
 create index run_tenant on run(tenant);
 create index run_agent on run(tenant, agent);

@@ -6,7 +6,7 @@
 -- `held` is computed once for each row and before any row of the statement is there; the writer never puts two turns
 -- of one session into one statement.
 with n(tenant, id, agent, release, mode, session, subject, status, priority, input, metadata, attempt, epoch, owner,
-       lease_until, ready, due_at, deadline_at, parent, parent_key, origin, created_at, started_at, webhook)
+       lease_until, ready, due_at, deadline_at, parent, parent_key, origin, created_at, started_at, webhook, started_by)
   as (values :rows),
 m as materialized (
   select n.*, (
@@ -24,12 +24,12 @@ h as materialized (
 )
 insert into run(tenant, id, agent, release, mode, session, subject, status, priority, input, metadata, attempt, epoch,
                 owner, lease_until, ready, due_at, deadline_at, cancel_at, parent, parent_key, origin, created_at,
-                started_at, webhook)
+                started_at, webhook, started_by)
 select tenant, id, agent, release, mode, session, subject, case when held then 'queued' else status end, priority,
   input, metadata, attempt, case when held then 0 else epoch end, case when held then null else owner end,
   case when held then null when status = 'running' then coalesce(lease_until, 0) end,
   case when held or status <> 'queued' then 0 else ready end, due_at, deadline_at, cancel_at, parent, parent_key,
-  origin, created_at, case when held then null else started_at end, webhook
+  origin, created_at, case when held then null else started_at end, webhook, started_by
 from h
 where true
 on conflict (tenant, id) do nothing

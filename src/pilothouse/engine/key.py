@@ -1,0 +1,126 @@
+"""API keys: made, listed, rotated, revoked. The secret is told once, when it is made.
+
+Nobody gives a key more than they have, and no agent makes keys at all (G10). A rotation makes a new key for the same
+principal and lets the old one run out after an overlap, so that callers can change over without a gap.
+"""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from pilothouse.domain.principal import Key, Principal, PrincipalKind, hash_of, key_text, not_held
+from pilothouse.engine.audit_entry import entry
+from pilothouse.engine.encoding import encode, instant
+from pilothouse.engine.world import World
+from pilothouse.errors import Forbidden, InvalidInput, KeyNotFound, StateConflict
+from pilothouse.ports.change import Change, Conflict, WriteDocument
+from pilothouse.ports.records import Document
+
+KEY = "key"
+KEYS_LIMIT = 100_000
+PAGE = 1000
+
+_read = msgspec.json.Decoder(Key).decode
+
+
+async def load_keys(world: World) -> None:
+    """All keys of all tenants, as the records have them now: those made and revoked at other nodes are known then."""
+    found: dict[str, Key] = {}
+    cursor: str | None = None
+    while True:
+        page, cursor = await world.records.list_documents(None, KEY, None, cursor, PAGE)
+        found |= {key.id: key for key in (_read(one.body) for one in page)}
+        if cursor is None or len(found) >= KEYS_LIMIT:
+            break
+    world.keys = found
+
+
+async def create_key(
+    world: World,
+    by: Principal,
+    name: str,
+    kind: PrincipalKind,
+    scopes: Sequence[str],
+    roles: Sequence[str],
+    seconds: float | None,
+) -> tuple[Key, str]:
+    """A new key and its text. Raises `Forbidden` when it would be more than its maker has."""
+    if by.kind == "agent":
+        raise Forbidden(reason="agents make no keys", hint="Ask a person who has the scope keys:write.")
+    if lacking := not_held(by, scopes, roles):
+        hint = "Leave it out, or use a key that has it."
+        raise Forbidden(reason=f"the key that asks does not have {', '.join(lacking)} itself", hint=hint)
+    if kind == "agent" and "*" in scopes:
+        raise InvalidInput(faults=[{"path": "$.scopes", "message": "an agent is given scopes by name, never `*`"}])
+    at = world.clock.now()
+    id = f"{world.entropy.bits():016x}"
+    secret = b"".join(world.entropy.bits().to_bytes(8, "big") for _ in range(4))
+    text = urlsafe_b64encode(secret).decode().rstrip("=")
+    key = Key(
+        id=id,
+        hash=hash_of(id, text),
+        name=name,
+        tenant=by.tenant,
+        kind=kind,
+        scopes=tuple(scopes),
+        roles=tuple(roles),
+        created_at=at,
+        created_by=by.name,
+        expires_at=None if seconds is None else at + round(seconds * 1e6),
+    )
+    facts = {"name": name, "principal": kind, "scopes": key.scopes, "roles": key.roles}
+    await _write(world, key, 0, "key.created", by, expires_at=instant(key.expires_at), **facts)
+    return key, key_text(id, text)
+
+
+async def list_keys(world: World, tenant: str, cursor: str | None, limit: int) -> tuple[list[Key], str | None]:
+    page, following = await world.records.list_documents(tenant, KEY, None, cursor, limit)
+    return [_read(one.body) for one in page], following
+
+
+async def rotate_key(world: World, by: Principal, id: str, overlap: float) -> tuple[Key, str]:
+    """A new key in the place of this one, which counts for `overlap` seconds more. Raises `KeyNotFound`."""
+    found, old = await _find(world, by.tenant, id)
+    at = world.clock.now()
+    if old.state_at(at) != "active":
+        raise StateConflict(f"The key {id!r} is {old.state_at(at)}.", hint="Make a new one.", session=id, version=0)
+    left = None if old.expires_at is None else (old.expires_at - old.created_at) / 1e6
+    key, text = await create_key(world, by, old.name, old.kind, old.scopes, old.roles, left)
+    until = at + round(overlap * 1e6)
+    until = until if old.expires_at is None else min(until, old.expires_at)
+    ended = replace(old, expires_at=until)
+    await _write(world, ended, found.version, "key.rotated", by, to=key.id, expires_at=instant(until))
+    return key, text
+
+
+async def revoke_key(world: World, by: Principal, id: str) -> Key:
+    """The key opens nothing from now on. A second call does nothing. Raises `KeyNotFound`."""
+    found, key = await _find(world, by.tenant, id)
+    if key.revoked_at is not None:
+        return key
+    revoked = replace(key, revoked_at=world.clock.now())
+    await _write(world, revoked, found.version, "key.revoked", by, name=key.name)
+    return revoked
+
+
+async def _find(world: World, tenant: str, id: str) -> tuple[Document, Key]:
+    found = await world.records.get_document(tenant, f"{KEY}_{id}")
+    if found is None:
+        raise KeyNotFound(key=id)
+    return found, _read(found.body)
+
+
+async def _write(world: World, key: Key, version: int, kind: str, by: Principal, **facts: object) -> None:
+    at = world.clock.now()
+    id = f"{KEY}_{key.id}"
+    write = WriteDocument(key.tenant, id, KEY, version, "", encode(key), at)
+    try:
+        await world.records.commit(Change((write, entry(key.tenant, id, at, kind, by.name, **facts))))
+    except Conflict:
+        raise StateConflict(
+            f"The key {key.id!r} was changed by somebody else.", hint="Look at it, and try again.", session=key.id,
+            version=version,
+        ) from None  # fmt: skip
+    world.keys[key.id] = key
