@@ -277,6 +277,13 @@ class JournalDiverged(PilothouseError):
     hint_text = "Bring back the code the run started on, or retry the run from its input."
 
 
+class BudgetExceeded(PilothouseError):
+    """A budget of this run is used up."""
+
+    code = "budget_exceeded"
+    hint_text = 'Raise the budget in pilothouse.toml, or have it ask a person (on_hit = "review"); then retry the run.'
+
+
 # --- what an agent may catch -----------------------------------------------------------------------------------------
 
 
@@ -401,3 +408,25 @@ class AddressInUse(PilothouseError):
 
     code = "address_in_use"
     hint_text = "Stop the other program, or choose another port with --port."
+
+
+class EgressDenied(PilothouseError):
+    """{who} may not connect to {host} (port {port})."""
+
+    code = "egress_denied"
+    hint_text = "If it should, add the host to `egress` of [agents.{agent}] in pilothouse.toml."
+
+
+class SecretRefused(PilothouseError):
+    """The secret {name!r} {reason}."""
+
+    code = "secret_refused"
+    hint_text = "Name its source and the hosts it may go to in [secrets.{name}] of pilothouse.toml."
+
+
+class BlockedLoop(PilothouseError):
+    """This call of {provider} by a sync client blocks the event loop, so the node cannot be asked whether a limit or a
+    budget allows it."""
+
+    code = "blocked_loop"
+    hint_text = "Use the async client of the library, or make the agent a sync function: it then has a thread."

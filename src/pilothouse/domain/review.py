@@ -2,7 +2,7 @@
 
 States: `open` -> `decided` | `expired` | `cancelled`; all three are final. The answer becomes the result of the step
 that asked, so the run learns it by replay. `unknown_outcome` reviews are asked by the runtime about a `once` step that
-began and whose end nobody saw.
+began and whose end nobody saw, `budget` reviews about a budget that is used up.
 """
 
 from typing import Literal
@@ -11,7 +11,7 @@ from msgspec import Struct
 
 Verdict = Literal["approve", "edit", "reject", "respond"]
 ReviewStatus = Literal["open", "decided", "expired", "cancelled"]
-ReviewKind = Literal["gate", "unknown_outcome"]
+ReviewKind = Literal["gate", "unknown_outcome", "budget"]
 
 VERDICTS: tuple[str, ...] = ("approve", "edit", "reject", "respond")
 

@@ -14,7 +14,10 @@ from time import monotonic_ns
 from typing import Any, Literal, Protocol
 
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.review import Answer, ReviewKind
 from pilothouse.errors import PilothouseError, TooLarge
+from pilothouse.sdk.egress.border import Border
+from pilothouse.sdk.egress.passage import Passage
 from pilothouse.sdk.failure import end_error, kinds_of, may_help, own_traceback, text_of
 from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.run import RunFacts
@@ -24,7 +27,7 @@ from pilothouse.sdk.session import SessionMemory
 from pilothouse.sdk.surroundings import Surroundings
 from pilothouse.sdk.usage import Usage
 from pilothouse.sdk.wait import Waits
-from pilothouse.wire.frames import Failed, Finished, Message, Parked, Start, Stopped
+from pilothouse.wire.frames import CallDenied, CallGranted, Failed, Finished, Message, Parked, Start, Stopped
 
 OUTPUT_LIMIT = 32 * 1024 * 1024
 UNWIND_WITHIN = 10.0
@@ -79,6 +82,10 @@ class Attempt:
     @cached_property
     def waits(self) -> Waits:
         return Waits(self)
+
+    @cached_property
+    def passage(self) -> Passage:
+        return Passage(self.slot, self.tell, self.loop)
 
     @cached_property
     def session(self) -> SessionMemory:
@@ -141,6 +148,7 @@ class Attempt:
         self._release_waiting()
         self.__dict__.pop("journal", None)
         self.__dict__.pop("waits", None)
+        self.__dict__.pop("passage", None)
         for task in self._busy:
             if task is not None and task is not self._task:
                 task.cancel()
@@ -153,6 +161,8 @@ class Attempt:
             self.journal.close()
         if "waits" in self.__dict__:
             self.waits.close()
+        if "passage" in self.__dict__:
+            self.passage.close()
 
     # --- fates ---
 
@@ -216,6 +226,36 @@ class Attempt:
             self.journal.resolved(row)
             if "waits" in self.__dict__:
                 self.waits.resolved(row)
+
+    def answered(self, answer: CallGranted | CallDenied) -> None:
+        if "passage" in self.__dict__:
+            self.passage.answered(answer)
+
+    # --- what the border needs ---
+
+    @property
+    def border(self) -> Border:
+        return self.surroundings.border
+
+    @property
+    def agent(self) -> str:
+        return self.start.agent
+
+    @property
+    def deadline_at(self) -> int | None:
+        return self.start.deadline_at
+
+    async def ask_person(self, question: str, details: dict[str, Any], kind: ReviewKind) -> Answer:
+        return await self.waits.ask(question, details, kind, None)
+
+    def call_began(self) -> None:
+        """A model call is under way outside of any step: the attempt does not only wait."""
+        self._busy.append(None)
+
+    def call_ended(self) -> None:
+        if None in self._busy:
+            self._busy.remove(None)
+        self.touch()
 
     # --- what steps and waits need ---
 

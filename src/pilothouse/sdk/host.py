@@ -25,6 +25,7 @@ import msgspec
 
 from pilothouse.errors import AgentNotFound, InvalidInput, TargetInvalid
 from pilothouse.sdk.attempt import Attempt
+from pilothouse.sdk.egress.interception import intercept
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.failure import end_error, kinds_of, own_traceback, text_of
 from pilothouse.sdk.link import Link
@@ -37,6 +38,8 @@ from pilothouse.wire.frames import (
     Abandon,
     Acks,
     AgentDescription,
+    CallDenied,
+    CallGranted,
     Cancel,
     Check,
     Checked,
@@ -78,6 +81,7 @@ class HostRuntime:
         self._attempts: dict[int, Attempt] = {}
         self.surroundings = Surroundings(send, config, loop, held_clock)
         self.is_draining = False
+        intercept()
         self._verbs: dict[type[Message], Callable[[Any], None]] = {
             Start: self._start,
             Acks: self._acks,
@@ -87,6 +91,8 @@ class HostRuntime:
             Check: self._check,
             Ping: self._ping,
             Drain: self._drain,
+            CallGranted: self._answered,
+            CallDenied: self._answered,
         }
 
     def load(self, *, anew: bool = False) -> None:
@@ -160,6 +166,11 @@ class HostRuntime:
         attempt = self._attempts.get(resolved.slot)
         if attempt is not None:
             attempt.resolved(resolved.row)
+
+    def _answered(self, answer: CallGranted | CallDenied) -> None:
+        attempt = self._attempts.get(answer.slot)
+        if attempt is not None:
+            attempt.answered(answer)
 
     def _cancel(self, cancel: Cancel) -> None:
         attempt = self._attempts.get(cancel.slot)

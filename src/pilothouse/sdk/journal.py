@@ -212,6 +212,14 @@ class AttemptJournal:
         self._count(row)
         return row
 
+    def end_later(self, ref: int, row: StepRow) -> None:
+        """As `end`, for code that blocks the loop and can wait for nothing: as with a value, the end is durable before
+        the next step runs anything."""
+        if self._attempt.kept:
+            self._values.add(ref)
+            self._attempt.tell(StepEnded(self._attempt.slot, ref, True, row))
+        self._count(row)
+
     def _sent(self, ref: int, message: Message) -> "asyncio.Future[StepRow | None]":
         if self._attempt.is_ending:  # a function that swallowed its cancel would wait for an ack that never comes
             raise asyncio.CancelledError

@@ -22,13 +22,14 @@ class KeyMaker(Protocol):
 class Scope:
     """One executing step. What it can tell is made when it is asked for: most steps need none of it."""
 
-    __slots__ = ("_attempt", "_key", "_usage", "kind")
+    __slots__ = ("_attempt", "_key", "_seen", "_usage", "kind")
 
     def __init__(self, attempt: KeyMaker, key: str, kind: StepKind) -> None:
         self._attempt = attempt
         self._key = key
         self.kind = kind
         self._usage: Usage | None = None
+        self._seen: Usage | None = None
 
     @property
     def idempotency_key(self) -> str:
@@ -40,9 +41,24 @@ class Scope:
             self._usage = Usage()
         return self._usage
 
-    @property
-    def has_usage(self) -> bool:
-        return self._usage is not None
+    def see(self, usage: Usage) -> None:
+        """What the border has counted in this step."""
+        if self._seen is None:
+            self._seen = Usage()
+        self._seen.add(usage)
+
+    def total(self) -> Usage | None:
+        """What belongs to the step. Who counts model calls by hand, or in a bridge, is believed, and the border adds
+        no second time; but what a call cost is known to the border alone."""
+        told, seen = self._usage, self._seen
+        if told is None or seen is None:
+            return told or seen
+        if not (told.model_calls or told.input_tokens or told.output_tokens):
+            told.add(seen)
+        elif not told.cost_usd:
+            told.cost_usd = seen.cost_usd
+        self._seen = None
+        return told
 
 
 class Place(Protocol):

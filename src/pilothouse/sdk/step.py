@@ -253,7 +253,8 @@ async def _execute_unkept(attempt: Performer, call: StepCall) -> Any:
 def _usage(call: StepCall, scope: Scope) -> bytes | None:
     if call.kind == "tool":
         scope.usage.tool_calls += 1
-    return scope.usage.encoded() if scope.has_usage else None
+    total = scope.total()
+    return None if total is None else total.encoded()
 
 
 def _end(

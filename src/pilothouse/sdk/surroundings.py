@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from pilothouse.errors import LimitReached
+from pilothouse.sdk.egress.border import Border
 from pilothouse.sdk.scope import Place
 from pilothouse.wire.frames import Message
 from pilothouse.wire.host import HostConfig
@@ -67,6 +68,7 @@ class Surroundings:
         self.take_back: Callable[[Message], bool] = _never
         """Takes back what was sent last, when nothing was sent after it and it has not left yet."""
         self.loop = loop
+        self.border = Border(config.egress, config.agents)
         self.held_clock = held_clock
         self.sleep: Callable[[float], Awaitable[None]] = asyncio.sleep if held_clock is None else held_clock.sleep
         self.thread = threading.get_ident()

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.price import Price, Tokens
 from pilothouse.domain.session import Trail, Turn
 
 VERSION = 1
@@ -188,6 +189,33 @@ class Pong(Message, tag=13):
     ref: int
 
 
+class AskCall(Message, tag=20):
+    """May this call be made? Answered by CallGranted or CallDenied, maybe later: then it waited in line. `kind`:
+    `model`, `tool` or `step`. Tokens are estimates. `raised`: budgets that a person has granted once more to this run,
+    by name (`run.tokens`)."""
+
+    slot: int
+    ref: int
+    kind: str
+    provider: str = ""
+    model: str = ""
+    input_tokens: int = 0
+    output_tokens: int = 0
+    raised: dict[str, int] = {}
+
+
+class SettleCall(Message, tag=21):
+    """What came of a call that was granted (or was asked for and is wanted no more). `outcome`: `ok`, `failed`,
+    `refused`, `throttled` or `dropped`; `wait`: seconds the provider wants to be left alone. `tokens` None: unknown."""
+
+    slot: int
+    ref: int
+    outcome: str
+    tokens: Tokens | None = None
+    cost: float = 0.0
+    wait: float = 0.0
+
+
 # --- node -> host ---------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +246,8 @@ class Start(Message, tag=32):
     retry_of: str | None = None
     trails: list[Trail] = []
     """What the framework of the agent added in the turns before, from the last whole one on."""
+    deadline_at: int | None = None
+    """When the run or this attempt is over whatever happens: nothing is tried again beyond it."""
 
 
 class Acks(Message, tag=33):
@@ -263,6 +293,27 @@ class Drain(Message, tag=39):
     """No Start will come any more; the host ends by itself when its last attempt has ended and the link is closed."""
 
 
+class CallGranted(Message, tag=50):
+    slot: int
+    ref: int
+    price: Price | None = None
+
+
+class CallDenied(Message, tag=51):
+    """`status`: what a provider would answer in this case; 0: a budget is used up, and the run ends. `budget`: its
+    name; `asks`: a person may grant it once more. `hit`: JSON of what stands in the way."""
+
+    slot: int
+    ref: int
+    status: int
+    code: str
+    message: str
+    retry_after: float = 0.0
+    budget: str = ""
+    asks: bool = False
+    hit: bytes = b"{}"
+
+
 ToNode = (
     Hello
     | StepStarted
@@ -278,5 +329,7 @@ ToNode = (
     | Checked
     | Stopped
     | Pong
+    | AskCall
+    | SettleCall
 )
-ToHost = Start | Acks | Resolved | Cancel | Abandon | Check | Ping | Drain
+ToHost = Start | Acks | Resolved | Cancel | Abandon | Check | Ping | Drain | CallGranted | CallDenied

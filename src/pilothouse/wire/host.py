@@ -5,6 +5,9 @@ There is nothing secret in it: arguments can be read by other programs of the ma
 
 from msgspec import Struct
 
+from pilothouse.domain.egress import HostRule, Mode
+from pilothouse.domain.provider import Below
+
 
 class AgentTarget(Struct, frozen=True, kw_only=True):
     """Where an agent is and what the settings say of it; None leaves the word to the decorator or the default."""
@@ -13,6 +16,24 @@ class AgentTarget(Struct, frozen=True, kw_only=True):
     mode: str | None = None
     keep: float | str | bool | None = None
     timeout: float | None = None
+    egress: tuple[HostRule, ...] = ()
+    """Hosts that it may connect to."""
+    asks: tuple[str, ...] = ()
+    """What the node is asked before: `model`, `tool`, `step`."""
+    is_limited: bool = False
+    """A budget or a limit looks at its model calls, so that none may be made without asking."""
+
+
+class EgressConfig(Struct, frozen=True, kw_only=True):
+    """The border of a host. `networks`: private ones that names may lead to. `fallbacks`: by model, what to ask
+    instead when it does not answer."""
+
+    mode: Mode = "open"
+    networks: tuple[str, ...] = ()
+    providers: tuple[Below, ...] = ()
+    retries: int = 2
+    retry_wait_seconds: float = 60.0
+    fallbacks: dict[str, tuple[str, ...]] = {}
 
 
 class HostConfig(Struct, frozen=True, kw_only=True):
@@ -32,5 +53,6 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     """Characters of one captured line; the rest is cut with a mark."""
     connect_within: float = 10.0
     """Seconds to keep trying to reach the node."""
+    egress: EgressConfig = EgressConfig()
     node: int = 0
     """The process that starts the host and is to end with it; 0: nobody is waited for."""

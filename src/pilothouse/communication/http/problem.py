@@ -102,6 +102,10 @@ STATUS: dict[str, int] = {
     "unknown_outcome": 500,
     "signal_timeout": 500,
     "call_failed": 500,
+    "budget_exceeded": 500,
+    "egress_denied": 500,
+    "secret_refused": 500,
+    "blocked_loop": 500,
     # what the operator must mend: a node that has one of these does not serve
     "settings_invalid": 500,
     "target_invalid": 500,

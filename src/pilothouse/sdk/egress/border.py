@@ -1,0 +1,91 @@
+"""Who may go where, and which requests are model calls: what the settings say of a host's agents, ready to be asked.
+
+One border serves all attempts of a host. It is found through the attempt that a call belongs to (a context variable,
+which tasks and `to_thread` inherit). Code that runs outside of every attempt (imports, threads that somebody started
+long ago) may go where any agent of the host may: it belongs to all of them.
+"""
+
+from typing import Any, Protocol
+
+from pilothouse.domain.egress import EgressPolicy, HostRule
+from pilothouse.domain.provider import recognise
+from pilothouse.errors import EgressDenied
+from pilothouse.sdk.egress.body import read_body
+from pilothouse.sdk.egress.call import Caller, ModelCall
+from pilothouse.sdk.egress.exchange import Outgoing
+from pilothouse.sdk.egress.patience import Patience
+from pilothouse.sdk.egress.secret import Secrets
+from pilothouse.sdk.scope import attempt_here, step_here
+from pilothouse.wire.host import AgentTarget, EgressConfig
+
+
+class Border:
+    def __init__(self, config: EgressConfig, agents: dict[str, AgentTarget]) -> None:
+        self._config = config
+        self._agents = agents
+        self._patience = Patience(config.retries, config.retry_wait_seconds)
+        self._policies = {name: self._policy(agent.egress) for name, agent in agents.items()}
+        everybody = tuple(rule for agent in agents.values() for rule in agent.egress)
+        self.outside = self._policy(everybody)
+        self.secrets = Secrets()
+        self.is_closed = config.mode != "open"
+
+    def _policy(self, rules: tuple[HostRule, ...]) -> EgressPolicy:
+        return EgressPolicy(self._config.mode, rules, self._config.networks)
+
+    def policy_of(self, agent: str) -> EgressPolicy:
+        return self._policies.get(agent, self.outside)
+
+    def check_host(self, agent: str | None, host: str, port: int) -> None:
+        """Raises `EgressDenied`."""
+        policy = self.outside if agent is None else self.policy_of(agent)
+        if host and not policy.allows_host(host, port):
+            raise denied(agent, host, port)
+
+    def model_call(self, caller: Caller, agent: str, request: Outgoing) -> ModelCall | None:
+        """The model call that a request is; None: it is a call like any other."""
+        if request.method != "POST" or not request.body:
+            return None
+        host, port, path = request.place
+        seen = recognise(host, port, path, self._config.providers)
+        facts = None if seen is None else read_body(request.body, seen)
+        if seen is None or facts is None:
+            return None
+        target = self._agents.get(agent)
+        asks = target is not None and "model" in target.asks
+        must_ask = asks and target is not None and target.is_limited
+        fallbacks = self._config.fallbacks.get(facts.model, ()) if not seen.model else ()
+        return ModelCall(caller, request, seen, facts, step_here.get(), self._patience, asks, must_ask, fallbacks)
+
+
+def denied(agent: str | None, host: str, port: int) -> EgressDenied:
+    who = "Code outside of any run" if agent is None else f"The agent {agent!r}"
+    return EgressDenied(who=who, host=host[:200], port=port, agent=agent or "NAME")
+
+
+class Crossing(Protocol):
+    """An attempt that may be at a border."""
+
+    @property
+    def border(self) -> Border | None: ...
+
+    @property
+    def agent(self) -> str: ...
+
+
+_host_border: Border | None = None
+
+
+def guard_process(border: Border | None) -> None:
+    """The border of code that runs outside of every attempt of this process. A node has none: its own calls are not an
+    agent's."""
+    global _host_border
+    _host_border = border
+
+
+def border_here() -> tuple[Border | None, Any]:
+    """(border, attempt) of the code that asks; the attempt is None outside of any."""
+    attempt: Any = attempt_here.get()
+    if attempt is None:
+        return _host_border, None
+    return attempt.border, attempt
