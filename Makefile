@@ -115,6 +115,10 @@ docs: $(STAMP) ## build the pages into site/, without a network
 run: $(STAMP) console ## start the example, and print what to paste
 	@cd examples/01-licence-desk && exec ../../.venv/bin/python start.py
 
+.PHONY: counts
+counts: $(STAMP) ## count what a unit of work costs and renew tests/perf/counts.json
+	$(BIN)/python -m benchmarks.counts --write
+
 .PHONY: lock
 lock: ## resolve again and write requirements/*.txt (needs uv)
 	@command -v uv >/dev/null || { echo "lock: uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }

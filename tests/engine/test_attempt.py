@@ -39,6 +39,34 @@ async def test_steps_and_events_are_kept_in_the_order_in_which_they_happened():
         assert check_gapless(await node.kept.read_events("default", run.id, 0, 100)) == []
 
 
+async def test_what_happens_within_a_step_is_told_between_its_beginning_and_its_end():
+    """A step that is over at once tells both in one message, but never past what came between."""
+
+    async def at_once(text: str) -> str:
+        return text
+
+    async def waits(text: str) -> str:
+        await asyncio.sleep(0)
+        return text
+
+    @agent(mode="event")
+    async def told(ctx: Context) -> None:
+        async def talks(text: str) -> str:
+            ctx.emit(text)
+            return text
+
+        await asyncio.gather(ctx.step(at_once, "a"), ctx.step(waits, "b"), ctx.step(talks, "c"))
+
+    async with LocalNode({"told": told}) as node:
+        run = await node.run("told")
+        events = [(event.type, event.body.get("name")) for event in run.events if event.type[:4] in ("step", "outp")]
+    places = {event: place for place, event in enumerate(events)}
+    assert len(places) == len(events) == 7
+    for name in ("at_once", "waits", "talks"):
+        assert places["step.started", name] < places["step.finished", name]
+    assert places["step.started", "talks"] < places["output.delta", None] < places["step.finished", "talks"]
+
+
 async def test_a_burst_of_deltas_costs_a_few_rows():
     @agent(mode="event")
     async def talk(ctx: Context) -> None:

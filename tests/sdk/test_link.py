@@ -68,6 +68,21 @@ async def test_what_is_sent_in_one_tick_arrives_as_one_batch(pair):
     assert len(node.batches) == 2
 
 
+async def test_only_what_was_sent_last_and_has_not_left_can_be_taken_back(pair):
+    host, node = pair
+    first, second = Pong(1), Pong(2)
+    host.link.send(first)
+    host.link.send(second)
+    assert not host.link.take_back(first)
+    assert host.link.take_back(second)
+    assert not host.link.take_back(second)
+    await until(lambda: node.messages)
+    assert not host.link.take_back(first)
+    host.link.send(Pong(3))
+    await until(lambda: len(node.messages) == 2)
+    assert [one.ref for one in node.messages] == [1, 3]
+
+
 async def test_both_directions_work_at_once(pair):
     host, node = pair
     host.link.send(Pong(1))
