@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 from msgspec import Struct
@@ -51,6 +52,9 @@ from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.wire.alert import summary
 
+if TYPE_CHECKING:
+    from pilothouse.observability.trace import OtlpTracer
+
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
@@ -76,6 +80,8 @@ class Node:
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.worker = NodeWorker(owner, self.worker_options, self._work, self.metrics)
         self.worker.on_log = self.log.host
+        self.tracer = tracer(settings)
+        self.worker.tracer = self.tracer
         self.world = World(
             self.records,
             self.bus,
@@ -86,6 +92,7 @@ class Node:
             receivers(settings),
         )
         self.world.witnesses = witnesses(settings)
+        self.world.is_traced = self.tracer is not None
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
         self.sender = Sender(self.world, delivery_options(settings), self.log.warn, self.metrics)
         self.http: HttpApp | None = None
@@ -181,6 +188,8 @@ class Node:
         except Exception as error:  # the next start makes it; the rest of the end must go on
             self.log.warn(f"the last checkpoint of the audit log was not made: {error}")
         await self.records.close()
+        if self.tracer is not None:
+            await asyncio.to_thread(self.tracer.stop)
 
     async def _attempts_end(self, within: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -192,6 +201,22 @@ class Node:
             else:  # who waited for it has gone, and its host has not let go yet
                 await asyncio.sleep(DRAIN_POLL)
         return not self.world.attempts
+
+
+def tracer(settings: Settings) -> "OtlpTracer | None":
+    """OpenTelemetry is imported by who wants spans: it takes as long as the rest of the node. Raises
+    `SettingsInvalid`."""
+    says = settings.traces
+    if says.endpoint is None:
+        return None
+    try:
+        from pilothouse.observability.trace import OtlpTracer
+    except ImportError as error:
+        raise SettingsInvalid(
+            reason=f"traces.endpoint is set, and {error.name} is not installed",
+            hint='Install it with pip install "pilothouse[otel]", or take traces.endpoint out.',
+        ) from None
+    return OtlpTracer(says.endpoint, says.share, says.slow_seconds)
 
 
 def limits(settings: Settings) -> Limits:

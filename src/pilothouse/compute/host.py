@@ -13,8 +13,9 @@ import msgspec
 
 from pilothouse.compute.seat import Seat
 from pilothouse.domain.run import Run
+from pilothouse.domain.trace import traceparent_below
 from pilothouse.errors import HostUnavailable, TooLarge
-from pilothouse.ports.meter import RunMeter
+from pilothouse.ports.meter import RunMeter, Tracer
 from pilothouse.ports.worker import Assignment, Notebook
 from pilothouse.wire import frames
 from pilothouse.wire.frames import AgentDescription, Message
@@ -47,6 +48,7 @@ class Host(ABC):
         self.seats: dict[int, Seat] = {}
         self.on_log: OnLog = lambda stream, text, run: None
         self.meter: RunMeter | None = None
+        self.tracer: Tracer | None = None
         self.on_lost: Callable[[], None] = lambda: None
         """The host ended although nobody asked it to."""
         self._slots = slots
@@ -75,8 +77,14 @@ class Host(ABC):
         self.seats[slot] = seat
         description = self.agents.get(assignment.agent.name)
         wants_history = description is None or description.wants_history
-        self.send(_start(slot, assignment, wants_history))
+        self.send(_start(slot, assignment, wants_history, self._trace_of(assignment.notebook)))
         return seat
+
+    def _trace_of(self, notebook: Notebook) -> str | None:
+        """What the run's own calls are to stand below: its span when there will be one, else what it stands below."""
+        if self.tracer is None:
+            return notebook.traceparent
+        return traceparent_below(notebook.run.id, notebook.traceparent)
 
     def free(self, seat: Seat, *, after_ping: bool) -> None:
         self.seats.pop(seat.slot, None)
@@ -157,6 +165,8 @@ class Host(ABC):
                 row = message.row  # type: ignore[attr-defined]
                 seconds = (row.finished_at - row.started_at) / 1e6
                 self.meter.step_ended(seat.agent, row.kind, row.status, seconds)
+            if self.tracer is not None:
+                self.tracer.step_ended(notebook.run, notebook.traceparent, message.row)  # type: ignore[attr-defined]
         elif kind is frames.Emit:
             notebook.emit(message.delta, message.event)  # type: ignore[attr-defined]
             if not seat.has_spoken and not message.event:  # type: ignore[attr-defined]
@@ -246,7 +256,7 @@ class Host(ABC):
             self._on_change(self)
 
 
-def _start(slot: int, assignment: Assignment, wants_history: bool) -> frames.Start:
+def _start(slot: int, assignment: Assignment, wants_history: bool, traceparent: str | None) -> frames.Start:
     run: Run = assignment.notebook.run
     session = assignment.session
     return frames.Start(
@@ -270,4 +280,5 @@ def _start(slot: int, assignment: Assignment, wants_history: bool) -> frames.Sta
         assignment.strict,
         run.origin,
         assignment.trails,
+        traceparent=traceparent,
     )

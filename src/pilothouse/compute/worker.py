@@ -22,7 +22,7 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.retry import Retry
 from pilothouse.errors import HostUnavailable
-from pilothouse.ports.meter import RunMeter
+from pilothouse.ports.meter import RunMeter, Tracer
 from pilothouse.ports.records import ClaimWish, Queue
 from pilothouse.ports.worker import Actor, Assignment, Worker
 from pilothouse.sdk.surroundings import HeldClock
@@ -85,6 +85,8 @@ class NodeWorker(Worker):
         self._held_clock = held_clock
         self._owner, self._options, self._on_work, self._meter = owner, options, on_work, meter
         self.on_call: Calls = lambda notebook, call: None
+        self.tracer: Tracer | None = None
+        """Set before `start`."""
         self.on_log: OnLog = lambda stream, text, run: None
         self.hosts: list[Host] = []
         self.problems: dict[str, str] = {}
@@ -160,7 +162,7 @@ class NodeWorker(Worker):
         return InlineHost(config, options.slots, options.cancel_grace, self._call, self._changed, self._held_clock)
 
     def _hear(self, host: Host) -> None:
-        host.meter = self._meter
+        host.meter, host.tracer = self._meter, self.tracer
         host.on_log = lambda stream, text, run: self.on_log(stream, text, run)
         host.on_lost = self._count_lost
 
@@ -353,6 +355,8 @@ class NodeWorker(Worker):
         run = seat.notebook.run
         if self._meter is not None and run.finished_at is not None:
             self._meter.run_ended(seat.agent, run.status, (run.finished_at - run.created_at) / 1e6, run.usage)
+        if self.tracer is not None and run.finished_at is not None:
+            self.tracer.run_ended(run, seat.notebook.traceparent)
 
     def _seat_suspects(self) -> None:
         """The next suspect gets the quarantine of its environment for itself."""

@@ -84,6 +84,7 @@ class Attempt(Notebook):
         self.strict = False
         self.stream = True
         self.now = self.began_at = world.clock.now()
+        self.traceparent: str | None = None
         self.actor: Actor | None = None
         self.ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
         self.outcome: Outcome | None = None

@@ -11,6 +11,7 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.ids import child_run_id
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow
 from pilothouse.domain.run import Run
+from pilothouse.domain.trace import traceparent_below
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import error_json
 from pilothouse.engine.ending import Ending, call_row
@@ -75,6 +76,7 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
             wants="later" if caller.kept else "end",
             parent=run.id if caller.kept else None,
             parent_key=row.key if caller.kept else None,
+            traceparent=_traceparent(world, caller),
             by=run.id,
             started_by=run.started_by,
         )
@@ -88,6 +90,13 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
             return None
         await asyncio.sleep(pause)
         pause = min(pause * 2, AGAIN_AT_MOST)
+
+
+def _traceparent(world: World, caller: Notebook) -> str | None:
+    """The called run stands below the run that called it."""
+    if caller.traceparent is None and not world.is_traced:
+        return None
+    return traceparent_below(caller.run.id, caller.traceparent)
 
 
 def _is_live(world: World, caller: Notebook) -> bool:

@@ -7,10 +7,11 @@ hands it over with everything else that was told, so that the end of a run and i
 
 from functools import partial
 
+import msgspec
 from msgspec import Struct
 
 from pilothouse.domain.agent import Agent
-from pilothouse.domain.event import line
+from pilothouse.domain.event import events_of, line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -224,6 +225,22 @@ async def read_beginning(world: World, run: Run, agent: Agent) -> Beginning:
     return Beginning(journal, *known)
 
 
+class _Queued(Struct):
+    traceparent: str | None = None
+
+
+_read_queued = msgspec.json.Decoder(_Queued).decode
+
+
+async def read_traceparent(world: World, run: Run) -> str | None:
+    """The trace that the request belonged to which started the run: its first event keeps that."""
+    for segment in await world.records.read_events(run.tenant, run.id, 0, 1):
+        for seq, _, body in events_of(segment):
+            if seq == 1:
+                return _read_queued(body).traceparent
+    return None
+
+
 def hold_run(world: World, run: Run, agent: Agent) -> Attempt:
     """Makes a run that this node has claimed known here: from now on a cancel finds it."""
     attempt = Attempt(world, RULES, run, agent)
@@ -239,9 +256,10 @@ def hold_run(world: World, run: Run, agent: Agent) -> Attempt:
     return attempt
 
 
-def begin_run(world: World, run: Run, agent: Agent) -> Attempt:
+def begin_run(world: World, run: Run, agent: Agent, traceparent: str | None) -> Attempt:
     """Starts an attempt at a run that was born claimed. The place was reserved before; it is used up."""
     attempt = hold_run(world, run, agent)
+    attempt.traceparent = traceparent
     known = (None, [], []) if run.session is None else world.sessions.get(_session_name(run))
     if known is None or run.origin is not None:
         spawn(world, set_out(attempt))
@@ -255,6 +273,8 @@ async def set_out(attempt: Attempt) -> None:
     world, run, agent = attempt.world, attempt.run, attempt.agent
     try:
         start = await read_beginning(world, run, agent)
+        if world.is_traced and attempt.traceparent is None:
+            attempt.traceparent = await read_traceparent(world, run)
     except PilothouseError:
         world.worker.unreserve(agent.name)
         attempt.come_to(attempt.doom or Requeue("handed_back", run.attempt, run.losses, AGAIN_AFTER), None)

@@ -153,7 +153,7 @@ async def _start_unkept(world: World, command: StartRun, agent: Agent, at: int) 
     )
     if not world.worker.reserve(agent.name):
         await _wait_for_place(world, agent)
-    unkept = begin_unkept(world, run, agent, stream=command.wants == "stream")
+    unkept = begin_unkept(world, run, agent, command.traceparent, stream=command.wants == "stream")
     return Started(run, True, unkept, unkept.ended)
 
 
@@ -184,7 +184,7 @@ async def _start_kept(world: World, command: StartRun, agent: Agent, at: int) ->
     if not is_claimed and world.queued >= world.limits.queue and command.parent is None:
         raise Overloaded()
     run = _new_run(world, command, agent, run_id, at, is_claimed)
-    entry = Entry(world, run, agent, is_claimed)
+    entry = Entry(world, run, agent, is_claimed, command.traceparent)
     world.records.submit(_insertion(world, command, run), entry.came)
     try:
         started = await entry.started
@@ -206,8 +206,9 @@ class Entry:
     """A run on its way into the records. What follows from its insertion is done when that is durable, also when the
     caller has gone meanwhile: a run that was born claimed begins, and a place that it does not need is given back."""
 
-    def __init__(self, world: World, run: Run, agent: Agent, is_claimed: bool) -> None:
+    def __init__(self, world: World, run: Run, agent: Agent, is_claimed: bool, traceparent: str | None) -> None:
         self._world, self._run, self._agent, self._is_claimed = world, run, agent, is_claimed
+        self._traceparent = traceparent
         self.started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._count(1)
 
@@ -230,7 +231,7 @@ class Entry:
             return
         run.status = result.status  # type: ignore[assignment]
         if run.status == "running":
-            started.ended = begin_run(world, run, self._agent).ended
+            started.ended = begin_run(world, run, self._agent, self._traceparent).ended
         else:
             if self._is_claimed:
                 world.worker.unreserve(run.agent)
@@ -287,8 +288,12 @@ def _insertion(world: World, command: StartRun, run: Run) -> Change:
     )  # fmt: skip
     statements.append(insert)
     statements.extend(AppendStep(run.tenant, run.id, row) for row in command.journal)
-    body = encode({"agent": run.agent}) if due_at is None else encode({"agent": run.agent, "due_at": instant(due_at)})
-    queued = line("run.queued", body)
+    body: dict[str, object] = {"agent": run.agent}
+    if due_at is not None:
+        body["due_at"] = instant(due_at)
+    if command.traceparent is not None:
+        body["traceparent"] = command.traceparent
+    queued = line("run.queued", encode(body))
     statements.append(AppendEvents(run.tenant, run.id, at, 1, queued))
     statements += deliveries_of(world, run, at, (queued,))
     digest = partial(world.seals.digest, run.tenant, run.subject)

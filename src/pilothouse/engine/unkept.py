@@ -50,6 +50,7 @@ class Unkept(Notebook):
         self.turns: list[Turn] = []
         self.trails: list[Trail] = []
         self.open_waits: set[str] = set()
+        self.traceparent: str | None = None
         self.actor: Actor | None = None
         self.ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
         self.problem: PilothouseError | None = None
@@ -262,9 +263,10 @@ def _status(text: str) -> Status:
     return text  # type: ignore[return-value]
 
 
-def begin_unkept(world: World, run: Run, agent: Agent, *, stream: bool) -> Unkept:
+def begin_unkept(world: World, run: Run, agent: Agent, traceparent: str | None, *, stream: bool) -> Unkept:
     """Starts a run in memory. The place was reserved before; it is used up."""
     unkept = Unkept(world, run, agent, stream=stream, keeps_errors=agent.keep == "errors")
+    unkept.traceparent = traceparent
     world.attempts[(run.tenant, run.id)] = unkept
     unkept.note("run.queued", b"{}")
     unkept.note("run.started", encode({"attempt": run.attempt, "release": run.release}))

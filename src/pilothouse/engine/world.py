@@ -114,6 +114,8 @@ class World:
     signer: Signer | None = None
     """Who signs checkpoints of the audit log; None: there are none."""
     witnesses: tuple[Witness, ...] = ()
+    is_traced: bool = False
+    """Spans are recorded: a run that is claimed later looks up its trace."""
     is_draining: bool = False
     """Set at SIGTERM: new work is refused with `Draining`, streams are told to reconnect."""
 

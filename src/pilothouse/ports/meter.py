@@ -7,7 +7,9 @@ may be another one for each method. Names that callers choose (agents) are bound
 
 from typing import Protocol
 
+from pilothouse.domain.journal import StepRow
 from pilothouse.domain.objective import Alert
+from pilothouse.domain.run import Run
 
 
 class RequestMeter(Protocol):
@@ -74,6 +76,15 @@ class DeliveryMeter(Protocol):
     def delivery_tried(self, verdict: str, status: str) -> None:
         """`verdict` of this one try (delivered, again, dead, gone), and the status that it leaves the delivery in."""
         ...
+
+
+class Tracer(Protocol):
+    """Told by compute, of what was executed on this node: a replayed step is not told, so no span is recorded twice.
+    `traceparent` is that of the request which started the run."""
+
+    def step_ended(self, run: Run, traceparent: str | None, row: StepRow) -> None: ...
+
+    def run_ended(self, run: Run, traceparent: str | None) -> None: ...
 
 
 class CommitMeter(Protocol):

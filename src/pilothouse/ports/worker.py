@@ -18,6 +18,8 @@ class Notebook(Protocol):
 
     run: Run
     kept: bool
+    traceparent: str | None
+    """The trace that the run belongs to, as W3C Trace Context writes it; None: one of its own."""
 
     def step_started(self, ref: int, row: StepRow, durable: bool) -> None: ...
 

@@ -25,6 +25,7 @@ from pilothouse.sdk.schema import Codec
 from pilothouse.sdk.scope import attempt_here
 from pilothouse.sdk.session import SessionMemory
 from pilothouse.sdk.surroundings import Surroundings
+from pilothouse.sdk.telemetry import join_trace
 from pilothouse.sdk.usage import Usage
 from pilothouse.sdk.wait import Waits
 from pilothouse.wire.frames import CallDenied, CallGranted, Failed, Finished, Message, Parked, Start, Stopped
@@ -106,6 +107,7 @@ class Attempt:
             return
         self._is_started = True
         attempt_here.set(self)
+        join_trace(self.start.traceparent)
         try:
             message = self._finished(await self._callee.run(self, value))
         except GeneratorExit:  # the loop is closed under it: there is nobody to tell

@@ -23,6 +23,8 @@ class RunFacts:
         self.tenant = start.tenant
         self.subject = start.subject
         self.retry_of = start.retry_of
+        self.traceparent = start.traceparent
+        """W3C Trace Context for what the agent calls; None: nobody traces."""
 
     @cached_property
     def metadata(self) -> dict[str, Any]:

@@ -157,6 +157,15 @@ class ReceiverSettings(Struct, frozen=True, kw_only=True):
     """Headers that are sent along."""
 
 
+class TraceSettings(Struct, frozen=True, kw_only=True):
+    endpoint: Text | None = None
+    """Where spans go, as OTLP over HTTP: http://127.0.0.1:4318. Without it none are recorded."""
+    share: Share = 0.1
+    """Of the runs, so many are recorded whole."""
+    slow_seconds: Seconds = 30.0
+    """A run that took longer, or failed, is recorded whatever `share` says."""
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -213,6 +222,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     limits: LimitSettings = LimitSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
     log: LogSettings = LogSettings()
+    traces: TraceSettings = TraceSettings()
     audit: AuditSettings = AuditSettings()
     deliveries: DeliverySettings = DeliverySettings()
     agents: dict[str, AgentSettings] = field(default_factory=dict)
@@ -237,6 +247,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "limits": LimitSettings,
     "environments": EnvironmentSettings,
     "log": LogSettings,
+    "traces": TraceSettings,
     "audit": AuditSettings,
     "deliveries": DeliverySettings,
 }

@@ -113,14 +113,18 @@ class LocalVerbs(LocalLife):
         """The run at its end, or when it has this status. Raises `StillWaiting` when that cannot come by itself."""
         id, loop = _id_of(run), asyncio.get_running_loop()
         until = loop.time() + within
+        was_still = False
         while True:
             await self.revive()
-            was_still = self.is_still
+            was_still, is_sure = self.is_still, was_still and self.is_still
             found = await self._run(id)
             if found.status == status or (status is None and found.status in TERMINAL):
                 return await self._view(found)
-            if found.status in TERMINAL or was_still:
+            if found.status in TERMINAL or is_sure:
                 raise StillWaiting(run=id, status=found.status, waits=await self._waits(found))
+            if was_still:  # a bell may have been on its way: a round of the loops does what it asked for
+                await self.settle()
+                continue
             left = until - loop.time()
             if left <= 0:
                 raise TimeoutError(f"after {within:g} s the run {id} is {found.status}: {await self._waits(found)}")
@@ -166,15 +170,19 @@ class LocalVerbs(LocalLife):
         """The oldest open review of the run, once there is one."""
         loop = asyncio.get_running_loop()
         until = loop.time() + within
+        was_still = False
         while True:
             await self.revive()
-            was_still = self.is_still
+            was_still, is_sure = self.is_still, was_still and self.is_still
             found = await self.reviews(run)
             if found:
                 return found[0]
-            if was_still or loop.time() > until:
+            if is_sure or loop.time() > until:
                 state = await self._run(_id_of(run))
                 raise StillWaiting(run=state.id, status=state.status, waits=await self._waits(state))
+            if was_still:
+                await self.settle()
+                continue
             await self.wait_move(LOOK_EVERY)
 
     async def decide(

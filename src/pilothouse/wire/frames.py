@@ -248,6 +248,8 @@ class Start(Message, tag=32):
     """What the framework of the agent added in the turns before, from the last whole one on."""
     deadline_at: int | None = None
     """When the run or this attempt is over whatever happens: nothing is tried again beyond it."""
+    traceparent: str | None = None
+    """What the run's outgoing calls say of the trace they belong to."""
 
 
 class Acks(Message, tag=33):

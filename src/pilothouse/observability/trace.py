@@ -1,0 +1,196 @@
+"""Spans of runs and steps to an OpenTelemetry collector, made from what the journal keeps anyway.
+
+A span is made when its step or run has ended, with the ids that `domain.trace` gives it; so no context is carried
+around, what is replayed is not recorded, and an attempt on another node goes on in the same trace. Names and attributes
+are those of the GenAI conventions of OpenTelemetry (semantic-conventions-genai, status Development: hence constants).
+No content is recorded: no input, no output, no argument.
+
+A run is recorded when its share is drawn or its caller records the trace; otherwise its spans wait, up to a bound, and
+go out after all when it failed or was slow.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+
+from pilothouse.domain.journal import StepRow
+from pilothouse.domain.run import Run
+from pilothouse.domain.trace import TraceContext, context_of, is_drawn, span_of
+from pilothouse.ports.meter import Tracer
+
+SCOPE = InstrumentationScope("pilothouse")
+FLAGS = TraceFlags(TraceFlags.SAMPLED)
+WAITING_RUNS = 1000
+"""Runs whose spans wait for their end; of more the oldest are given up."""
+WAITING_SPANS = 200
+"""Of one run; of more the first ones are kept."""
+OPERATIONS = {"model": "chat", "tool": "execute_tool"}
+
+
+class _Usage(Struct):
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class _Error(Struct):
+    code: str = "_OTHER"
+
+
+_read_usage = msgspec.json.Decoder(_Usage).decode
+_read_error = msgspec.json.Decoder(_Error).decode
+
+
+class OtlpTracer(Tracer):
+    """`endpoint`: the address of a collector, without /v1/traces. What cannot be sent is dropped; nobody waits for it.
+    `stop` sends what is left."""
+
+    def __init__(self, endpoint: str, share: float, slow_seconds: float, service: str = "pilothouse") -> None:
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
+        self._begin(exporter, share, slow_seconds, service)
+
+    def _begin(self, exporter: SpanExporter, share: float, slow_seconds: float, service: str) -> None:
+        self._share, self._slow = share, slow_seconds
+        self._resource = Resource.create({"service.name": service})
+        self._sender = BatchSpanProcessor(exporter, max_queue_size=8192)
+        self._waiting: OrderedDict[tuple[str, str], list[ReadableSpan]] = OrderedDict()
+
+    def stop(self) -> None:
+        self._sender.shutdown()  # type: ignore[no-untyped-call]
+
+    # --- told by compute --------------------------------------------------------------------------------------------
+
+    def step_ended(self, run: Run, traceparent: str | None, row: StepRow) -> None:
+        context = context_of(run.id, traceparent)
+        key = (run.tenant, run.id)
+        is_recorded = self._is_recorded(context)
+        if not is_recorded and len(self._waiting.get(key, ())) >= WAITING_SPANS:
+            return
+        span = self._span(
+            f"{OPERATIONS.get(row.kind, 'step')} {row.name}",
+            context,
+            span_of(run.id, row.key),
+            span_of(run.id),
+            SpanKind.CLIENT if row.kind == "model" else SpanKind.INTERNAL,
+            _about_step(run, row),
+            (row.started_at, row.finished_at or row.started_at),
+            row.error,
+        )
+        if is_recorded:
+            self._sender.on_end(span)
+            return
+        self._waiting.setdefault(key, []).append(span)
+        if len(self._waiting) > WAITING_RUNS:
+            self._waiting.popitem(last=False)
+
+    def run_ended(self, run: Run, traceparent: str | None) -> None:
+        context = context_of(run.id, traceparent)
+        waiting: Sequence[ReadableSpan] = self._waiting.pop((run.tenant, run.id), ())
+        finished_at = run.finished_at or run.created_at
+        is_slow = finished_at - run.created_at >= self._slow * 1e6
+        if not (self._is_recorded(context) or is_slow or run.status == "failed"):
+            return
+        for span in waiting:
+            self._sender.on_end(span)
+        name = f"invoke_agent {run.agent}"
+        instants = (run.created_at, finished_at)
+        kind = SpanKind.SERVER if run.parent is None else SpanKind.INTERNAL
+        error = run.error if run.status != "succeeded" else None
+        self._sender.on_end(
+            self._span(name, context, span_of(run.id), context.above, kind, _about_run(run), instants, error)
+        )
+
+    def _is_recorded(self, context: TraceContext) -> bool:
+        return context.is_sampled or is_drawn(context.trace, self._share)
+
+    def _span(
+        self,
+        name: str,
+        context: TraceContext,
+        id: int,
+        above: int | None,
+        kind: SpanKind,
+        attributes: dict[str, Any],
+        instants: tuple[int, int],
+        error: bytes | None,
+    ) -> ReadableSpan:
+        status = Status(StatusCode.UNSET)
+        if error is not None:
+            attributes["error.type"] = _code_of(error)
+            status = Status(StatusCode.ERROR, attributes["error.type"])
+        return ReadableSpan(
+            name=name,
+            context=SpanContext(context.trace, id, is_remote=False, trace_flags=FLAGS),
+            parent=None if above is None else SpanContext(context.trace, above, is_remote=True, trace_flags=FLAGS),
+            resource=self._resource,
+            attributes=attributes,
+            kind=kind,
+            status=status,
+            start_time=instants[0] * 1000,
+            end_time=instants[1] * 1000,
+            instrumentation_scope=SCOPE,
+        )
+
+
+def _about_run(run: Run) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.agent.name": run.agent,
+        "gen_ai.agent.version": run.release,
+        "pilothouse.run": run.id,
+        "pilothouse.tenant": run.tenant,
+        "pilothouse.mode": run.mode,
+        "pilothouse.status": run.status,
+        "pilothouse.attempts": run.attempt,
+    }
+    if run.session is not None:
+        found["gen_ai.conversation.id"] = run.session
+    return found | _used(run.usage)
+
+
+def _about_step(run: Run, row: StepRow) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "pilothouse.run": run.id,
+        "pilothouse.step": row.key,
+        "pilothouse.step.kind": row.kind,
+        "pilothouse.attempt": run.attempt,
+        "pilothouse.tries": row.tries,
+    }
+    operation = OPERATIONS.get(row.kind)
+    if operation is not None:
+        found["gen_ai.operation.name"] = operation
+    if row.kind == "tool":
+        found["gen_ai.tool.name"] = row.name
+    return found | _used(row.usage)
+
+
+def _used(usage: bytes | None) -> dict[str, Any]:
+    if usage is None:
+        return {}
+    try:
+        used = _read_usage(usage)
+    except msgspec.MsgspecError:  # a host wrote it
+        return {}
+    found: dict[str, Any] = {}
+    if used.input_tokens or used.output_tokens:
+        found["gen_ai.usage.input_tokens"] = used.input_tokens
+        found["gen_ai.usage.output_tokens"] = used.output_tokens
+    if used.cost_usd:
+        found["pilothouse.cost_usd"] = used.cost_usd
+    return found
+
+
+def _code_of(error: bytes) -> str:
+    try:
+        return _read_error(error).code
+    except msgspec.MsgspecError:
+        return _Error().code

@@ -1,0 +1,154 @@
+"""Spans at a real receiver: the tree of a run, nothing twice after a crash, and what is left out by the share."""
+
+import httpx2
+import pytest
+
+from pilothouse.domain.journal import ENDED, StepRow
+from pilothouse.domain.run import Run
+from pilothouse.observability.trace import WAITING_RUNS, WAITING_SPANS, OtlpTracer
+from tests.cli.served import serve
+from tests.observability.collector import Collector, attributes
+
+CALLER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+AT = 1_800_000_000_000_000
+
+AGENTS = """
+import os
+from pathlib import Path
+from pilothouse import Context, agent, tool
+
+def think(text: str) -> str:
+    return text.upper()
+
+@tool(risk="read")
+async def look(text: str) -> str:
+    return f"saw {text}"
+
+@tool(risk="read")
+async def fall(text: str) -> str:
+    if not Path("fell").exists():
+        Path("fell").write_text("")
+        os._exit(9)
+    return "up again"
+
+@agent(mode="event")
+async def below(ctx: Context, text: str) -> str:
+    return await ctx.step(think, text)
+
+@agent(mode="event")
+async def above(ctx: Context, text: str) -> str:
+    await ctx.step(think, text)
+    await ctx.call_tool(look, text=text)
+    await ctx.call_tool(fall, text=text)
+    return await ctx.call("below", text)
+
+@agent
+async def broken(ctx: Context, text: str) -> str:
+    raise ValueError("no")
+
+@agent
+async def fine(ctx: Context, text: str) -> str:
+    return await ctx.step(think, text)
+"""
+
+
+@pytest.fixture
+def collector():
+    one = Collector()
+    yield one
+    one.close()
+
+
+def run_of(id="run_a", status="succeeded", seconds=1.0, **more):
+    return Run(tenant="default", id=id, agent="desk", release="r1", mode="event", status=status, epoch=1,
+               created_at=AT, finished_at=AT + round(seconds * 1e6), **more)  # fmt: skip
+
+
+def step_of(key, kind="model", **more):
+    return StepRow(key, kind, "gpt", ENDED, "succeeded", started_at=AT, finished_at=AT + 500_000, **more)
+
+
+def sent(tracer, collector):
+    tracer.stop()
+    return {span.name: span for span in collector.spans}
+
+
+def test_a_step_is_below_its_run_and_says_what_it_used_and_nothing_of_what_was_said(collector):
+    tracer = OtlpTracer(collector.url, 1.0, 30)
+    run = run_of(input=b'"secret words"')
+    tracer.step_ended(run, CALLER, step_of("gpt-1", usage=b'{"input_tokens":7,"output_tokens":5}', output=b'"secret"'))
+    tracer.run_ended(run, CALLER)
+    spans = sent(tracer, collector)
+    chat, root = spans["chat gpt"], spans["invoke_agent desk"]
+    assert chat.trace_id.hex() == root.trace_id.hex() == CALLER[3:35]
+    assert (root.parent_span_id.hex(), chat.parent_span_id) == (CALLER[36:52], root.span_id)
+    assert attributes(chat)["gen_ai.usage.input_tokens"] == 7
+    assert attributes(chat)["gen_ai.operation.name"] == "chat"
+    assert (chat.start_time_unix_nano, chat.end_time_unix_nano) == (AT * 1000, AT * 1000 + 500_000_000)
+    assert b"secret" not in b"".join(span.SerializeToString() for span in collector.spans)
+    assert collector.paths == {"/v1/traces"}
+
+
+@pytest.mark.parametrize(
+    ("run", "kept"),
+    [(run_of(), False), (run_of(status="failed", error=b'{"code":"agent_failed"}'), True), (run_of(seconds=31), True)],
+    ids=["fine", "failed", "slow"],
+)
+def test_outside_of_the_share_only_what_failed_or_was_slow_is_recorded_with_its_steps(collector, run, kept):
+    tracer = OtlpTracer(collector.url, 0.0, 30)
+    tracer.step_ended(run, None, step_of("gpt-1"))
+    tracer.run_ended(run, None)
+    assert set(sent(tracer, collector)) == ({"chat gpt", "invoke_agent desk"} if kept else set())
+
+
+def test_spans_that_wait_are_bounded(collector):
+    tracer = OtlpTracer(collector.url, 0.0, 30)
+    for number in range(WAITING_RUNS + 10):
+        for step in range(3):
+            tracer.step_ended(run_of(f"run_{number}"), None, step_of(f"s-{step}"))
+    for step in range(WAITING_SPANS + 50):
+        tracer.step_ended(run_of("run_long"), None, step_of(f"s-{step}"))
+    assert len(tracer._waiting) == WAITING_RUNS
+    assert len(tracer._waiting["default", "run_long"]) == WAITING_SPANS
+    tracer.stop()
+
+
+def test_a_receiver_that_is_gone_costs_spans_and_nothing_else():
+    collector = Collector()
+    url = collector.url
+    collector.close()
+    tracer = OtlpTracer(url, 1.0, 30)
+    tracer.step_ended(run_of(), None, step_of("gpt-1"))
+    tracer.run_ended(run_of(), None)
+
+
+@pytest.mark.slow
+def test_a_run_with_a_sub_run_is_one_tree_and_a_crash_repeats_no_span(tmp_path, collector):
+    (tmp_path / "traced.py").write_text(AGENTS)
+    names = ("above", "below", "broken", "fine")
+    lines = [f'[agents.{name}]\ntarget = "traced:{name}"' for name in names]
+    (tmp_path / "pilothouse.toml").write_text("\n".join([f'[traces]\nendpoint = "{collector.url}"\nshare = 0', *lines]))
+    with serve(tmp_path) as url, httpx2.Client(base_url=url, timeout=60) as client:
+        started = client.post("/v1/agents/above/runs", json={"input": "x"}, headers={"traceparent": CALLER}).json()
+        run = client.get(f"/v1/runs/{started['id']}", params={"wait": 30}).json()
+        assert (run["status"], run["attempt"]) == ("succeeded", 2)
+        assert client.post("/v1/agents/broken/runs", json={"input": "x"}).json()["status"] == "failed"
+        assert client.post("/v1/agents/fine/runs", json={"input": "x"}).json()["status"] == "succeeded"
+    spans = {span.span_id: span for span in collector.spans}
+    assert len(spans) == len(collector.spans), "a span was sent twice"
+    tree = {
+        (span.name, spans[span.parent_span_id].name if span.parent_span_id in spans else span.parent_span_id.hex())
+        for span in collector.spans
+        if span.trace_id.hex() == CALLER[3:35]
+    }
+    assert tree == {
+        ("invoke_agent above", CALLER[36:52]),
+        ("step think", "invoke_agent above"),
+        ("execute_tool look", "invoke_agent above"),
+        ("execute_tool fall", "invoke_agent above"),
+        ("invoke_agent below", "invoke_agent above"),
+        ("step think", "invoke_agent below"),
+    }
+    rest = [span for span in collector.spans if span.trace_id.hex() != CALLER[3:35]]
+    assert [span.name for span in rest] == ["invoke_agent broken"], "what went well is not in a share of nothing"
+    assert attributes(rest[0])["error.type"] == "agent_failed"
