@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import uvloop
 from msgspec import Struct
 
@@ -32,13 +33,14 @@ from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.console.page import BuiltPages
 from pilothouse.domain.address import LOOPBACK, Networks, read_networks
-from pilothouse.domain.delivery import Receiver, Receivers
+from pilothouse.domain.delivery import AlertEvent, Receiver, Receivers
 from pilothouse.domain.objective import Alert
 from pilothouse.domain.principal import LOCAL, PrincipalKind
 from pilothouse.domain.signature import read_secret
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
-from pilothouse.engine.world import Limits, World
+from pilothouse.engine.outbox import tell_alert
+from pilothouse.engine.world import Limits, World, persist, spawn
 from pilothouse.errors import AddressRefused, SettingsInvalid, TargetInvalid
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
@@ -50,7 +52,7 @@ from pilothouse.security.witness import FileWitness
 from pilothouse.settings import AgentSettings, Settings
 from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
-from pilothouse.wire.alert import summary
+from pilothouse.wire.alert import alert_view, summary
 
 if TYPE_CHECKING:
     from pilothouse.observability.trace import OtlpTracer
@@ -110,6 +112,9 @@ class Node:
     def _tell_alert(self, alert: Alert) -> None:
         what = "alert" if alert.resolved_at is None else "resolved"
         self.log.write("warning", f"{what}: {summary(alert)}", severity=alert.severity, agent=alert.agent)
+        kind: AlertEvent = "alert.fired" if alert.resolved_at is None else "alert.resolved"
+        facts = msgspec.json.encode(alert_view(alert))
+        spawn(self.world, persist(lambda: tell_alert(self.world, kind, alert.agent, facts)))
 
     async def start(self) -> None:
         """Raises what an operator must mend: the address, the records, an agent that cannot be loaded."""

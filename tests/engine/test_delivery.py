@@ -6,8 +6,10 @@ import json
 import pytest
 
 from pilothouse import Context, agent
+from pilothouse.communication.deliveries.shape import sentence
 from pilothouse.domain.delivery import Answer, Receiver, Receivers, Webhook
 from pilothouse.engine.delivery import claim_deliveries, get_delivery, list_deliveries, retry_delivery, settle_delivery
+from pilothouse.engine.outbox import tell_alert
 from pilothouse.engine.run import start_run
 from pilothouse.errors import DeliveryNotFound
 from pilothouse.ports.delivery import DeliveryFilter
@@ -219,3 +221,16 @@ async def test_a_retried_run_tells_the_same_webhook():
         again = await node.retry(run)
         await node.wait(again)
         assert await outbox(node) == [("run.failed", HOOK.url)] * 2
+
+
+async def test_an_alert_goes_to_who_wants_to_hear_of_alerts_and_to_nobody_else():
+    oncall = Receiver(name="oncall", events=("alert.fired",), where={"severity": "page"})
+    shop = Receiver(name="shop", events=("alert.fired",), agents=("shop",))
+    async with LocalNode({"note": note}) as node:
+        node.world.receivers = Receivers((oncall, shop, Receiver(name="ends")))
+        await tell_alert(node.world, "alert.fired", "note", b'{"severity":"page","summary":"too many"}')
+        await tell_alert(node.world, "alert.fired", "note", b'{"severity":"ticket"}')
+        assert await outbox(node) == [("alert.fired", "oncall")]
+        [one] = await claim_deliveries(node.world, 10)
+        assert json.loads(one.body)["data"] == {"severity": "page", "summary": "too many"}
+        assert sentence(one) == "note: alert fired (page)\ntoo many"

@@ -44,6 +44,8 @@ ToldEvent = Literal[
     "review.requested",
     "review.decided",
 ]
+AlertEvent = Literal["alert.fired", "alert.resolved"]
+"""What a node tells of itself: an objective of an agent is missed too fast, or is not any more."""
 TOLD: tuple[ToldEvent, ...] = get_args(ToldEvent)
 """Events that can be delivered. What a run says while it works (deltas, steps, logs) is for those who watch it."""
 ENDS: tuple[ToldEvent, ...] = ("run.cancelled", "run.failed", "run.succeeded")
@@ -82,7 +84,7 @@ class Receiver(Struct, frozen=True, kw_only=True):
     """Who is told of what. `where`: what the event must say, by dotted path into the `data` of its body."""
 
     name: str
-    events: tuple[ToldEvent, ...] = ENDS
+    events: tuple[ToldEvent | AlertEvent, ...] = ENDS
     agents: tuple[str, ...] = ()
     """Empty: all."""
     where: dict[str, object] = {}

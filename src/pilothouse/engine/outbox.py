@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from msgspec import json
 
 from pilothouse.domain import ids
-from pilothouse.domain.delivery import Receivers, Webhook, fits, lane_of
+from pilothouse.domain.delivery import AlertEvent, Receivers, Webhook, fits, lane_of
 from pilothouse.domain.run import Run
 from pilothouse.engine.encoding import decode, encode, instant, raw
 from pilothouse.engine.world import World
-from pilothouse.ports.change import InsertDelivery, Row
+from pilothouse.ports.change import Change, InsertDelivery, Row
 
 BODY_LIMIT = 256 * 1024
 """Bytes of a body. Of a longer one the receiver gets everything but what the event itself says, and the address of the
@@ -66,11 +66,39 @@ def _rows(
     return found
 
 
+async def tell_alert(world: World, kind: AlertEvent, agent: str, facts: bytes) -> None:
+    """An alert of this node goes to the receivers that want to hear of alerts: nobody's run, but a delivery like any
+    other. `facts`: a JSON object."""
+    at = world.clock.now()
+    rows = [
+        InsertDelivery(
+            ids.DEFAULT_TENANT,
+            ids.delivery_id(at, world.entropy.bits()),
+            "",
+            agent,
+            kind,
+            one.name,
+            None,
+            _body(kind, at, facts),
+            at,
+        )
+        for one in world.receivers.find(kind, agent)
+        if not one.where or fits(one.where, decode(facts))
+    ]
+    if rows:
+        await world.records.commit(Change(tuple(rows)))
+        world.bus.ring(BELL)
+
+
 def make_body(run: Run, at: int, kind: str, event: bytes) -> bytes:
     """The body as Standard Webhooks wants it: what happened, when, and the facts."""
     data = make_facts(run, event)
     if len(data) > BODY_LIMIT:
         data = make_facts(run, b'{"omitted":true}')
+    return _body(kind, at, data)
+
+
+def _body(kind: str, at: int, data: bytes) -> bytes:
     return b'{"type":"%b","timestamp":"%b","data":%b}' % (kind.encode(), (instant(at) or "").encode(), data)
 
 

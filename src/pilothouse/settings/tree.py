@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from pilothouse.domain.delivery import ENDS, ToldEvent
+from pilothouse.domain.delivery import ENDS, AlertEvent, ToldEvent
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
@@ -139,7 +139,7 @@ class ReceiverSettings(Struct, frozen=True, kw_only=True):
 
     url: Secret
     """Where it is reached."""
-    events: tuple[ToldEvent, ...] = ENDS
+    events: tuple[ToldEvent | AlertEvent, ...] = ENDS
     """Which events it is told of."""
     agents: tuple[Text, ...] = ()
     """Of which agents; empty: all."""

@@ -32,9 +32,10 @@ def sentence(delivery: Delivery) -> str:
     """The event for people, at most some three thousand characters."""
     document: dict[str, Any] = _decode(delivery.body)
     facts: dict[str, Any] = document.get("data", {})
-    head = f"{delivery.agent}: {delivery.type.replace('.', ' ')} ({delivery.run})"
+    about = delivery.run or facts.get("severity", "")
+    head = f"{delivery.agent}: {delivery.type.replace('.', ' ')} ({about})"
     error = facts.get("error")
-    said = facts.get("question") or (error.get("message") if isinstance(error, dict) else None)
+    said = facts.get("question") or facts.get("summary") or (error.get("message") if isinstance(error, dict) else None)
     if said is None and "output" in facts:
         output = facts["output"]
         said = output if isinstance(output, str) else _encode(output).decode()
