@@ -152,3 +152,11 @@ def test_another_program_at_the_address_is_told_as_such():
             client.get_health()
     assert caught.value.code == "http_404"
     assert "another program" in caught.value.hint
+
+
+def test_the_overview_and_the_sessions_of_an_agent_are_given_as_values(client):
+    client.start_run("diary", "one", session="overview/1")
+    found = client.get_overview(agent="diary", seconds=300, slices=5)
+    assert found.total.succeeded >= 1
+    assert len(found.slices) == 5
+    assert [one.key for one in client.list_sessions("diary", prefix="overview/").items] == ["overview/1"]

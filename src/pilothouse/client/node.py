@@ -26,11 +26,13 @@ from pilothouse.client.shape import (
     Key,
     KeyPage,
     NewKey,
+    Overview,
     Review,
     ReviewPage,
     Run,
     RunPage,
     Session,
+    SessionPage,
     StepPage,
     TurnPage,
 )
@@ -155,6 +157,13 @@ class Client:
 
     # --- sessions -----------------------------------------------------------------------------------------------------
 
+    def list_sessions(
+        self, agent: str, *, prefix: str = "", cursor: str | None = None, limit: int | None = None
+    ) -> SessionPage:
+        """Sessions whose key begins with `prefix`, by key, without their state."""
+        params = {"prefix": prefix or None, "cursor": cursor, "limit": limit}
+        return self._wire.call(SessionPage, "GET", _agent(agent, "sessions"), params=params)
+
     def get_session(self, agent: str, key: str) -> Session:
         return self._wire.call(Session, "GET", _session(agent, key))
 
@@ -250,6 +259,11 @@ class Client:
 
     def get_agent(self, agent: str) -> Agent:
         return self._wire.call(Agent, "GET", _agent(agent))
+
+    def get_overview(self, *, agent: str | None = None, seconds: float = 3600.0, slices: int = 60) -> Overview:
+        """What runs did in the last `seconds`, in `slices` parts, and how much waits now."""
+        params = {"agent": agent, "seconds": seconds, "slices": slices}
+        return self._wire.call(Overview, "GET", "/v1/overview", params=params)
 
     def list_alerts(self) -> AlertPage:
         return self._wire.call(AlertPage, "GET", "/v1/alerts")

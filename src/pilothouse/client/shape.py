@@ -164,6 +164,61 @@ class ReviewPage(Struct):
     next_cursor: str | None = None
 
 
+class SessionSummary(Struct, kw_only=True):
+    """A session without its state."""
+
+    key: str
+    agent: str = ""
+    turns: int = 0
+    version: int = 0
+    created_at: str = ""
+    updated_at: str = ""
+    expires_at: str | None = None
+
+
+class SessionPage(Struct):
+    items: list[SessionSummary]
+    next_cursor: str | None = None
+
+
+class Spread(Struct, kw_only=True):
+    """Percentiles in seconds; None: nothing was measured."""
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+class Figures(Struct, kw_only=True):
+    """`at` is set in a slice, `agent` in the figures of an agent."""
+
+    at: str = ""
+    agent: str = ""
+    created: int = 0
+    live: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float = 0.0
+    lasted: Spread = field(default_factory=Spread)
+    waited: Spread = field(default_factory=Spread)
+
+
+class Overview(Struct, kw_only=True):
+    begin: str
+    end: str
+    covers_from: str = ""
+    slice_seconds: float = 0.0
+    total: Figures = field(default_factory=Figures)
+    slices: list[Figures] = field(default_factory=list)
+    agents: list[Figures] = field(default_factory=list)
+    faults: list[dict[str, Any]] = field(default_factory=list)
+    queue: dict[str, int] = field(default_factory=dict)
+    reviews: dict[str, Any] = field(default_factory=dict)
+
+
 class Alert(Struct, kw_only=True):
     agent: str
     objective: str = ""

@@ -26,6 +26,13 @@ async def get_session(world: World, tenant: str, agent: str, key: str) -> Sessio
     return found
 
 
+async def list_sessions(
+    world: World, tenant: str, agent: str, prefix: str, cursor: str | None, limit: int
+) -> tuple[list[Session], str | None]:
+    """By key, without their state."""
+    return await world.records.list_sessions(tenant, agent, prefix, cursor, limit)
+
+
 async def list_history(world: World, tenant: str, agent: str, key: str, before: int | None, limit: int) -> list[Turn]:
     """The newest `limit` turns with a number below `before`, oldest first."""
     await get_session(world, tenant, agent, key)

@@ -20,6 +20,10 @@ class Bus(Protocol):
         """From now on `watcher` gets the segments of the run; what is returned ends that and may be called twice."""
         ...
 
+    def watch_all(self, tenant: str, watcher: Watcher) -> Callable[[], None]:
+        """Like `watch`, for the runs of a tenant: of those that this node works on, and what else the bus has here."""
+        ...
+
     def ring(self, bell: str, key: str = "") -> None:
         """Tells everybody who answers the bell: `work` (something is ready), `timer` (something is due earlier than
         was thought), `resolved` (key `tenant/run`: a wait of it has ended), `cancel` (a cancel of it was asked for),

@@ -15,6 +15,7 @@ from msgspec import Struct
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.overview import RunFact
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -94,6 +95,14 @@ class Document(Struct, frozen=True):
     body: bytes
     created_at: int
     updated_at: int
+
+
+class OpenReviews(Struct, frozen=True):
+    """`oldest_at`: when the one was asked that waits longest; `expires_at`: when the first of them expires."""
+
+    count: int
+    oldest_at: int | None
+    expires_at: int | None
 
 
 class Records(Deliveries, Protocol):
@@ -190,6 +199,19 @@ class Records(Deliveries, Protocol):
         ...
 
     async def list_expired_reviews(self, at: int, limit: int) -> list[Review]: ...
+
+    async def count_open_reviews(self, tenant: str) -> OpenReviews: ...
+
+    async def list_facts(self, tenant: str, agent: str | None, since: int, limit: int) -> tuple[list[RunFact], bool]:
+        """Of the newest `limit` runs those that were created at or after `since`, and whether these are all there are.
+        A long payload is left out (`usage` and `error` None)."""
+        ...
+
+    async def list_sessions(
+        self, tenant: str, agent: str, prefix: str, cursor: str | None, limit: int
+    ) -> tuple[list[Session], str | None]:
+        """Sessions whose key begins with `prefix`, by key, with the next cursor. Their state is left out (`{}`)."""
+        ...
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue: ...
 

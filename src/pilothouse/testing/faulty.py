@@ -16,6 +16,7 @@ from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.overview import RunFact
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -28,6 +29,7 @@ from pilothouse.ports.records import (
     Done,
     Idempotency,
     Listener,
+    OpenReviews,
     Page,
     Queue,
     Records,
@@ -206,6 +208,17 @@ class FaultyRecords(Records):
 
     async def list_expired_reviews(self, at: int, limit: int) -> list[Review]:
         return await self._pass(self._records.list_expired_reviews, at, limit)
+
+    async def count_open_reviews(self, tenant: str) -> OpenReviews:
+        return await self._pass(self._records.count_open_reviews, tenant)
+
+    async def list_facts(self, tenant: str, agent: str | None, since: int, limit: int) -> tuple[list[RunFact], bool]:
+        return await self._pass(self._records.list_facts, tenant, agent, since, limit)
+
+    async def list_sessions(
+        self, tenant: str, agent: str, prefix: str, cursor: str | None, limit: int
+    ) -> tuple[list[Session], str | None]:
+        return await self._pass(self._records.list_sessions, tenant, agent, prefix, cursor, limit)
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._pass(self._records.count_queue, tenant, agent)

@@ -38,6 +38,9 @@ class LossyBus(Bus):
     def watch(self, tenant: str, run: str, watcher: Watcher) -> Callable[[], None]:
         return self._inside.watch(tenant, run, watcher)
 
+    def watch_all(self, tenant: str, watcher: Watcher) -> Callable[[], None]:
+        return self._inside.watch_all(tenant, watcher)
+
     def ring(self, bell: str, key: str = "") -> None:
         self._carry(lambda: self._inside.ring(bell, key))
 

@@ -73,6 +73,11 @@ def _page(items: list[bytes], next_after: int | None) -> bytes:
     return b'{"items":[%b],"next_cursor":%b}' % (b",".join(items), cursor)
 
 
+def feed_frame(body: bytes) -> bytes:
+    """A message of the feed: it has no id, since nothing of it is kept."""
+    return b"event: changed\ndata: %b\n\n" % body
+
+
 def reconnect_frame(hint: str, after_milliseconds: int) -> bytes:
     """What ends a stream before its run has ended: no id, so a client goes on where it was."""
     return b'event: reconnect\nretry: %d\ndata: {"hint":"%b"}\n\n' % (after_milliseconds, hint.encode())

@@ -36,6 +36,25 @@ class SessionView(Struct, kw_only=True):
     expires_at: Instant | None
 
 
+class SessionSummary(Struct, kw_only=True):
+    """A session without its state."""
+
+    key: str
+    agent: str
+    turns: int
+    version: int
+    created_at: Instant
+    updated_at: Instant
+    expires_at: Instant | None
+
+
+class SessionPage(Struct):
+    """By key."""
+
+    items: list[SessionSummary]
+    next_cursor: str | None
+
+
 class TurnView(Struct, kw_only=True):
     number: int
     run: str
@@ -60,6 +79,18 @@ def session_view(session: Session) -> SessionView:
         turns=session.turns,
         version=session.version,
         state=Raw(session.state),
+        created_at=stamp(session.created_at),
+        updated_at=stamp(session.updated_at),
+        expires_at=stamp_if(session.expires_at),
+    )
+
+
+def session_summary(session: Session) -> SessionSummary:
+    return SessionSummary(
+        key=session.key,
+        agent=session.agent,
+        turns=session.turns,
+        version=session.version,
         created_at=stamp(session.created_at),
         updated_at=stamp(session.updated_at),
         expires_at=stamp_if(session.expires_at),

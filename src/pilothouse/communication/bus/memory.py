@@ -20,15 +20,21 @@ Ear = Callable[[Told], None]
 class MemoryBus(Bus):
     def __init__(self) -> None:
         self._watchers: dict[tuple[str, str], tuple[Watcher, ...]] = {}
+        self._everything: dict[str, tuple[Watcher, ...]] = {}
         self._ringers: dict[str, tuple[Callable[[str], None], ...]] = {}
 
     def publish(self, tenant: str, segment: Segment) -> None:
         watchers = self._watchers.get((tenant, segment.run))
         if watchers is not None:
             _tell(watchers, segment)
+        if self._everything and (watchers := self._everything.get(tenant)) is not None:
+            _tell(watchers, segment)
 
     def watch(self, tenant: str, run: str, watcher: Watcher) -> Callable[[], None]:
         return _join(self._watchers, (tenant, run), watcher)
+
+    def watch_all(self, tenant: str, watcher: Watcher) -> Callable[[], None]:
+        return _join(self._everything, tenant, watcher)
 
     def ring(self, bell: str, key: str = "") -> None:
         ringers = self._ringers.get(bell)

@@ -206,7 +206,7 @@ def _reply(reply: Reply, schemas: _Schemas) -> dict[str, Any]:
     for media in (reply.media or "").split(", "):
         schema: dict[str, Any]
         if media == "text/event-stream":
-            schema = EVENT_STREAM_SCHEMA
+            schema = reply.kind if isinstance(reply.kind, dict) else EVENT_STREAM_SCHEMA
         elif reply.kind is not None:
             schema = schemas.of(reply.kind)
         elif media.startswith("text/"):

@@ -8,18 +8,33 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from pilothouse.communication.http.call import Call, principal_of, tenant_of
+from pilothouse.communication.http.call import Call, check_cursor, principal_of, tenant_of
 from pilothouse.communication.http.header import read_tags
 from pilothouse.domain import ids
 from pilothouse.domain.session import Session
 from pilothouse.engine import session as verbs
 from pilothouse.errors import BadCursor, InvalidInput, SessionNotFound, StateConflict
-from pilothouse.wire.session import HistoryPage, SessionFork, session_view, turn_view
+from pilothouse.wire.session import HistoryPage, SessionFork, SessionPage, session_summary, session_view, turn_view
 
 
 class HistoryQuery(Struct, forbid_unknown_fields=True):
     cursor: Annotated[str, Meta(max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class SessionsQuery(Struct, forbid_unknown_fields=True):
+    prefix: Annotated[str, Meta(max_length=256)] = ""
+    cursor: Annotated[str, Meta(max_length=512)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+async def list_sessions(call: Call, agent: str, query: SessionsQuery) -> None:
+    """Sessions whose key begins with `prefix`, by key. A session that was never begun is in no list."""
+    check_cursor(query.cursor)
+    found, cursor = await verbs.list_sessions(
+        call.front.world, tenant_of(call), agent[:256], query.prefix, query.cursor, query.limit
+    )
+    await call.show(SessionPage([session_summary(one) for one in found], cursor))
 
 
 def check_key(agent: str, key: str) -> None:

@@ -6,7 +6,20 @@ not fit, too much of it, overload, a fault of ours) is not repeated here; `opena
 
 from typing import Any
 
-from pilothouse.communication.http import agent, console, delivery, docs, evidence, health, key, review, run, session
+from pilothouse.communication.http import (
+    agent,
+    console,
+    delivery,
+    docs,
+    evidence,
+    feed,
+    health,
+    key,
+    overview,
+    review,
+    run,
+    session,
+)
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
 from pilothouse.errors import (
     AgentNotFound,
@@ -38,9 +51,10 @@ from pilothouse.wire.delivery import DeliveryPage, DeliveryView
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.key import KeyPage, KeyView, NewKey
+from pilothouse.wire.overview import OverviewView
 from pilothouse.wire.review import ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
-from pilothouse.wire.session import HistoryPage, SessionView
+from pilothouse.wire.session import HistoryPage, SessionPage, SessionView
 
 PREFER = Header(
     "Prefer", "`respond-async`: answer 202 at once. `wait=N`: answer within N seconds, 202 if the run goes on."
@@ -113,6 +127,8 @@ RUNS = (
 SESSION = "/v1/agents/{agent}/sessions/{key}"
 STATE = Reply("The state.", {"type": "object"}, headers=(ETAG,))
 SESSIONS = (
+    Endpoint("GET", "/v1/agents/{agent}/sessions", session.list_sessions, "List the sessions of an agent",
+             {200: Reply("A page of sessions.", SessionPage)}, (BadCursor,), tag="sessions"),
     Endpoint("GET", SESSION, session.get_session, "Get a session", {200: Reply("The session.", SessionView)},
              (SessionNotFound,), tag="sessions"),
     Endpoint("DELETE", SESSION, session.delete_session, "Delete a session with its turns", {204: Reply("It is gone.")},
@@ -170,6 +186,11 @@ KEYS = (
 )  # fmt: skip
 
 NODE = (
+    Endpoint("GET", "/v1/overview", overview.get_overview, "How things stand, and went",
+             {200: Reply("The figures of a span of time.", OverviewView)}, tag="node"),
+    Endpoint("GET", "/v1/feed", feed.follow_feed, "Hear which runs change",
+             {200: Reply("Hints as server-sent events; nothing of them is kept.", feed.SCHEMA, "text/event-stream")},
+             tag="node"),
     Endpoint("GET", "/healthz", health.get_health, "Whether the process lives",
              {200: Reply("It does.", health.Health)}, tag="node"),
     Endpoint("GET", "/readyz", health.get_readiness, "Whether the node can serve",

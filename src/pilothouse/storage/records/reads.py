@@ -12,17 +12,20 @@ from typing import Any, TypeVar
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.overview import RunFact
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import LIVE, Run
 from pilothouse.domain.session import Session, Trail, Turn
-from pilothouse.ports.records import EVENTS_ROOM, Document, Idempotency, Page, Queue, RunFilter
+from pilothouse.ports.records import EVENTS_ROOM, Document, Idempotency, OpenReviews, Page, Queue, RunFilter
 from pilothouse.storage.records import cursor as cursors
+from pilothouse.storage.records.payload import is_mark
 from pilothouse.storage.records.place import Place
 from pilothouse.storage.records.rows import review_of, run_of, session_of, step_of, whole
 from pilothouse.storage.records.statements import Database, ask
 
 T = TypeVar("T")
 END = 2**63 - 1
+LAST_CHARACTER = "\U0010ffff"
 ROWS_LIMIT = 10_000
 """Rows one read returns at most, whatever was asked for."""
 
@@ -135,6 +138,19 @@ def count_queue(connection: Database, tenant: str | None, agent: str | None) -> 
     return Queue(counts.get(("queued", True), 0), counts.get(("queued", False), 0), running, waiting)
 
 
+def list_facts(
+    connection: Database, tenant: str, agent: str | None, since: int, limit: int
+) -> tuple[list[RunFact], bool]:
+    name = "list_facts" if agent is None else "list_facts_of_agent"
+    rows = ask(connection, name, tenant=tenant, agent=agent, limit=limit + 1)
+    is_whole = len(rows) <= limit or rows[-1][3] < since
+    return [RunFact(*map(_unless_aside, row)) for row in rows[:limit] if row[3] >= since], is_whole
+
+
+def _unless_aside(value: Any) -> Any:
+    return None if isinstance(value, bytes) and is_mark(value) else value
+
+
 def find_idempotency(connection: Database, tenant: str, key: str, at: int) -> Idempotency | None:
     rows = ask(connection, "find_idempotency", tenant=tenant, key=key, at=at)
     return Idempotency(*rows[0]) if rows else None
@@ -186,6 +202,24 @@ def list_trails(connection: Database, tenant: str, agent: str, key: str) -> list
     return found
 
 
+def list_sessions(
+    connection: Database, tenant: str, agent: str, prefix: str, cursor: str | None, limit: int
+) -> tuple[list[Session], str | None]:
+    limit = min(limit, ROWS_LIMIT)
+    of = ("sessions", tenant, agent, prefix)
+    values: dict[str, Any] = {"tenant": tenant, "agent": agent, "prefix": prefix, "limit": limit + 1}
+    values["after"] = "" if cursor is None else key_at(connection, tenant, cursors.read(cursor, *of))
+    rows = ask(connection, "list_sessions", end=prefix + LAST_CHARACTER, **values)
+    more = cursors.make(rows[limit - 1][0], *of) if len(rows) > limit else None
+    return [session_of(connection, row[1:]) for row in rows[:limit]], more
+
+
+def key_at(connection: Database, tenant: str, pos: int) -> str:
+    """The key of the session at a position; one that is gone meanwhile leads to the first page."""
+    rows = ask(connection, "key_of_session", tenant=tenant, pos=pos)
+    return str(rows[0][0]) if rows else ""
+
+
 def list_stale_sessions(connection: Database, at: int, limit: int) -> list[Session]:
     return [session_of(connection, row) for row in ask(connection, "list_stale_sessions", at=at, limit=limit)]
 
@@ -215,6 +249,11 @@ def list_reviews(
         rows = ask(connection, "list_reviews", **values)
     more = cursors.make(rows[limit - 1][0], *of) if len(rows) > limit else None
     return [review_of(connection, row[1:]) for row in rows[:limit]], more
+
+
+def count_open_reviews(connection: Database, tenant: str) -> OpenReviews:
+    [row] = ask(connection, "count_open_reviews", tenant=tenant)
+    return OpenReviews(*row)
 
 
 def list_expired_reviews(connection: Database, at: int, limit: int) -> list[Review]:

@@ -14,6 +14,7 @@ from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.overview import RunFact
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -28,6 +29,7 @@ from pilothouse.ports.records import (
     Done,
     Idempotency,
     Listener,
+    OpenReviews,
     Page,
     Queue,
     Records,
@@ -268,6 +270,17 @@ class SqliteRecords(Records, Custody):
         self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
     ) -> tuple[list[Document], str | None]:
         return await self._reads.aside(reads.list_documents, tenant, kind, state, cursor, limit)
+
+    async def count_open_reviews(self, tenant: str) -> OpenReviews:
+        return self._reads.now(reads.count_open_reviews, tenant)
+
+    async def list_facts(self, tenant: str, agent: str | None, since: int, limit: int) -> tuple[list[RunFact], bool]:
+        return await self._reads.aside(reads.list_facts, tenant, agent, since, limit)
+
+    async def list_sessions(
+        self, tenant: str, agent: str, prefix: str, cursor: str | None, limit: int
+    ) -> tuple[list[Session], str | None]:
+        return await self._reads.aside(reads.list_sessions, tenant, agent, prefix, cursor, limit)
 
     # --- deliveries ---------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,21 @@ Newest first means by the order in which the records took them in, so that pages
 from typing import Any
 
 from pilothouse.errors import BadCursor
-from pilothouse.ports.records import RunFilter
-from pilothouse.testing.records.build import AT, LONG, TENANT, OpenRecords, born, finish, put, queued, turn
+from pilothouse.ports.records import OpenReviews, RunFilter
+from pilothouse.testing.records.build import (
+    AGENT,
+    AT,
+    LONG,
+    TENANT,
+    OpenRecords,
+    asks,
+    born,
+    finish,
+    put,
+    queued,
+    takes,
+    turn,
+)
 
 
 async def listed(records: OpenRecords, where: RunFilter, limit: int = 3, tenant: str = TENANT) -> list[str]:
@@ -115,3 +128,46 @@ class ListClauses:
         found = await records.get_run(TENANT, "run_a")
         assert found is not None
         assert (found.subject, found.deadline_at) == (odd, AT + 2**40)
+
+    async def test_facts_are_of_the_newest_runs_and_of_one_tenant(self, records: OpenRecords) -> None:
+        for number in range(5):
+            await put(records, born(f"run_{number}", created_at=AT + number, agent="audit" if number % 2 else "desk"))
+        await put(records, finish("run_4", status="failed", error=LONG, usage=b'{"input_tokens":3}'))
+        await put(records, born("run_x", tenant="other", created_at=AT + 9))
+        facts, is_whole = await records.list_facts(TENANT, None, AT + 1, 10)
+        assert ([one.run for one in facts], is_whole) == (["run_4", "run_3", "run_2", "run_1"], True)
+        assert (facts[0].status, facts[0].usage, facts[1].finished_at) == ("failed", b'{"input_tokens":3}', None)
+        facts, is_whole = await records.list_facts(TENANT, "audit", 0, 10)
+        assert ([one.run for one in facts], is_whole) == (["run_3", "run_1"], True)
+
+    async def test_facts_say_when_there_are_more_than_were_asked_for(self, records: OpenRecords) -> None:
+        for number in range(4):
+            await put(records, queued(f"run_{number}", created_at=AT + number))
+        for limit, since, whole in ((3, AT, False), (4, AT, True), (2, AT + 2, True), (1, AT + 2, False)):
+            facts, is_whole = await records.list_facts(TENANT, None, since, limit)
+            assert is_whole is whole
+            assert len(facts) == min(limit, sum(AT + number >= since for number in range(4)))
+
+    async def test_sessions_are_listed_by_key_in_pages(self, records: OpenRecords) -> None:
+        for number, key in enumerate(("b/2", "a", "b/1", "b", "c%", "c_")):
+            await put(records, turn(f"run_{number}", key=key))
+            await put(records, finish(f"run_{number}"), takes(f"run_{number}", key=key, state=b'{"n":1}'))
+        found, cursor = [], None
+        while True:
+            page, cursor = await records.list_sessions(TENANT, AGENT, "", cursor, 2)
+            found += page
+            if cursor is None:
+                break
+        assert [one.key for one in found] == ["a", "b", "b/1", "b/2", "c%", "c_"]
+        assert {(one.turns, one.version, one.state) for one in found} == {(1, 1, b"{}")}
+        for prefix, keys in (("b", ["b", "b/1", "b/2"]), ("b/", ["b/1", "b/2"]), ("c%", ["c%"]), ("d", [])):
+            assert [one.key for one in (await records.list_sessions(TENANT, AGENT, prefix, None, 9))[0]] == keys
+        assert await records.list_sessions("other", AGENT, "", None, 9) == ([], None)
+
+    async def test_open_reviews_are_counted(self, records: OpenRecords) -> None:
+        assert await records.count_open_reviews(TENANT) == OpenReviews(0, None, None)
+        await put(records, born("run_a"))
+        await put(records, asks("rev_1", "run_a", created_at=AT + 5, expires_at=AT + 90))
+        await put(records, asks("rev_2", "run_a", created_at=AT + 1), asks("rev_3", "run_a", expires_at=AT + 80))
+        assert await records.count_open_reviews(TENANT) == OpenReviews(3, AT, AT + 80)
+        assert (await records.count_open_reviews("other")).count == 0

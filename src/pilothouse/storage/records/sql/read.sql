@@ -76,3 +76,24 @@ select pos, /* run */ from run where parent = :parent and parent is not null and
 
 -- name: list_failed_runs
 select pos, /* run */ from run where status = 'failed' and /* wanted */;
+
+-- name: list_facts
+-- The newest runs, however old: where they are older than is wanted the reader stops, so the cost has a bound.
+select id, agent, status, created_at, started_at, finished_at, usage, error from run
+where tenant = :tenant order by pos desc limit :limit;
+
+-- name: list_facts_of_agent
+select id, agent, status, created_at, started_at, finished_at, usage, error from run
+where tenant = :tenant and agent = :agent order by pos desc limit :limit;
+
+-- name: list_sessions
+-- Along the unique index, so a page costs its rows whatever number of sessions there is.
+select pos, tenant, agent, key, turns, cast('{}' as blob), version, created_at, updated_at, expires_at from session
+where tenant = :tenant and agent = :agent and key > :after and key >= :prefix and key < :end
+order by key limit :limit;
+
+-- name: key_of_session
+select key from session where tenant = :tenant and pos = :pos;
+
+-- name: count_open_reviews
+select count(*), min(created_at), min(expires_at) from review where tenant = :tenant and status = 'open';
