@@ -187,10 +187,10 @@ KEYS = (
 
 NODE = (
     Endpoint("GET", "/v1/overview", overview.get_overview, "How things stand, and went",
-             {200: Reply("The figures of a span of time.", OverviewView)}, tag="node"),
+             {200: Reply("The figures of a span of time.", OverviewView)}, tag="node", scope="runs:read"),
     Endpoint("GET", "/v1/feed", feed.follow_feed, "Hear which runs change",
              {200: Reply("Hints as server-sent events; nothing of them is kept.", feed.SCHEMA, "text/event-stream")},
-             tag="node"),
+             tag="node", scope="runs:read"),
     Endpoint("GET", "/healthz", health.get_health, "Whether the process lives",
              {200: Reply("It does.", health.Health)}, tag="node"),
     Endpoint("GET", "/readyz", health.get_readiness, "Whether the node can serve",
