@@ -21,7 +21,7 @@ CONTRACT = {
     "GET /v1/alerts",
     "GET /v1/deliveries", "GET /v1/deliveries/{delivery}", "POST /v1/deliveries/{delivery}/retry",
     "GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{id}/rotate", "DELETE /v1/keys/{id}",
-    "GET /v1/alerts", "GET /v1/overview", "GET /v1/feed", "GET /v1/agents/{agent}/sessions",
+    "GET /v1/overview", "GET /v1/feed", "GET /v1/agents/{agent}/sessions",
 }  # fmt: skip
 
 
