@@ -24,6 +24,7 @@ AGENTS = '''
 """Agents for tests."""
 
 import asyncio
+import sys
 from datetime import timedelta
 
 from pilothouse import Context, agent
@@ -68,6 +69,13 @@ async def stepped(ctx: Context, message: str) -> str:
     return await ctx.step(note, message)
 
 
+@agent(mode="event")
+async def chatty(ctx: Context, message: str) -> str:
+    print(f"noting {message}")
+    print("with care", file=sys.stderr)
+    return message
+
+
 @agent(mode="session")
 async def diary(ctx: Context, note: str) -> str:
     notes = ctx.session.state.setdefault("notes", [])
@@ -80,7 +88,7 @@ async def asking(ctx: Context, message: str) -> str:
     answer = await ctx.review("Shall it be sent?", details={"text": message}, within=timedelta(hours=1))
     return f"{answer.verdict}: {answer.reason or answer.response}"
 '''
-NAMES = ("words", "count", "broken", "patient", "halting", "stepped", "diary", "asking")
+NAMES = ("words", "count", "broken", "patient", "halting", "stepped", "chatty", "diary", "asking")
 SETTINGS = """[server]
 port = 0
 grace_seconds = 0.5

@@ -54,6 +54,16 @@ def test_a_run_is_shown_with_its_steps_and_its_events(served):
     assert len(later.splitlines()) == 1
 
 
+@pytest.mark.parametrize("flag", [(), ("--follow",)], ids=["so far", "follow"])
+def test_the_lines_that_a_run_printed_are_shown_where_they_were_printed(served, flag):
+    run = served.json("run", "chatty", "abc")["id"]
+    shown = served("runs", "logs", run, *flag)
+    assert [line.split("  ", 1)[1] for line in shown.stdout.splitlines()] == ["noting abc"]
+    assert [line.split("  ", 1)[1] for line in shown.stderr.splitlines()] == ["with care"]
+    lines = [json.loads(line) for line in served("runs", "logs", run, *flag, "--json").stdout.splitlines()]
+    assert [(line["stream"], line["text"]) for line in lines] == [("stdout", "noting abc"), ("stderr", "with care")]
+
+
 def test_watching_a_run_leaves_with_its_outcome(served):
     run = served.json("run", "stepped", "abc")["id"]
     result = served("runs", "watch", run)

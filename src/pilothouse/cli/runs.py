@@ -3,6 +3,7 @@
 Lists come a page at a time, since there may be millions; the steps and events of one run are read to their end.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -23,7 +24,7 @@ from pilothouse.cli.show import (
     style_status,
 )
 from pilothouse.cli.watch import watch_run, watch_runs
-from pilothouse.client import Run, Step
+from pilothouse.client import Client, Run, Step
 from pilothouse.domain.run import LIVE, TERMINAL
 
 COLUMNS = ("RUN", "STATUS", "AGENT", "AGE", "TOOK", "SESSION")
@@ -185,17 +186,46 @@ def events(run: str, after: int, url: str | None, is_json: bool) -> int:
     Example: pilothouse runs events run_... --json | jq -r .type
     """
     with connect(url) as client:
-        position: int | None = after
-        while position is not None:
-            page = client.list_events(run, after=position, limit=PAGE_LIMIT)
-            for event in page.items:
-                if is_json:
-                    show_json_line(event)
-                else:
-                    rest = {name: value for name, value in event.items() if name not in ("run", "seq", "at", "type")}
-                    told = on_one_line(rest) if rest else ""
-                    click.echo(f"{event['seq']:>6}  {event['at']}  {printable(event['type']):<16}  {told}".rstrip())
-            position = int(page.next_cursor) if page.next_cursor else None
+        for event in _told(client, run, after):
+            if is_json:
+                show_json_line(event)
+            else:
+                rest = {name: value for name, value in event.items() if name not in ("run", "seq", "at", "type")}
+                told = on_one_line(rest) if rest else ""
+                click.echo(f"{event['seq']:>6}  {event['at']}  {printable(event['type']):<16}  {told}".rstrip())
+    return Exit.DONE
+
+
+def _told(client: Client, run: str, after: int = 0) -> Iterator[dict[str, Any]]:
+    """The events that there are now, page by page."""
+    position: int | None = after
+    while position is not None:
+        page = client.list_events(run, after=position, limit=PAGE_LIMIT)
+        yield from page.items
+        position = int(page.next_cursor) if page.next_cursor else None
+
+
+@runs.command("logs", short_help="What the code of a run printed.")
+@click.argument("run")
+@click.option("--follow", is_flag=True, help="Go on until the run has ended.")
+@node_options
+def logs(run: str, follow: bool, url: str | None, is_json: bool) -> int:
+    """What the code of a run printed, line by line, with the attempts it was printed in.
+
+    \b
+    Example: pilothouse runs logs run_... --follow
+    """
+    with connect(url) as client:
+        events = (
+            (event.fields | {"type": event.type} for event in client.follow_run(run)) if follow else _told(client, run)
+        )
+        for event in events:
+            if event["type"] == "run.log" and is_json:
+                show_json_line({name: event[name] for name in ("at", "seq", "stream", "text")})
+            elif event["type"] == "run.log":
+                click.echo(f"{event['at']}  {printable(event['text'])}", err=event["stream"] == "stderr")
+            elif event["type"] == "run.resumed" and not is_json:
+                click.echo(f"{event['at']}  -- attempt {event.get('attempt')} --", err=True)
     return Exit.DONE
 
 
