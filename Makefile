@@ -125,7 +125,7 @@ lock: ## resolve again and write requirements/*.txt (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --no-emit-index-url --extra standard pyproject.toml -o requirements/standard.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --extra standard --extra otel pyproject.toml requirements/dev.in -c requirements/standard.txt -o requirements/dev.txt
+	  --no-emit-index-url --extra standard --extra otel --extra postgres pyproject.toml requirements/dev.in -c requirements/standard.txt -o requirements/dev.txt
 	for list in requirements/frameworks/*.in; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-index-url $$list -o $${list%.in}.txt; \

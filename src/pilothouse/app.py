@@ -12,9 +12,9 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import uvloop
@@ -40,12 +40,15 @@ from pilothouse.domain.signature import read_secret
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.outbox import tell_alert
+from pilothouse.engine.session_memory import SessionMemory
 from pilothouse.engine.world import Limits, World, persist, spawn
-from pilothouse.errors import AddressRefused, SettingsInvalid, TargetInvalid
+from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable, SettingsInvalid, TargetInvalid
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
 from pilothouse.ports.evidence import Witness
+from pilothouse.ports.meter import CommitMeter
+from pilothouse.ports.records import Custody, Records
 from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import SigningKey, load_key
 from pilothouse.security.witness import FileWitness
@@ -57,10 +60,15 @@ from pilothouse.wire.alert import alert_view, summary
 if TYPE_CHECKING:
     from pilothouse.observability.trace import OtlpTracer
 
+if TYPE_CHECKING:
+    from pilothouse.storage.records.postgres.examine import PostgresFacts
+    from pilothouse.storage.records.postgres.options import PostgresOptions
+
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
 
 DRAIN_POLL = 0.02
+CLOCK_SET_EVERY = 10.0
 STOP_HOSTS_WITHIN = 2.0
 STOP_SENDER_WITHIN = 2.0
 
@@ -75,7 +83,7 @@ class Node:
         self.metrics = Metrics()
         self.metrics.objectives = {name: one.objectives for name, one in settings.agents.items() if one.objectives}
         self.alerts = Alerts(self.metrics.objectives, self.metrics.objective_counts, self._tell_alert)
-        self.records = SqliteRecords(settings.records.url)
+        self.records = records_of(settings)
         self.records.meter = self.metrics
         self.bus = MemoryBus()
         self.worker_options = worker_options(settings)
@@ -93,12 +101,14 @@ class Node:
             limits(settings),
             receivers(settings),
         )
+        self.world.sessions = SessionMemory(is_shared=settings.records.is_shared)
         self.world.witnesses = witnesses(settings)
         self.world.is_traced = self.tracer is not None
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
         self.sender = Sender(self.world, delivery_options(settings), self.log.warn, self.metrics)
         self.http: HttpApp | None = None
         self.server: HttpServer | None = None
+        self._timekeeper: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._watching: asyncio.Task[None] | None = None
 
@@ -125,6 +135,7 @@ class Node:
             hosts = asyncio.get_running_loop().create_task(self.worker.start())  # user code loads meanwhile
             try:
                 await self.records.open()
+                await self._set_clock()
                 await hosts
                 await self._start_work(listener)
             except BaseException:
@@ -161,15 +172,36 @@ class Node:
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
         options, door = http_options(self.settings), KeyDoor(self.world)
         self.http = HttpApp(self.world, options, self.metrics, self.alerts, BuiltPages(), door)
+        if self.settings.records.is_shared:
+            self._timekeeper = asyncio.get_running_loop().create_task(self._keep_time(), name="timekeeper")
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
         await self.server.start()
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
 
+    async def _set_clock(self) -> bool:
+        """By that of the records. False: nobody shares it."""
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        instant = await self.records.now()
+        if instant is not None:
+            self.clock.follow(instant, round((loop.time() - before) * 1e6))
+        return instant is not None
+
+    async def _keep_time(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_SET_EVERY)
+            with contextlib.suppress(RecordsUnavailable):
+                if not await self._set_clock():
+                    return
+
     async def stop(self) -> None:
         if self._is_stopped:
             return
         self._is_stopped = True
+        if self._timekeeper is not None:
+            self._timekeeper.cancel()
+            await asyncio.gather(self._timekeeper, return_exceptions=True)
         self.world.is_draining = True
         self.worker.is_draining = True
         if self._watching is not None:
@@ -222,6 +254,55 @@ def tracer(settings: Settings) -> "OtlpTracer | None":
             hint='Install it with pip install "pilothouse[otel]", or take traces.endpoint out.',
         ) from None
     return OtlpTracer(says.endpoint, says.share, says.slow_seconds)
+
+
+class KeptRecords(Records, Custody, Protocol):
+    """What either database offers to its node."""
+
+    meter: CommitMeter | None
+    found_version: int
+
+    async def migrate(self, *, has_post: bool) -> None: ...
+
+    async def now(self) -> int | None:
+        """The clock that all nodes of these records share, microseconds since 1970 UTC; None: there is no other."""
+        ...
+
+
+def records_of(settings: Settings) -> KeptRecords:
+    """Not opened. Raises `SettingsInvalid` when what the database needs is not installed."""
+    if not settings.records.is_shared:
+        return SqliteRecords(settings.records.url)
+    with _driver():
+        from pilothouse.storage.records.postgres.records import PostgresRecords
+
+        return PostgresRecords(settings.records.url, options=postgres_options(settings))
+
+
+def postgres_options(settings: Settings) -> "PostgresOptions":
+    from pilothouse.storage.records.postgres.options import PostgresOptions
+
+    return PostgresOptions(is_pooled=settings.records.is_pooled)
+
+
+def look_at_postgres(settings: Settings) -> "PostgresFacts":
+    """Without touching it. Raises `RecordsInvalid`, `SettingsInvalid`."""
+    with _driver():
+        from pilothouse.storage.records.postgres.examine import examine
+
+        return examine(settings.records.url, postgres_options(settings))
+
+
+@contextlib.contextmanager
+def _driver() -> Iterator[None]:
+    """The driver of PostgreSQL is part of an extra."""
+    try:
+        yield
+    except ImportError as error:
+        raise SettingsInvalid(
+            reason=f"records.url is a PostgreSQL, and {error.name} is not installed",
+            hint='Run pip install "pilothouse[postgres]".',
+        ) from error
 
 
 def limits(settings: Settings) -> Limits:
@@ -299,6 +380,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         threads=worker.threads,
         memory=worker.host_memory_mb * 1024 * 1024,
         cores=worker.host_cores,
+        is_alone=not settings.records.is_shared,
         retention_days=settings.records.retention_days,
         environments=environment_options(settings),
         checkpoint_every=settings.audit.checkpoint_seconds,
@@ -387,7 +469,7 @@ def backup_records(settings: Settings, target: Path, progress: Progress) -> None
     """An online, verified copy of the records; the node that uses them goes on."""
 
     async def act() -> None:
-        records = SqliteRecords(settings.records.url)
+        records = records_of(settings)
         await records.backup(str(target), progress)
 
     asyncio.run(act())
@@ -395,14 +477,23 @@ def backup_records(settings: Settings, target: Path, progress: Progress) -> None
 
 def restore_records(settings: Settings, source: Path, force: bool, progress: Progress) -> None:
     """Puts a verified copy in the place of the records. Raises `RecordsLocked` while a node uses them."""
+    if settings.records.is_shared:
+        raise RecordsInvalid(
+            reason="those on PostgreSQL are restored by its own tools",
+            hint="pg_restore --clean --if-exists puts back what pg_dump made; stop all nodes before.",
+        )
     copies.restore(str(source), str(settings.records.path), force=force, progress=progress)
 
 
 def migrate_records(settings: Settings) -> tuple[int, int]:
-    """Brings the records to the schema of this version: (before, after)."""
+    """Brings the records to the schema of this version: (before, after). On records that several nodes share this also
+    applies what does not suit nodes of the release before: see docs/explanation/many-machines.md."""
 
     async def act() -> tuple[int, int]:
-        records = SqliteRecords(settings.records.url)
+        records = records_of(settings)
+        if settings.records.is_shared:
+            await records.migrate(has_post=True)
+            return records.found_version, records.schema_version()
         await records.open()
         try:
             return records.found_version, records.schema_version()

@@ -56,8 +56,8 @@ def lose_acks(prefix: str) -> None:
     def acked(self: Seat, refs: Sequence[int]) -> None:
         plain_acked(self, [ref for ref in refs if (id(self), ref) not in ends])
 
-    Host.receive = receive  # type: ignore[method-assign]
-    Seat.acked = acked  # type: ignore[method-assign]
+    Host.receive = receive  # type: ignore[method-assign, assignment]
+    Seat.acked = acked  # type: ignore[method-assign, assignment]
 
 
 # --- bugs -------------------------------------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def tell_before_commit(kind: type[Statement]) -> None:
         loop.call_soon(tell, Receipt(1, "queued"))
         loop.call_later(LATE, plain, self, item)
 
-    SqliteRecords._put = put  # type: ignore[method-assign]
+    SqliteRecords._put = put  # type: ignore[method-assign, assignment]
 
 
 def send_before_commit() -> None:
@@ -105,7 +105,7 @@ def send_before_commit() -> None:
                 listener(one.tenant, Segment(one.id, seq, one.count, one.at, one.lines))
         asyncio.get_running_loop().call_later(LATE_FOR_EVENTS, plain, self, item)
 
-    SqliteRecords._put = put  # type: ignore[method-assign]
+    SqliteRecords._put = put  # type: ignore[method-assign, assignment]
 
 
 BUGS = {

@@ -18,11 +18,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pilothouse.app import environment_options
+from pilothouse.app import environment_options, look_at_postgres
 from pilothouse.cli.environments import EnvironmentView, megabytes, view_environments
 from pilothouse.client import ApiError, Client
 from pilothouse.compute.environment.supply import sdk_path
-from pilothouse.errors import EnvironmentFailed, RecordsInvalid
+from pilothouse.errors import EnvironmentFailed, RecordsInvalid, SettingsInvalid
 from pilothouse.settings import Settings
 from pilothouse.storage.records.examine import examine as examine_file
 from pilothouse.storage.records.examine import library_version
@@ -182,7 +182,29 @@ def examine_library() -> Examined:
         return Examined("sqlite", "fail", error.message, error.hint)
 
 
+def examine_postgres(settings: Settings) -> Examined:
+    try:
+        before = time.time()
+        found = look_at_postgres(settings)
+        off = found.instant / 1e6 - (before + time.time()) / 2
+    except (RecordsInvalid, SettingsInvalid) as error:
+        return Examined("records", "fail", error.message, error.hint)
+    says = f"PostgreSQL {found.server}, schema {found.version} of {found.newest}"
+    if found.undurable:
+        advice = f"With {', '.join(found.undurable)} off the server may lose what it has acknowledged: turn it on."
+        return Examined("records", "fail", says, advice)
+    if abs(off) > CLOCK_TOLERANCE:
+        advice = "Nodes take the time from the database; set both clocks with NTP."
+        return Examined("records", "warn", f"{says}; its clock is {off:+.0f} s off this machine's", advice)
+    if found.version < found.newest:
+        advice = "The next start brings them there; `pilothouse migrate` does it by hand."
+        return Examined("records", "warn", says, advice)
+    return Examined("records", "ok", says)
+
+
 def examine_records(settings: Settings) -> Examined:
+    if settings.records.is_shared:
+        return examine_postgres(settings)
     path = settings.records.path
     if path is None:
         return Examined("records", "warn", "they are in memory", "They end with the node: set records.url to a file.")

@@ -64,7 +64,8 @@ class Loops:
 
     async def take_over(self) -> None:
         """What earlier nodes left behind goes back to the queue; from here on the bells are answered."""
-        self._worker.leases_taken_over(await lease.take_over_orphans(self._world))
+        if self._options.is_alone:
+            self._worker.leases_taken_over(await lease.take_over_orphans(self._world))
         await timer.count_queue(self._world)
         await evidence.ready_seal(self._world, DEFAULT_TENANT, None)
         await keys.load_keys(self._world)

@@ -52,6 +52,8 @@ class WorkerOptions:
     """Variables that hosts get beside those of the node."""
     environments: EnvironmentOptions | None = None
     """None: in the folder `.pilothouse/environments` of the project."""
+    is_alone: bool = True
+    """No other node can have the records: what others hold there is orphaned."""
     retention_days: float = 0.0
     """Ended runs outside of sessions are removed after so many days; 0: never."""
     checkpoint_every: float = 60.0

@@ -218,10 +218,13 @@ async def read_beginning(world: World, run: Run, agent: Agent) -> Beginning:
         session = await world.records.get_session(*name)
         if session is None:
             session = Session(tenant=run.tenant, agent=run.agent, key=run.session)
-        turns = await world.records.list_turns(*name, None, agent.history_limit) if session.turns else []
-        trails = await world.records.list_trails(*name) if session.turns and agent.keeps_trail else []
-        world.sessions.put(name, session, turns, trails)
-        known = session, turns, trails
+        past = world.sessions.recall(name, session)
+        if past is None:
+            turns = await world.records.list_turns(*name, None, agent.history_limit) if session.turns else []
+            trails = await world.records.list_trails(*name) if session.turns and agent.keeps_trail else []
+            world.sessions.put(name, session, turns, trails)
+            past = turns, trails
+        known = session, *past
     return Beginning(journal, *known)
 
 

@@ -1,7 +1,9 @@
 """The sessions this node used last, so that a turn does not read its whole past again.
 
 A copy, never the truth: it is right because every write of a session goes through this node's verbs, which renew or
-drop the copy after the commit; and a turn that saves its state names the version it read. Bounded in count and size.
+drop the copy after the commit; and a turn that saves its state names the version it read. Where other nodes write the
+same records the copy is a hint: it counts when the row of the session, which is read, says so. Bounded in
+count and size.
 """
 
 from collections import OrderedDict
@@ -26,15 +28,25 @@ class Remembered(Struct):
 
 
 class SessionMemory:
-    def __init__(self) -> None:
+    def __init__(self, *, is_shared: bool = False) -> None:
+        """`is_shared`: other nodes write the same records."""
+        self._is_shared = is_shared
         self._kept: OrderedDict[SessionName, Remembered] = OrderedDict()
 
     def get(self, name: SessionName) -> tuple[Session, list[Turn], list[Trail]] | None:
         found = self._kept.get(name)
-        if found is None:
+        if found is None or self._is_shared:
             return None
         self._kept.move_to_end(name)
         return found.session, found.turns, found.trails
+
+    def recall(self, name: SessionName, session: Session) -> tuple[list[Turn], list[Trail]] | None:
+        """The turns and trails of a session that was just read, when what is remembered is as old as it."""
+        found = self._kept.get(name)
+        if found is None or _age(found.session) != _age(session):
+            return None
+        self._kept.move_to_end(name)
+        return found.turns, found.trails
 
     def put(self, name: SessionName, session: Session, turns: list[Turn], trails: list[Trail]) -> None:
         size = len(session.state) + sum(_size(turn) for turn in turns) + sum(len(trail.content) for trail in trails)
@@ -68,6 +80,12 @@ class SessionMemory:
             self._kept[name] = remembered
             if len(self._kept) > SESSIONS:
                 self._kept.popitem(last=False)
+
+
+def _age(session: Session) -> tuple[int, int, int]:
+    """Another one after each turn, and of a session that was dropped and began anew. The history of one that was
+    only edited is as before."""
+    return session.created_at, session.turns, session.version
 
 
 def _size(turn: Turn) -> int:

@@ -8,6 +8,7 @@ makes the Options of each room from it. Every field is explained in docs/referen
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
@@ -55,14 +56,21 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
 class RecordsSettings(Struct, frozen=True, kw_only=True):
     url: Url = "sqlite:///pilothouse.db"
     """A relative path is taken from the folder of pilothouse.toml."""
+    is_pooled: bool = False
+    """Between here and PostgreSQL is a pool that gives out connections for one transaction only."""
     retention_days: Annotated[float, Meta(ge=0, le=36_600)] = 30.0
     """How long ended runs are kept that belong to no session; 0: for ever."""
 
     @property
     def path(self) -> Path | None:
-        """The file of the records; None: they are in memory, and end with the node."""
+        """The file of the records; None: they are in PostgreSQL, or in memory and end with the node."""
         path = self.url.removeprefix(SQLITE)
-        return None if path == MEMORY else Path(path)
+        return None if path == MEMORY or self.is_shared else Path(path)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several nodes may use them."""
+        return self.url.startswith(POSTGRES)
 
 
 class WorkerSettings(Struct, frozen=True, kw_only=True):
@@ -263,15 +271,19 @@ NEEDED = {"agents": ("target", 'target = "agents:{name}"'), "receivers": ("url",
 
 
 SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
 MEMORY = ":memory:"
 _EXAMPLE = "as in sqlite:///pilothouse.db"
+_POSTGRES_EXAMPLE = "as in postgresql://user:password@host/database"
 
 
 def absolute_url(url: str, folder: Path) -> str:
     """The url with its file seen from `folder`. Raises ValueError with what is wrong with it."""
-    if url.startswith(("postgres:", "postgresql:")):
-        raise ValueError(f"PostgreSQL is not available yet; use a file, {_EXAMPLE}")
+    if url.startswith(POSTGRES):
+        if not urlsplit(url).path.strip("/"):
+            raise ValueError(f"expected the name of a database behind the host, {_POSTGRES_EXAMPLE}")
+        return url
     path = url.removeprefix(SQLITE)
     if not url.startswith(SQLITE) or not path or path.endswith("/") or "?" in path or "#" in path:
-        raise ValueError(f"expected sqlite:/// and the path of a file, {_EXAMPLE}")
+        raise ValueError(f"expected sqlite:/// and the path of a file, {_EXAMPLE}, or a database, {_POSTGRES_EXAMPLE}")
     return url if path == MEMORY else SQLITE + str(folder / path)

@@ -62,9 +62,10 @@ class Memory:
             self._sessions.clear()
         missing = [run for run in found if run not in self._sessions]
         for tenant, run, agent, session in many(connection, "session_of_run", missing):
-            self._sessions[tenant, run] = None if session is None else (tenant, agent, session)
+            if agent is not None:  # Else the run is not there yet.
+                self._sessions[tenant, run] = None if session is None else (tenant, agent, session)
         for run, marks in found.items():
-            if (mark := self._sessions[run]) is not None:
+            if (mark := self._sessions.get(run)) is not None:
                 marks.add(mark)
         for move in moves:
             if isinstance(move, InsertRun) and move.session is not None and move.key in found:

@@ -6,15 +6,6 @@ insert into delivery(tenant, id, run, agent, type, receiver, lane, body, status,
 select n.tenant, n.id, n.run, n.agent, n.type, n.receiver, n.lane, n.body, 'pending', 0, n.at, n.at
 from n;
 
--- name: due_deliveries
--- At most `limit`, the longest due first; of a lane only its oldest. Receivers that have no free hand are left out.
-select d.pos from delivery as d
-where d.status = 'pending' and d.due_at <= :at and instr(:busy, ' ' || d.receiver || ' ') = 0
-  and (d.lane is null or not exists (
-    select 1 from delivery as e
-    where e.tenant = d.tenant and e.lane = d.lane and e.lane is not null and e.status = 'pending' and e.pos < d.pos))
-order by d.due_at, d.pos limit :limit;
-
 -- name: claim_deliveries
 -- The positions were read in this transaction. The attempt is the fence: whoever held an earlier one can settle nothing.
 with n(pos, until) as (values :rows)

@@ -15,13 +15,14 @@ select tenant from t where tenant is not null limit :count;
 
 -- name: claim_runs
 -- The positions were read (and, where several write, locked) in this transaction. A run that has started keeps its release (I17).
-with n(pos, owner, at, lease_until, release) as (values :rows)
+-- The names of `n` are those of no column: what is returned is the run.
+with n(place, claimer, instant, until, serving) as (values :rows)
 update run
-set status = 'running', ready = 0, due_at = null, owner = n.owner, lease_until = n.lease_until, epoch = run.epoch + 1,
-  release = case when run.started_at is null then n.release else run.release end,
-  started_at = coalesce(run.started_at, n.at)
+set status = 'running', ready = 0, due_at = null, owner = n.claimer, lease_until = n.until, epoch = run.epoch + 1,
+  release = case when run.started_at is null then n.serving else run.release end,
+  started_at = coalesce(run.started_at, n.instant)
 from n
-where run.pos = n.pos and run.status = 'queued' and run.ready = 1
+where run.pos = n.place and run.status = 'queued' and run.ready = 1
 returning run.pos, /* run */;
 
 -- name: due_runs

@@ -38,3 +38,12 @@ on conflict (tenant, digest) do nothing;
 delete from payload
 where (tenant, digest) in (values :rows)
   and not exists (select 1 from payload_use as u where u.tenant = payload.tenant and u.digest = payload.digest);
+
+-- name: due_deliveries
+-- At most `limit`, the longest due first; of a lane only its oldest. Receivers that have no free hand are left out.
+select d.pos from delivery as d
+where d.status = 'pending' and d.due_at <= :at and instr(:busy, ' ' || d.receiver || ' ') = 0
+  and (d.lane is null or not exists (
+    select 1 from delivery as e
+    where e.tenant = d.tenant and e.lane = d.lane and e.lane is not null and e.status = 'pending' and e.pos < d.pos))
+order by d.due_at, d.pos limit :limit;

@@ -1,0 +1,221 @@
+"""The one writing lane of a node: takes all Changes that wait, applies them in one transaction, and commits once.
+
+Group commit as in `writer`, for a database that others write to as well. Each transaction first takes the locks of
+everything it touches, in one order for all nodes (births, sessions, runs), then does what the writer of SQLite does.
+Every transaction raises the mark of its lane: when the connection is lost in the middle of a commit, the mark tells
+after the reconnect whether it was made (`doubt`), so that no Change is lost or done twice.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from time import monotonic
+from typing import Any
+
+import asyncpg
+
+from pilothouse.domain.run import Run
+from pilothouse.errors import RecordsUnavailable
+from pilothouse.ports.change import Statement
+from pilothouse.ports.meter import CommitMeter
+from pilothouse.storage.records.batch import Batch, Item, Job, apply_singly, apply_tickets, give_up
+from pilothouse.storage.records.postgres.connection import AGAIN, FULL, LOST, PostgresConnection, is_lost
+from pilothouse.storage.records.postgres.gathering import append_all, only_appends
+from pilothouse.storage.records.postgres.hint import OWN, Hints
+from pilothouse.storage.records.postgres.link import Link
+from pilothouse.storage.records.postgres.lock import take_locks
+from pilothouse.storage.records.postgres.options import PostgresOptions
+from pilothouse.storage.records.ticket import Ticket, find_moves
+
+ANALYZED_AFTER = frozenset(2**power for power in range(5, 15))
+"""Batches. What PostgreSQL plans before it knows anything of a table may go along any index, and stays planned; the
+server itself looks once a minute, and a new installation should not be slow for that long."""
+TABLES = "run, step, event, session, turn, review"
+
+TRIES = 8
+PAUSE = 0.01
+
+
+class Superseded(Exception):
+    """The mark was raised by a later connection of this lane: this transaction comes too late."""
+
+
+class Lane:
+    """`wake` is called with every batch, once it is settled, in the order in which they were put."""
+
+    def __init__(self, link: Link, options: PostgresOptions, wake: Callable[[Batch], None],
+                 meter: CommitMeter | None) -> None:  # fmt: skip
+        self._link, self._options, self._wake, self._meter = link, options, wake, meter
+        self._memory = Hints(options.memory_limit)
+        self._pending: deque[Item] = deque()
+        self._something = asyncio.Event()
+        self._is_closing = False
+        self._batches = 0
+        self._analysis: asyncio.Task[None] | None = None
+        self._task = asyncio.get_running_loop().create_task(self._work(), name="records-lane")
+
+    def put(self, batch: Batch) -> None:
+        self._pending.extend(batch)
+        self._something.set()
+
+    async def stop(self) -> None:
+        """Settles what was put before, then ends."""
+        self._is_closing = True
+        self._something.set()
+        await self._task
+        if self._analysis is not None:
+            await asyncio.gather(self._analysis, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            if not self._pending:
+                if self._is_closing:
+                    return
+                self._something.clear()
+                await self._something.wait()
+                continue
+            pending = self._pending
+            batch = [pending.popleft() for _ in range(min(len(pending), self._options.batch_limit))]
+            for piece in pieces(batch):
+                began = monotonic()
+                await self._settle(piece)
+                if self._meter is not None:
+                    self._meter.committed(len(piece), monotonic() - began)
+                self._wake(piece)
+                self._count()
+
+    def _count(self) -> None:
+        self._batches += 1
+        if self._batches in ANALYZED_AFTER and (self._analysis is None or self._analysis.done()):
+            self._analysis = asyncio.get_running_loop().create_task(self._analyze(), name="records-analysis")
+
+    async def _analyze(self) -> None:
+        with contextlib.suppress(RecordsUnavailable):
+            await self._link.read(analyze)
+
+    # --- one transaction, until it is known what became of it ---------------------------------------------------------
+
+    async def _settle(self, batch: Batch) -> None:
+        singly = False
+        is_stale = True
+        for turn in range(TRIES):
+            for item in batch:
+                item.reset()
+            try:
+                connection = await self._link.writing(self._options.hold_for)
+            except RecordsUnavailable as fault:
+                give_up(batch, fault)
+                return
+            try:
+                await connection.run(self._transact, connection, batch, singly)
+            except Exception as fault:
+                self._memory.forget()
+                if is_lost(fault) or isinstance(fault, Superseded):
+                    if await self._was_committed(batch, fault):
+                        return
+                    continue
+                await self._roll_back(connection)
+                if isinstance(fault, AGAIN):
+                    await asyncio.sleep(PAUSE * turn)
+                elif isinstance(fault, FULL) or singly:
+                    give_up(batch, fault)
+                    return
+                else:
+                    # Once it may be a number that another node has given. After that it is looked for one by one.
+                    singly = not is_stale
+                    is_stale = False
+            else:
+                self._link.raise_mark()
+                return
+        give_up(batch, TimeoutError("other nodes were in the way"))
+
+    async def _was_committed(self, batch: Batch, fault: Exception) -> bool:
+        """Whether nothing is left to be done: the batch stands, or its callers know that nobody can tell."""
+        mark = self._link.next_mark
+        until = monotonic() + self._options.doubt_for
+        while True:
+            try:
+                return await self._link.find_mark(self._options.hold_for) == mark
+            except RecordsUnavailable:
+                if self._is_closing:
+                    give_up(batch, fault)
+                    return True
+                if monotonic() > until:
+                    refuse_callers(batch)
+
+    @staticmethod
+    async def _roll_back(connection: PostgresConnection) -> None:
+        with contextlib.suppress(*LOST, asyncpg.PostgresError):
+            await connection.run(connection.execute, "rollback")
+
+    def _transact(self, connection: PostgresConnection, batch: Batch, singly: bool) -> None:
+        mark = self._link.marks()
+        tickets = [item for item in batch if isinstance(item, Ticket)]
+        if tickets and not singly and only_appends(tickets):
+            if append_all(connection, self._memory, tickets, *mark):
+                return
+            for ticket in tickets:
+                ticket.reset()
+        connection.execute("begin")
+        moves = find_all_moves(tickets)
+        sessions = self._memory.sessions(connection, moves) if moves else {}
+        take_locks(connection, tickets, sessions)
+        self._mark(connection, mark)
+        if singly:
+            apply_singly(connection, self._memory, batch, (*LOST, *AGAIN, *FULL))
+        elif tickets:
+            apply_tickets(connection, self._memory, tickets)
+        else:
+            for item in batch:
+                assert isinstance(item, Job)
+                item.outcome = item.work(connection)
+                self._forget_claimed(item.outcome)
+        connection.execute("commit")
+
+    @staticmethod
+    def _mark(connection: PostgresConnection, mark: tuple[int, int, str, int]) -> None:
+        batch, at, owner, before = mark
+        if not connection.ask("mark_batch", {"batch": batch, "at": at, "owner": owner, "before": before}):
+            raise Superseded
+
+    def _forget_claimed(self, outcome: Any) -> None:
+        if isinstance(outcome, list):
+            self._memory.forget_claimed([run for run in outcome if isinstance(run, Run)])
+
+
+def analyze(connection: PostgresConnection) -> None:
+    connection.execute(f"analyze {TABLES}")
+
+
+def pieces(batch: Batch) -> Iterator[Batch]:
+    """Changes that follow each other share a transaction; a job has one of its own, whose locks are few."""
+    for is_job, items in groupby(batch, lambda item: isinstance(item, Job)):
+        if is_job:
+            for item in items:
+                yield [item]
+        else:
+            yield list(items)
+
+
+def find_all_moves(tickets: list[Ticket]) -> list[Statement]:
+    moves: list[Statement] = []
+    for ticket in tickets:
+        ticket.moves = find_moves(ticket.change)
+        moves += ticket.moves
+    return moves
+
+
+def refuse_callers(batch: Batch) -> None:
+    """Callers from outside are told that nobody knows; they may ask again with their idempotency key. Attempts go on
+    waiting, since they would write the same again."""
+    for item in batch:
+        if not isinstance(item, Ticket) or not any(isinstance(one, OWN) for one in item.change.statements):
+            done, item.done = item.done, tell_nobody
+            if done is not tell_nobody:
+                done(RecordsUnavailable())
+
+
+def tell_nobody(outcome: object) -> None:
+    """Instead of a caller who has had an answer."""

@@ -1,0 +1,140 @@
+"""The records on PostgreSQL: one database, many nodes, one writing lane in each.
+
+`PostgresRecords` is the engine's conversation (`Records`) and the operator's (`Custody`) in one object, like
+`SqliteRecords`; what is done with what it is handed is the same code. Nodes on the same database need nothing of each
+other: every decision is made under the locks of a transaction.
+"""
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import asyncpg
+
+from pilothouse.domain.journal import StepRow
+from pilothouse.errors import RecordsInvalid
+from pilothouse.ports.meter import CommitMeter
+from pilothouse.ports.records import Custody, Records
+from pilothouse.storage.records import reads
+from pilothouse.storage.records.batch import Batch
+from pilothouse.storage.records.intake import Intake
+from pilothouse.storage.records.postgres.connection import LOST, connect
+from pilothouse.storage.records.postgres.lane import Lane
+from pilothouse.storage.records.postgres.link import Link
+from pilothouse.storage.records.postgres.migrate import migrate, postgres_migrations
+from pilothouse.storage.records.postgres.options import PostgresOptions
+from pilothouse.storage.records.reading import Reading
+
+T = TypeVar("T")
+DEFAULTS = PostgresOptions()
+DAY = 86_400_000_000
+
+
+class PostgresRecords(Intake, Reading, Records, Custody):
+    """`url`: `postgresql://user:password@host:port/database`; several hosts are tried in turn
+    (`host1,host2?target_session_attrs=read-write`). `open` does all the work."""
+
+    def __init__(self, url: str, loop: AbstractEventLoop | None = None, options: PostgresOptions = DEFAULTS) -> None:
+        super().__init__(loop, options.waiting_limit)
+        self._url, self._options = url, options
+        self.meter: CommitMeter | None = None
+        """Told of each transaction. Set before `open`."""
+        self._lane: Lane | None = None
+        self._link: Link
+        self._version = 0
+        self.found_version = 0
+        """The schema that `open` found, before it migrated."""
+
+    # --- custody ------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Raises `RecordsInvalid` when the server cannot be reached, or refuses."""
+        if self._lane is not None:
+            return
+        self._loop = self._loop or asyncio.get_running_loop()
+        await self.migrate(has_post=False)
+        self._link = Link(self._url, self._options)
+        await self._link.writing(self._options.connect_within)
+        self._lane = Lane(self._link, self._options, self._wake, self.meter)
+
+    async def migrate(self, *, has_post: bool) -> None:
+        """Brings the layout forward. `has_post`: no node of the release before runs any more."""
+        try:
+            connection = await connect(self._url, self._options)
+        except (*LOST, asyncpg.PostgresError) as error:
+            raise unreachable(error) from error
+        try:
+            known = postgres_migrations()
+            self.found_version, self._version = await connection.run(migrate, connection, known, has_post=has_post)
+        except (*LOST, asyncpg.PostgresError) as error:
+            raise unreachable(error) from error
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is None:
+            return
+        if self._waiting:
+            lane.put(self._waiting)
+            self._waiting = []
+        await lane.stop()
+        await self._link.close()
+
+    async def backup(self, target: str, progress: Callable[[int, int], None]) -> None:
+        raise RecordsInvalid(
+            reason="those on PostgreSQL are copied by its own tools",
+            hint="pg_dump --format=custom copies them while nodes run; to go back to any instant, archive the WAL.",
+        )
+
+    def schema_version(self) -> int:
+        return self._version
+
+    async def now(self) -> int | None:
+        """The clock of the database, which all nodes share; microseconds since 1970 UTC."""
+        return await self._few(lambda connection: int(connection.ask("now", {})[0][0]))
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_open(self) -> bool:
+        return self._lane is not None
+
+    def _write(self, batch: Batch) -> None:
+        assert self._lane is not None
+        self._lane.put(batch)
+
+    async def prune(self, ended_before: int, limit: int) -> int:
+        """Also of lanes whose node was killed so long ago."""
+        await self._do(lambda connection: connection.ask("sweep_lanes", {"before": ended_before - DAY}))
+        return await super().prune(ended_before, limit)
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def _few(self, read: Callable[..., T], *values: Any) -> T:
+        return await self._link.read(read, *values)
+
+    async def _many(self, read: Callable[..., T], *values: Any) -> T:
+        return await self._link.read(read, *values)
+
+    async def _rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
+        return await self._link.read(read, *values, min(limit, reads.ROWS_LIMIT))
+
+    async def _journal(self, tenant: str, run: str) -> list[StepRow]:
+        found: list[tuple[int, StepRow]] = []
+        after = 0
+        while True:
+            page = await self._link.read(reads.list_steps, tenant, run, after, reads.ROWS_LIMIT)
+            found += page
+            if len(page) < reads.ROWS_LIMIT:
+                return [row for _, row in found]
+            after = page[-1][0]
+
+
+def unreachable(error: BaseException) -> RecordsInvalid:
+    says = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return RecordsInvalid(
+        reason=f"PostgreSQL does not serve them: {says}",
+        hint="Look at records.url, and whether the server runs and can be reached from here.",
+    )
