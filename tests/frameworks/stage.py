@@ -20,6 +20,8 @@ from tests.faults.served import ServedNode
 
 ROOT = Path(__file__).parents[2]
 HERE = ROOT / "tests" / "frameworks"
+LOADS_WITHIN = 90.0
+"""Seconds that a host which was killed may take to import its framework again on a busy machine."""
 
 
 def environment_of(framework: str) -> Path:
@@ -162,11 +164,11 @@ async def wait_ended(caller: Caller, run: str, count: int, kinds: Sequence[str] 
         ended = [one["key"] for one in await caller.steps(run) if one["kind"] in kinds and one["finished_at"]]
         return len(ended) >= count
 
-    await wait_until(look, tell=lambda: f"{ended} instead of {count} ended steps")
+    await wait_until(look, LOADS_WITHIN, lambda: f"{ended} instead of {count} ended steps")
 
 
 async def wait_held(gate: Gate) -> None:
-    await asyncio.to_thread(gate.wait_held, 1, 15.0)
+    await asyncio.to_thread(gate.wait_held, 1, LOADS_WITHIN)
 
 
 def steps_by_kind(steps: list[dict[str, Any]]) -> Counter[str]:

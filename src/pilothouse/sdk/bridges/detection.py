@@ -153,9 +153,12 @@ def _load(framework: Framework) -> Callable[[Any], Bridge]:
         raise TypeError(
             f"it is {framework.what}, for which there is no bridge yet; call it from {FUNCTIONS} and name that instead"
         )
-    bridge: Callable[[Any], Bridge] = getattr(
-        importlib.import_module(f"{__package__}.{framework.stem}"), framework.bridge
-    )
+    try:
+        module = importlib.import_module(f"{__package__}.{framework.stem}")
+    except Exception as error:  # another version of the framework than the bridge was written for
+        text = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the bridge for {framework.name} does not load beside version {version} ({text})") from error
+    bridge: Callable[[Any], Bridge] = getattr(module, framework.bridge)
     return bridge
 
 
