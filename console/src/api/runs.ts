@@ -8,6 +8,7 @@ import { useChanges } from "./changes";
 import { isLive, type PageOf, type Run } from "./types";
 
 const PAGE = 100;
+const NEXT_PAGE = 200;
 const AGAIN_AT_MOST = 20;
 
 export interface LiveRuns {
@@ -31,7 +32,7 @@ export function useRunList(filter: RunFilter): LiveRuns {
   const read = useCallback(
     async (cursor: string | null) => {
       const mine = generation.current;
-      const page = await get<PageOf<Run>>("v1/runs", { ...filter, cursor, limit: PAGE });
+      const page = await get<PageOf<Run>>("v1/runs", { ...filter, cursor, limit: cursor === null ? PAGE : NEXT_PAGE });
       return mine === generation.current ? page : null;
     },
     [name],
@@ -77,7 +78,7 @@ export function useRunList(filter: RunFilter): LiveRuns {
   useChanges((changed) => {
     void head();
     const below = held.current.runs.slice(PAGE);
-    const stale = below.filter((run) => (changed === null ? isLive(run.status) : changed.has(run.id))).slice(0, AGAIN_AT_MOST);
+    const stale = below.filter((run) => (changed.runs === null ? isLive(run.status) : changed.runs.has(run.id))).slice(0, AGAIN_AT_MOST);
     const mine = generation.current;
     for (const run of stale) {
       get<Run>(`v1/runs/${encodeURIComponent(run.id)}`).then(

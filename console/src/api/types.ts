@@ -136,3 +136,110 @@ export const STATUSES: readonly Status[] = ["queued", "running", "waiting", "suc
 export function isLive(status: Status): boolean {
   return LIVE.includes(status);
 }
+
+export interface SessionSummary {
+  key: string;
+  agent: string;
+  turns: number;
+  version: number;
+  created_at: string;
+  updated_at: string;
+  expires_at: string | null;
+}
+
+/** Seconds; null: nothing was measured. */
+export interface Spread {
+  p50: number | null;
+  p95: number | null;
+  p99: number | null;
+}
+
+export interface Figures {
+  created: number;
+  live: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+  input_tokens: number;
+  output_tokens: number;
+  cost_usd: number;
+  lasted: Spread;
+  waited: Spread;
+  agent?: string;
+}
+
+export interface Overview {
+  begin: string;
+  end: string;
+  covers_from: string;
+  slice_seconds: number;
+  total: Figures;
+  slices: (Figures & { at: string })[];
+  agents: Figures[];
+  faults: { code: string; agent: string; runs: number; last_run: string; last_at: string }[];
+  queue: { ready: number; held: number; running: number; waiting: number };
+  reviews: { count: number; oldest_at: string | null; expires_at: string | null };
+}
+
+export interface Alert {
+  agent: string;
+  objective: string;
+  severity: string;
+  since: string;
+  missed_share: number;
+  promised_share: number;
+  window_seconds: number;
+  summary: string;
+}
+
+export interface AuditEntry {
+  seq: number;
+  at: string;
+  kind: string;
+  id: string;
+  by: string;
+  [more: string]: Json;
+}
+
+export interface Checkpoint {
+  note: string;
+  size: number;
+  key: string;
+}
+
+export interface Delivery {
+  id: string;
+  run: string;
+  agent: string;
+  type: string;
+  receiver: string;
+  status: string;
+  attempt: number;
+  due_at: string | null;
+  reason: string | null;
+  created_at: string;
+  finished_at: string | null;
+}
+
+export interface Host {
+  name: string;
+  is_up: boolean;
+  agents: string[];
+  taken: number;
+  free: number;
+}
+
+export interface NodeState {
+  owner: string;
+  version: string;
+  started_at: string;
+  is_draining: boolean;
+  attempts: number;
+  hosts: Host[];
+}
+
+export interface Setting {
+  name: string;
+  value: Json;
+  source: string;
+}

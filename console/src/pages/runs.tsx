@@ -124,7 +124,9 @@ function RunTable({ runs, hasMore, more }: { runs: Run[]; hasMore: boolean; more
   const rows = useVirtualizer({ count: runs.length, getScrollElement: () => box.current, estimateSize: () => height, overscan: 12, getItemKey: (index) => runs[index]!.id });
   const shown = rows.getVirtualItems();
   const last = shown.at(-1)?.index ?? 0;
-  useEffect(() => rows.measure(), [height]);
+  useEffect(() => {
+    rows.measure();
+  }, [height]);
   useEffect(() => {
     if (hasMore && last >= runs.length - NEAR_END) more();
   }, [hasMore, last, runs.length, more]);

@@ -1,12 +1,14 @@
 // The frame of every page: where one can go, where one is, and what the whole node is doing.
 
-import { useQuery } from "@tanstack/react-query";
-import { Component, type ReactNode, useEffect, useRef, useState } from "react";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { Component, type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 
 import { get, Problem } from "../api/call";
 import type { PageOf, Review } from "../api/types";
-import { Trouble } from "../parts/parts";
-import { MENU, pageOf } from "./menu";
+import { useChanges } from "../api/changes";
+import { Loading, Trouble } from "../parts/parts";
+import { useRoutes } from "../api/pages";
+import { menuOf, pageOf } from "./menu";
 import { useKeys } from "./keys";
 import { go, to, usePlace } from "./place";
 import { Shortcuts } from "./shortcuts";
@@ -17,14 +19,18 @@ export function Shell() {
   const [isMenuOpen, setMenuOpen] = useState(false);
   const [isHelpOpen, setHelpOpen] = useState(false);
   const main = useRef<HTMLElement>(null);
-  const page = pageOf(place.parts);
-  const name = place.parts.join("/");
+  const document_ = useRoutes();
+  const routes = useMemo(() => (document_.data ? new Set(Object.keys(document_.data.paths)) : null), [document_.data]);
+  const menu = useMemo(() => menuOf(routes), [routes]);
+  const page = routes ? pageOf(place.parts, routes) : undefined;
+  // A page and its details (a review beside the list) are one page: the list stays where it is.
+  const name = (place.parts[0] === "reviews" ? place.parts.slice(0, 1) : place.parts).join("/");
   const isFirst = useRef(true);
 
   useKeys({
     "?": () => setHelpOpen(true),
     "/": () => main.current?.querySelector<HTMLElement>("[data-find]")?.focus(),
-    ...Object.fromEntries(MENU.map((entry) => [`g ${entry.key}`, () => go([entry.name])])),
+    ...Object.fromEntries(menu.map((entry) => [`g ${entry.key}`, () => go([entry.name])])),
   });
 
   useEffect(() => {
@@ -32,7 +38,7 @@ export function Shell() {
     if (isFirst.current) isFirst.current = false;
     else main.current?.querySelector<HTMLElement>("h1")?.focus({ preventScroll: true });
     main.current?.scrollTo(0, 0);
-    document.title = `${page?.title ?? "Not found"} · Pilothouse`;
+    document.title = page ? `${page.title} · Pilothouse` : "Pilothouse";
   }, [name, page?.title]);
 
   return (
@@ -52,7 +58,7 @@ export function Shell() {
           <span className="logo" aria-hidden="true" /> Pilothouse
         </a>
         <ul>
-          {MENU.map((entry) => (
+          {menu.map((entry) => (
             <li key={entry.name}>
               <a href={to([entry.name])} aria-current={page?.menu === entry.name ? "page" : undefined}>
                 <svg viewBox="0 0 16 16" aria-hidden="true"><path d={entry.icon} /></svg>
@@ -77,6 +83,11 @@ export function Shell() {
         <Fence key={name}>
           {page ? (
             page.show(place)
+          ) : routes === null ? (
+            <div className="page">
+              <h1 tabIndex={-1}>Pilothouse</h1>
+              {document_.error ? <Trouble error={document_.error} again={() => void document_.refetch()} /> : <Loading what="the console" />}
+            </div>
           ) : (
             <div className="page">
               <h1 tabIndex={-1}>There is no such page</h1>
@@ -87,13 +98,15 @@ export function Shell() {
           )}
         </Fence>
       </main>
-      {isHelpOpen && <Shortcuts onClose={() => setHelpOpen(false)} />}
+      {isHelpOpen && <Shortcuts menu={menu} onClose={() => setHelpOpen(false)} />}
     </div>
   );
 }
 
 function OpenReviews() {
-  const found = useQuery({ queryKey: ["reviews", "open", "count"], queryFn: () => get<PageOf<Review>>("v1/reviews", { status: "open", limit: 100 }), refetchInterval: 10_000 });
+  const found = useQuery({ queryKey: ["reviews", "open", "count"], queryFn: () => get<PageOf<Review>>("v1/reviews", { status: "open", limit: 100 }), refetchInterval: 30_000 });
+  const client = useQueryClient();
+  useChanges((changed) => changed.reviews && void client.invalidateQueries({ queryKey: ["reviews", "open", "count"] }));
   const open = found.data?.items.length ?? 0;
   if (open === 0) return null;
   return (

@@ -4,7 +4,7 @@ import { useState } from "react";
 
 import { Dialog } from "../parts/parts";
 import { shortcutsAreOn, turnShortcuts } from "./keys";
-import { MENU } from "./menu";
+import type { Entry } from "./menu";
 
 const GROUPS: [string, [string, string][]][] = [
   ["Everywhere", [["?", "this list"], ["/", "to the search field"], ["Esc", "close a dialog"]]],
@@ -12,9 +12,9 @@ const GROUPS: [string, [string, string][]][] = [
   ["Reviews", [["a", "approve"], ["e", "edit"], ["x", "reject"], ["r", "respond"], ["j k", "next, before"]]],
 ];
 
-export function Shortcuts({ onClose }: { onClose: () => void }) {
+export function Shortcuts({ menu, onClose }: { menu: Entry[]; onClose: () => void }) {
   const [isOn, setOn] = useState(shortcutsAreOn());
-  const groups: [string, [string, string][]][] = [["Go to", MENU.map((entry) => [`g ${entry.key}`, entry.title])], ...GROUPS];
+  const groups: [string, [string, string][]][] = [["Go to", menu.map((entry) => [`g ${entry.key}`, entry.title])], ...GROUPS];
   return (
     <Dialog title="Keyboard shortcuts" onClose={onClose}>
       <div className="shortcuts">

@@ -1,0 +1,178 @@
+"""The other pages in a browser: what stands on each, a review that is decided there, a conversation that goes on."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.console.accessibility import faults_of
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PAGES = (
+    "overview",
+    "runs",
+    "sessions",
+    "reviews",
+    "agents",
+    "agents/refunds",
+    "queue",
+    "alerts",
+    "deliveries",
+    "audit",
+)
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 860}
+
+
+@pytest.fixture(scope="module")
+def filled(node):
+    """Something on every page."""
+    node.http.post("/v1/agents/desk/runs", json={"input": "hello", "session": "customer/42"})
+    for cents in (5, -1):
+        node.ended(node.start("refunds", {"customer": "ada", "cents": cents})["id"])
+    node.parked(node.start("refunds", {"customer": "grace", "cents": 50_000})["id"])
+    return node
+
+
+def wide(page) -> int:
+    """By how many pixels the page is wider than the screen."""
+    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_opens_reads_well_and_fits(page, filled, name):
+    for theme, size in (("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE)):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=theme)
+        page.goto(f"/#/{name}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_text("Loading")).to_have_count(0)
+        assert faults_of(page) == []
+        assert wide(page) <= 0, f"{name} is cut off at {size}"
+
+
+def test_the_overview_says_how_runs_did_and_leads_to_those_that_failed(page, filled):
+    page.goto("/")
+    expect(page).to_have_title(re.compile("Overview"))
+    expect(page.get_by_role("table").filter(has_text="Agent").first).to_contain_text("refunds")
+    page.get_by_role("button", name="24h").click()
+    expect(page).to_have_url(re.compile("range=24h"))
+    expect(page.locator("canvas")).to_have_count(4)
+    page.get_by_role("link", name="Failed", exact=True).click()
+    expect(page.get_by_role("row").filter(has_text="less than nothing").first).to_be_visible()
+
+
+def test_a_review_is_edited_and_approved_with_the_keyboard(page, node):
+    run = node.start("refunds", {"customer": "edith", "cents": 70_000})
+    review = node.parked(run["id"])
+    page.goto(f"/#/reviews/{review['id']}")
+    expect(page.get_by_role("heading", name="Pay back 70000 to edith?")).to_be_visible()
+    page.keyboard.press("e")
+    field = page.get_by_label("What it shall be instead")
+    expect(field).to_be_focused()
+    field.fill("{")
+    expect(page.get_by_text("This is not JSON")).to_be_visible()
+    expect(page.get_by_role("button", name="Approve with these changes")).to_be_disabled()
+    field.fill('{\n  "order": "A-1042",\n  "cents": 60000\n}')
+    expect(page.get_by_role("group", name="what you change")).to_contain_text("60000")
+    page.get_by_label("Reason").fill("only the lamp")
+    page.get_by_role("button", name="Approve with these changes").click()
+    expect(page.get_by_text("Approved with your changes")).to_be_visible()
+    output = node.ended(run["id"])["output"]
+    assert (output["verdict"], output["edited"]["cents"], output["reason"]) == ("edit", 60_000, "only the lamp")
+
+
+def test_of_two_people_who_decide_one_learns_that_the_other_was_first(browser, page, node):
+    review = node.parked(node.start("refunds", {"customer": "ruth", "cents": 80_000})["id"])
+    other = browser.new_context(base_url=node.url).new_page()
+    for one in (page, other):
+        one.goto(f"/#/reviews/{review['id']}")
+        expect(one.get_by_role("heading", name=re.compile("ruth"))).to_be_visible()
+    page.keyboard.press("a")
+    page.get_by_role("button", name="Approve it").click()
+    expect(page.get_by_text("Approved; the run goes on.")).to_be_visible()
+    expect(other.get_by_text("approve by local")).to_be_visible()
+    other.context.close()
+
+
+def test_a_review_that_is_asked_for_appears_while_one_looks(page, node):
+    page.goto("/#/reviews")
+    expect(page.get_by_role("heading", name="Reviews")).to_be_visible()
+    node.start("refunds", {"customer": "newcomer", "cents": 99_000})
+    expect(page.get_by_role("link", name=re.compile("newcomer"))).to_be_visible()
+
+
+def test_a_conversation_goes_on_and_its_state_is_edited_but_not_over_anothers_change(page, node):
+    page.goto("/#/sessions/desk/talk%2F1")
+    page.get_by_label("Message to desk").fill("good morning")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Turn 1: good morning").first).to_be_visible()
+    expect(page.get_by_text("version 1")).to_be_visible()
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("The state as JSON").fill('{"last": "good evening", "more": [1]}')
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("version 2")).to_be_visible()
+    state = "/v1/agents/desk/sessions/talk%2F1/state"
+    assert node.http.get(state).json() == {"last": "good evening", "more": [1]}
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("The state as JSON").fill('{"mine": true}')
+    node.http.patch(state, json={"theirs": True})
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".trouble").get_by_text("version")).to_be_visible()
+    assert node.http.get(state).json() == {"last": "good evening", "more": [1], "theirs": True}
+
+
+def test_an_agent_is_tried_with_the_form_of_its_schema(page, node):
+    page.goto("/#/agents/refunds")
+    page.get_by_role("button", name="Run it").click()
+    expect(page.get_by_text("needs a value").first).to_be_visible()
+    page.get_by_label("customer").fill("form")
+    page.get_by_label("cents").fill("12")
+    page.get_by_label("channel").select_option("phone")
+    page.get_by_role("button", name="Run it").click()
+    answer = page.get_by_role("region", name="Answer")
+    expect(answer.get_by_text("succeeded")).to_be_visible()
+    expect(answer.get_by_role("group", name="output")).to_contain_text('"paid": 12')
+
+
+def test_two_runs_are_compared_step_by_step(page, node):
+    left = node.ended(node.start("refunds", {"customer": "one", "cents": 5})["id"])
+    right = node.ended(node.start("refunds", {"customer": "two", "cents": 6, "reason": "It is blue."})["id"])
+    page.goto(f"/#/runs/{left['id']}")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_label("Id of the other run").fill(right["id"])
+    page.get_by_role("dialog").get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("1 of 2 steps are the same")).to_be_visible()
+    expect(page.get_by_text("other arguments")).to_be_visible()
+    expect(page.get_by_label("difference of the inputs")).to_contain_text("two")
+    assert faults_of(page) == []
+
+
+def test_keys_lead_from_page_to_page_and_can_be_turned_off(page, node):
+    page.goto("/#/overview")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    expect(page.get_by_role("heading", name="Runs")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.get_by_role("heading", name="Runs").click()
+    page.keyboard.press("?")
+    dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+    expect(dialog).to_be_visible()
+    assert faults_of(page) == []
+    dialog.get_by_label("Single keys act as shortcuts").uncheck()
+    page.keyboard.press("Escape")
+    page.locator("h1").focus()
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page).to_have_url(re.compile("#/runs"))
+
+
+def test_an_address_that_leads_nowhere_says_so(page, node):
+    page.goto("/#/nowhere")
+    expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    page.goto("/#/runs/run_nobody")
+    expect(page.get_by_role("alert")).to_contain_text("run_nobody")
