@@ -172,3 +172,15 @@ def test_a_verdict_that_does_not_fit_its_answer_is_not_sent(served):
     assert served("reviews", "decide", "rev_x", "approve", "--response", "no").exit_code == Exit.USAGE
     assert served("reviews", "decide", "rev_x", "maybe").exit_code == Exit.USAGE
     assert served("reviews", "show", "rev_x").exit_code == Exit.NOT_FOUND
+
+
+def test_top_tells_of_each_agent_what_it_did_and_what_fails(served):
+    served("run", "count", "a b", "--run-id", "run_top_count")
+    served("run", "broken", "abc", "--run-id", "run_top_broken")
+    shown = served("top", "--minutes", "60").stdout.splitlines()
+    assert shown[0].startswith("Last 60 min: ")
+    rows = {line.split()[0]: line.split() for line in shown[3:] if line and not line.startswith(" ")}
+    assert (rows["broken"][3], rows["count"][3]) == ("100.0%", "0.0%")
+    assert rows["count"][4].endswith("ms")
+    assert any("agent_failed in broken" in line and "run_top_broken" in line for line in shown)
+    assert json.loads(served("top", "--json").stdout)["total"]["failed"] >= 1

@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "keys": ("pilothouse.cli.keys:keys", "Make, list, rotate and revoke API keys."),
     "audit": ("pilothouse.cli.audit:audit", "Read the audit log, export and verify it."),
+    "top": ("pilothouse.cli.top:top", "How a node stands, agent by agent."),
     "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules."),
     "dashboards": ("pilothouse.cli.alerts:dashboards", "Export dashboards for Grafana."),
     "deliveries": ("pilothouse.cli.deliveries:deliveries", "Look at what goes out, and send it once more."),
