@@ -65,7 +65,7 @@ class Host(ABC):
 
     @property
     def places(self) -> int:
-        return len(self._free) if self.is_up and not self.is_tainted else 0
+        return len(self._free) if self.is_up and self.left_behind < LEFT_BEHIND_LIMIT else 0
 
     @property
     def is_idle(self) -> bool:
@@ -73,11 +73,11 @@ class Host(ABC):
 
     def seat(self, assignment: Assignment, on_over: Callable[[Seat], None]) -> Seat:
         slot = self._free.pop()
-        seat = Seat(self, slot, assignment, self._grace, on_over)
-        self.seats[slot] = seat
-        description = self.agents.get(assignment.agent.name)
+        seat = self.seats[slot] = Seat(self, slot, assignment, self._grace, on_over)
+        description = self.agents.get(seat.agent)
         wants_history = description is None or description.wants_history
-        self.send(_start(slot, assignment, wants_history, self._trace_of(assignment.notebook)))
+        notebook = seat.notebook
+        self.send(_start(slot, assignment, notebook, wants_history, self._trace_of(notebook)))
         return seat
 
     def _trace_of(self, notebook: Notebook) -> str | None:
@@ -256,8 +256,10 @@ class Host(ABC):
             self._on_change(self)
 
 
-def _start(slot: int, assignment: Assignment, wants_history: bool, traceparent: str | None) -> frames.Start:
-    run: Run = assignment.notebook.run
+def _start(
+    slot: int, assignment: Assignment, notebook: Notebook, wants_history: bool, traceparent: str | None
+) -> frames.Start:
+    run = notebook.run
     session = assignment.session
     return frames.Start(
         slot,
@@ -268,7 +270,7 @@ def _start(slot: int, assignment: Assignment, wants_history: bool, traceparent: 
         run.mode,
         run.attempt,
         run.input,
-        assignment.notebook.kept,
+        notebook.kept,
         assignment.stream,
         run.metadata,
         run.subject,

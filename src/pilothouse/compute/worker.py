@@ -187,8 +187,10 @@ class NodeWorker(Worker):
             self._described[host] = host.agents
             self._describe(list(host.agents.values()))
         self._came_up.set()
-        self._serve_lines()
-        self._seat_suspects()
+        if self._lines:
+            self._serve_lines()
+        if self._suspects:
+            self._seat_suspects()
         if self.backlog and not self.is_draining:
             self._on_work()
 
@@ -321,10 +323,11 @@ class NodeWorker(Worker):
         name = assignment.agent.name
         kind = self._kinds[name]
         self._reserved[kind] -= 1
-        run = assignment.notebook.run
+        notebook = assignment.notebook
+        run = notebook.run
         if self._meter is not None and run.epoch <= 1:
             self._meter.run_started(name, max(0, (run.started_at or run.created_at) - run.created_at) / 1e6)
-        if run.losses > 0 and assignment.notebook.kept and kind != INLINE:
+        if run.losses > 0 and notebook.kept and kind != INLINE:
             waiting = Waiting(assignment, self._forget_suspect)
             self._suspects.append(waiting)
             asyncio.get_running_loop().call_soon(self._seat_suspects)
@@ -339,8 +342,8 @@ class NodeWorker(Worker):
     def _emptiest(self, kind: str) -> Host | None:
         best, most = None, 0
         for host in self.hosts:
-            if host.kind == kind and host.places > most:
-                best, most = host, host.places
+            if host.kind == kind and (places := host.places) > most:
+                best, most = host, places
         return best
 
     def _give_up(self, waiting: Waiting) -> None:

@@ -233,11 +233,11 @@ class Attempt(Notebook):
         self.flush()
 
     def emit(self, delta: bytes, event: str) -> None:
-        if not self._is_full:
-            if event:
-                self.note(event, delta)
-            else:
-                self.note("output.delta", b'{"delta":%b}' % delta)
+        if self._is_full:
+            return
+        told = self._told
+        told.add_line(line(event, delta) if event else b'output.delta {"delta":%b}\n' % delta)
+        if told.size > self.world.limits.held_bytes:
             self._look_at_size()
 
     def log(self, stream: str, text: str) -> None:

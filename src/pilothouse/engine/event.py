@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pilothouse.domain.event import Segment
 from pilothouse.engine.run import Started, get_run
 from pilothouse.engine.unkept import Unkept
+from pilothouse.engine.waiting import wait_done
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor
 from pilothouse.ports.records import EVENTS_ROOM
@@ -76,10 +77,9 @@ class Follower:
             if left <= 0:
                 return []
             self._bell = loop.create_future()
-            if not self._heard and not (self._is_behind and self._unkept is None):
-                await asyncio.wait((self._bell,), timeout=min(left, LOOK_AGAIN_EVERY))
-                if not self._bell.done():
-                    self._is_behind = True
+            must_wait = not self._heard and not (self._is_behind and self._unkept is None)
+            if must_wait and not await wait_done(self._bell, min(left, LOOK_AGAIN_EVERY)):
+                self._is_behind = True
             self._bell = None
         return []
 

@@ -26,6 +26,7 @@ from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.unkept import Unkept, begin_unkept
+from pilothouse.engine.waiting import wait_done
 from pilothouse.engine.world import World
 from pilothouse.errors import (
     AgentNotFound,
@@ -392,8 +393,7 @@ async def wait_started(world: World, started: Started, within: float | None) -> 
             run = await asyncio.shield(ended) if started.unkept is None else await ended
         else:
             until = asyncio.get_running_loop().time() + within
-            done, _ = await asyncio.wait((ended,), timeout=within)
-            if not done:
+            if not await wait_done(ended, within):
                 return started.run
             run = ended.result()
         if started.unkept is not None and started.unkept.problem is not None:
@@ -412,9 +412,9 @@ async def wait_run(world: World, tenant: str, run: str, within: float | None) ->
     loop = asyncio.get_running_loop()
     until = None if within is None else loop.time() + within
     live = world.attempts.get((tenant, run))
-    if live is not None and live.kept:  # most runs end in the attempt that they are in
-        await asyncio.wait((live.ended,), timeout=within)
-        if live.ended.done() and not live.ended.cancelled() and (ended := live.ended.result()) is not None:
+    if live is not None and live.kept and await wait_done(live.ended, within) and not live.ended.cancelled():
+        ended = live.ended.result()  # most runs end in the attempt that they are in
+        if ended is not None:
             return ended
     while True:
         bell: asyncio.Future[None] = loop.create_future()
@@ -424,7 +424,7 @@ async def wait_run(world: World, tenant: str, run: str, within: float | None) ->
             left = None if until is None else until - loop.time()
             if found.is_terminal or (left is not None and left <= 0):
                 return found
-            await asyncio.wait((bell,), timeout=LOOK_AGAIN_EVERY if left is None else min(left, LOOK_AGAIN_EVERY))
+            await wait_done(bell, LOOK_AGAIN_EVERY if left is None else min(left, LOOK_AGAIN_EVERY))
         finally:
             stop()
 

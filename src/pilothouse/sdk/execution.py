@@ -214,7 +214,13 @@ class Execution(Attempt):
             self.loop.call_soon_threadsafe(self._send_delta_of_thread, raw)
             return self.surroundings.pace
         self.check_alive()
-        self._send_delta(self._encoded_delta(delta))
+        raw = write_json(delta)
+        if len(raw) > DELTA_LIMIT:
+            raise TooLarge(what="One delta", limit=DELTA_LIMIT)
+        start = self.start
+        if start.stream and not (start.journal and self.journal.is_repeating):
+            self._quiet_at = self.loop.time()
+            self.surroundings.send_delta(Emit(self.slot, raw), len(raw))
         self._emitted += 1
         return self.surroundings.pace if self._emitted % TICK_EVERY else self.surroundings.turn
 

@@ -43,11 +43,14 @@ def _events(segment: Segment, after: int) -> Iterator[tuple[int, bytes, bytes]]:
 
 def list_frames(segment: Segment, after: int = 0) -> list[bytes]:
     """The server-sent events of a segment whose seq is over `after`."""
-    run, at = segment.run.encode(), stamp(segment.at).encode()
-    return [
-        b'id: %d\nevent: %b\ndata: {"run":"%b","seq":%d,"at":"%b"%b\n\n' % (seq, kind, run, seq, at, rest)
-        for seq, kind, rest in _events(segment, after)
-    ]
+    facts = b'","seq":%%d,"at":"%b"' % stamp(segment.at).encode()
+    frame = b'id: %%d\nevent: %%b\ndata: {"run":"%b%b%%b\n\n' % (segment.run.encode(), facts)
+    found = []
+    for seq, one in enumerate(segment.data.splitlines(), segment.seq):
+        if seq > after:
+            kind, _, body = one.partition(b" ")
+            found.append(frame % (seq, kind, seq, b"}" if body == b"{}" else b"," + body[1:]))
+    return found
 
 
 def frames(segment: Segment, after: int = 0) -> bytes:

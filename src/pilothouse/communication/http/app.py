@@ -8,10 +8,11 @@ once, in the order in which it happens. Whatever is raised below becomes a probl
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 
 import msgspec
 
-from pilothouse.communication.http.body import BodyReader, check_media, discard_rest, read_body
+from pilothouse.communication.http.body import BodyReader, check_media, discard_rest, read_body, take_body
 from pilothouse.communication.http.call import JSON, Call, Front, demand
 from pilothouse.communication.http.deadline import Patience
 from pilothouse.communication.http.endpoint import make_router, read_query
@@ -108,7 +109,7 @@ class HttpApp:
                 self._let_in(call, path)
             if len(patiences.all) > front.options.requests and path not in HEALTH:
                 raise Overloaded()
-            await self._serve(call, path)
+            await self._find(call, path)
         except PilothouseError as error:
             await refuse(call, error)
         except Exception:
@@ -129,30 +130,36 @@ class HttpApp:
         elif path not in PUBLIC and not path.startswith(PUBLIC_PAGES):
             call.principal = front.door.admit(call.headers.get(b"authorization"))
 
-    async def _serve(self, call: Call, path: str) -> None:
+    def _find(self, call: Call, path: str) -> Awaitable[None]:
+        """What answers the call."""
         method = call.exchange.method
         if method == "POST" and path.startswith(AGENTS) and path.endswith(RUNS_OF):
             agent = path[len(AGENTS) : -len(RUNS_OF)]
             if agent and "/" not in agent and not call.exchange.query_string:
                 call.route = START_ROUTE
                 demand(call, "runs:write")
-                await self._start_run(call, agent)
-                return
+                return self._start_run(call, agent)
         elif method == "GET" and path.startswith(RUNS):
             run = path[len(RUNS) :]
             if run and "/" not in run:
                 call.route = RUN_ROUTE
                 demand(call, "runs:read")
-                await get_run(call, run, read_query(call.exchange.query_string, RunQuery))
-                return
+                return get_run(call, run, read_query(call.exchange.query_string, RunQuery))
             if run.endswith(EVENTS_OF) and "/" not in (run := run[: -len(EVENTS_OF)]) and run:
                 call.route = EVENTS_ROUTE
                 demand(call, "runs:read")
-                await read_events(call, run, read_query(call.exchange.query_string, EventsQuery))
-                return
-        await self._route(call)
+                return read_events(call, run, read_query(call.exchange.query_string, EventsQuery))
+        return self._route(call)
 
-    async def _start_run(self, call: Call, agent: str) -> None:
+    def _start_run(self, call: Call, agent: str) -> Awaitable[None]:
+        raw = take_body(call)
+        if raw is None:
+            return self._start_slowly(call, agent)
+        check_media(call.headers, JSON)
+        return start_run(call, agent, self._run_reader.read(raw, call.front.options.depth), raw)
+
+    async def _start_slowly(self, call: Call, agent: str) -> None:
+        """The body is still on its way."""
         raw = await read_body(call)
         check_media(call.headers, JSON)
         await start_run(call, agent, self._run_reader.read(raw, call.front.options.depth), raw)

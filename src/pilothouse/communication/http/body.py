@@ -41,6 +41,14 @@ Kind = TypeVar("Kind", bound=Struct)
 # --- from the wire --------------------------------------------------------------------------------------------------
 
 
+def take_body(call: Call) -> bytes | None:
+    """The whole body, when all of it is here. Raises `TooLarge` and `Overloaded`."""
+    whole = call.exchange.take_body()
+    if whole is not None:
+        _measure(call, len(whole))
+    return whole
+
+
 async def read_body(call: Call) -> bytes:
     """The whole body. Raises `TooLarge` as early as it is known, `RequestTimeout`, `ClientGone`, or `Overloaded` when
     all bodies together are too much."""
@@ -50,9 +58,8 @@ async def read_body(call: Call) -> bytes:
     if length is not None and (len(length) > 18 or int(length) > limit):
         call.has_unread = True
         raise TooLarge(what="The body of the request", limit=limit)
-    whole = call.exchange.take_body()
+    whole = take_body(call)
     if whole is not None:
-        _measure(call, len(whole))
         return whole
     parts: list[bytes] = []
     size = 0

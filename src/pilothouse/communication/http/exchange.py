@@ -98,12 +98,14 @@ class Exchange:
         if self.is_done:
             return 0
         self._body = self._body + data if self._body else data
-        self._ring()
+        if self._bell is not None:
+            self._ring()
         return len(self._body)
 
     def end_body(self) -> None:
         self.is_whole = True
-        self._ring()
+        if self._bell is not None:
+            self._ring()
 
     def lose(self) -> None:
         """The client is gone."""
@@ -187,7 +189,8 @@ class Exchange:
         self.has_begun = self.is_done = True
         if self._expects:
             self._give_up_body()
-        self._ring()
+        if self._bell is not None:
+            self._ring()
         if status in NO_BODY:
             rest = b"\r\n"
         elif self.method == "HEAD":

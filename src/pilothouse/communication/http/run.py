@@ -28,6 +28,7 @@ from pilothouse.domain.run import Run, Status
 from pilothouse.engine import cancel, event, journal, retry, signal
 from pilothouse.engine import run as verbs
 from pilothouse.engine.run import Idempotent, Started, StartRun, Wants
+from pilothouse.engine.unkept import Unkept
 from pilothouse.errors import (
     BadCursor,
     Draining,
@@ -104,6 +105,8 @@ async def start_run(call: Call, agent: str, body: RunRequest, raw: bytes) -> Non
     started = await verbs.start_run(world, make_command(call, agent, body, raw, wants))
     if is_stream:
         await _stream_started(call, started, position)
+    elif started.unkept is not None and not cancels:
+        await _answer_unkept(call, started, started.unkept)
     else:
         await _answer_started(call, started, prefer, cancels)
 
@@ -151,6 +154,17 @@ async def _stream_started(call: Call, started: Started, position: int) -> None:
         return
     follower = await event.follow_started(call.front.world, started)
     await Stream(call, follower, run.id, 0).send([(b"location", _location(run))])
+
+
+async def _answer_unkept(call: Call, started: Started, unkept: Unkept) -> None:
+    """What `_answer_started` does, for the run that most callers want: at its end, and of nothing else."""
+    with EarlyEnd(call.patience, RUN, call.began_at + call.front.options.end_within) as waiting:
+        await unkept.ended
+    if waiting.was_told:
+        raise Draining()
+    if unkept.problem is not None:
+        raise unkept.problem
+    call.reply(200, encode_run(unkept.run))
 
 
 async def _answer_started(call: Call, started: Started, prefer: Preference, cancels: bool = False) -> None:

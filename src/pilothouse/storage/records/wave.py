@@ -73,7 +73,7 @@ class Wave:
     def apply(self) -> None:
         """Gives every ticket its outcome. An exception means that the transaction must be rolled back."""
         fences, steps, events, entries = self._read(self.tickets)
-        fell = self._look_at(fences)
+        fell = bool(fences) and self._look_at(fences)
         movers = [ticket for ticket in self.tickets if ticket.moves and ticket.outcome is None]
         if movers:
             self._move(movers)
@@ -83,7 +83,8 @@ class Wave:
             standing = [ticket for ticket in self.tickets if ticket.outcome is None]
             if len(standing) < len(self.tickets):
                 _, steps, events, entries = self._read(standing)
-        many(self.connection, "append_step", [self.step_row(ticket, statement) for ticket, statement in steps])
+        if steps:
+            many(self.connection, "append_step", [self.step_row(ticket, statement) for ticket, statement in steps])
         if events:
             self._append(events)
         if entries:
