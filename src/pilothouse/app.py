@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import uvloop
-from msgspec import Struct
+from msgspec import Raw, Struct, json
 
 from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.communication.deliveries.loop import Sender
@@ -30,16 +30,21 @@ from pilothouse.compute.clock import SystemClock, SystemEntropy
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.compute.schedules import Schedules
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.console.page import BuiltPages
 from pilothouse.domain.address import LOOPBACK, Networks, read_networks
 from pilothouse.domain.delivery import AlertEvent, Receiver, Receivers
+from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.objective import Alert
 from pilothouse.domain.principal import LOCAL, PrincipalKind
+from pilothouse.domain.schedule import Rule, Schedule
 from pilothouse.domain.signature import read_secret
+from pilothouse.engine.cron import check_rule
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.outbox import tell_alert
+from pilothouse.engine.schedule import keep_schedules
 from pilothouse.engine.session_memory import SessionMemory
 from pilothouse.engine.world import Limits, World, persist, spawn
 from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable, SettingsInvalid, TargetInvalid
@@ -105,6 +110,7 @@ class Node:
         self.world.witnesses = witnesses(settings)
         self.world.is_traced = self.tracer is not None
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
+        self.schedules = Schedules(self.world, self.log.warn)
         self.sender = Sender(self.world, delivery_options(settings), self.log.warn, self.metrics)
         self.http: HttpApp | None = None
         self.server: HttpServer | None = None
@@ -168,6 +174,8 @@ class Node:
         for problem in self.worker.problems.values():
             raise TargetInvalid(problem)
         await self.loops.start()
+        await keep_schedules(self.world, DEFAULT_TENANT, schedules(self.settings))
+        self.schedules.start()
         self.sender.start()
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
         options, door = http_options(self.settings), KeyDoor(self.world)
@@ -206,6 +214,7 @@ class Node:
         self.worker.is_draining = True
         if self._watching is not None:
             self._watching.cancel()
+        await self.schedules.stop()
         await self.loops.stop()
         if self.http is not None:
             self.http.drain()
@@ -331,6 +340,34 @@ def signer(settings: Settings) -> SigningKey:
 def witnesses(settings: Settings) -> tuple[Witness, ...]:
     file = settings.audit.checkpoint_file
     return (FileWitness(settings.folder / file),) if file else ()
+
+
+def schedules(settings: Settings) -> list[Schedule]:
+    """Those of the file. Raises `SettingsInvalid` for one that cannot be."""
+    found = []
+    for name, one in settings.schedules.items():
+        rule = Rule(cron=one.cron, every_seconds=one.every_seconds, at=one.at, zone=one.zone)
+        try:
+            check_rule(rule)
+        except ValueError as fault:
+            raise SettingsInvalid(reason=f"schedules.{name}: {fault}") from None
+        if one.agent not in settings.agents:
+            raise SettingsInvalid(reason=f"schedules.{name}: there is no agent {one.agent}")
+        found.append(
+            Schedule(
+                name=name,
+                agent=one.agent,
+                rule=rule,
+                input=Raw(json.encode(one.input)),
+                session=one.session,
+                subject=one.subject,
+                metadata=one.metadata,
+                misfire=one.misfire,
+                overlap=one.overlap,
+                jitter_seconds=one.jitter_seconds,
+            )
+        )
+    return found
 
 
 def receivers(settings: Settings) -> Receivers:

@@ -344,6 +344,27 @@ class DeliveryNotFound(PilothouseError):
     hint_text = "GET /v1/deliveries lists them; one goes with its run when that is removed."
 
 
+class ScheduleNotFound(PilothouseError):
+    """There is no schedule {schedule!r}."""
+
+    code = "schedule_not_found"
+    hint_text = "GET /v1/schedules lists them."
+
+
+class ScheduleExists(PilothouseError):
+    """There is a schedule {schedule!r} already."""
+
+    code = "schedule_exists"
+    hint_text = "Delete it first, or choose another name."
+
+
+class ScheduleRefused(PilothouseError):
+    """The schedule cannot be: {reason}."""
+
+    code = "schedule_refused"
+    hint_text = 'Give one of cron (as in "0 7 * * MON-FRI"), every_seconds and at (as in 2026-12-24T18:00:00Z).'
+
+
 class WebhookRefused(PilothouseError):
     """The webhook cannot be used: {reason}."""
 

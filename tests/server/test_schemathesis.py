@@ -55,7 +55,8 @@ def known(served) -> dict[str, list[str]]:
         reviews = served.http.get("/v1/reviews", params={"run": asked}).json()["items"]
     reviewed = [reviews[0]["id"]]
     known = {"agent": list(AGENTS), "run": runs, "key": ["known"], "review": reviewed, "name": ["go"]}
-    return known | {"delivery": deliveries}
+    served.http.post("/v1/schedules", json={"name": "known", "agent": "digest", "every_seconds": 86400})
+    return known | {"delivery": deliveries, "schedule": ["known"], "id": ["0123456789abcdef"]}
 
 
 schema = schemathesis.openapi.from_dict(make_document(DESCRIBED))

@@ -23,6 +23,7 @@ from pilothouse.client.shape import (
     Delivery,
     DeliveryPage,
     EventPage,
+    FiringPage,
     Key,
     KeyPage,
     NewKey,
@@ -31,6 +32,8 @@ from pilothouse.client.shape import (
     ReviewPage,
     Run,
     RunPage,
+    Schedule,
+    SchedulePage,
     Session,
     SessionPage,
     StepPage,
@@ -207,6 +210,30 @@ class Client:
     def retry_delivery(self, delivery: str) -> Delivery:
         return self._wire.call(Delivery, "POST", f"/v1/deliveries/{_part(delivery)}/retry")
 
+    # --- schedules ----------------------------------------------------------------------------------------------------
+
+    def list_schedules(self, *, cursor: str | None = None, limit: int | None = None) -> SchedulePage:
+        return self._wire.call(SchedulePage, "GET", "/v1/schedules", params={"cursor": cursor, "limit": limit})
+
+    def make_schedule(self, name: str, agent: str, **rule: Any) -> Schedule:
+        """`rule` is the rest of the request: `cron`, `every_seconds` or `at`, and what it may have beside it."""
+        return self._wire.call(Schedule, "POST", "/v1/schedules", body={"name": name, "agent": agent, **rule})
+
+    def get_schedule(self, name: str) -> Schedule:
+        return self._wire.call(Schedule, "GET", _schedule(name))
+
+    def list_firings(self, name: str, *, count: int = 10) -> FiringPage:
+        return self._wire.call(FiringPage, "GET", _schedule(name, "firings"), params={"count": count})
+
+    def change_schedule(self, name: str, verb: Literal["pause", "resume"]) -> Schedule:
+        return self._wire.call(Schedule, "POST", _schedule(name, verb))
+
+    def run_schedule(self, name: str) -> Run:
+        return _as_run(self._wire.call(dict[str, Any], "POST", _schedule(name, "run")))
+
+    def delete_schedule(self, name: str) -> None:
+        self._wire.call(type(None), "DELETE", _schedule(name))
+
     # --- reviews, agents, health --------------------------------------------------------------------------------------
 
     def list_reviews(
@@ -294,6 +321,10 @@ def _agent(agent: str, rest: str = "") -> str:
 
 def _run(run: str, rest: str = "") -> str:
     return f"/v1/runs/{_part(run)}" + (f"/{rest}" if rest else "")
+
+
+def _schedule(name: str, rest: str = "") -> str:
+    return f"/v1/schedules/{_part(name)}" + (f"/{rest}" if rest else "")
 
 
 def _session(agent: str, key: str, rest: str = "") -> str:

@@ -235,6 +235,39 @@ class AlertPage(Struct):
     next_cursor: str | None = None
 
 
+class Schedule(Struct, kw_only=True):
+    name: str
+    agent: str = ""
+    status: str = "active"
+    cron: str | None = None
+    every_seconds: float | None = None
+    at: str | None = None
+    zone: str = "UTC"
+    input: Any = None
+    session: str | None = None
+    subject: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    misfire: str = ""
+    overlap: str = ""
+    jitter_seconds: float = 0.0
+    origin: str = ""
+    next_at: str | None = None
+    last_at: str | None = None
+    last_run: str | None = None
+    waiting: int = 0
+    left_out: int = 0
+    problem: str | None = None
+
+
+class SchedulePage(Struct):
+    items: list[Schedule]
+    next_cursor: str | None = None
+
+
+class FiringPage(Struct):
+    items: list[str]
+
+
 class DeliveryPage(Struct):
     items: list[Delivery]
     next_cursor: str | None = None

@@ -87,6 +87,8 @@ class StartRun(Struct, kw_only=True):
     journal: list[StepRow] = []
     """Steps that the run starts with (a retry, a fork)."""
     webhook: Webhook | None = None
+    beside: tuple[Statement, ...] = ()
+    """What must stand with the run, in its Change. When one of these falls, `start_run` raises its `Conflict`."""
 
 
 class Started(Struct):
@@ -297,6 +299,7 @@ def _insertion(world: World, command: StartRun, run: Run) -> Change:
     queued = line("run.queued", encode(body))
     statements.append(AppendEvents(run.tenant, run.id, at, 1, queued))
     statements += deliveries_of(world, run, at, (queued,))
+    statements += command.beside
     digest = partial(world.seals.digest, run.tenant, run.subject)
     statements.append(
         entry(
@@ -328,6 +331,8 @@ async def _explain(world: World, command: StartRun, run_id: str, fell: Conflict,
         return repeat
     if command.parent is not None:
         return Started(await get_run(world, command.tenant, run_id), False)
+    if fell.statement not in ("insert_run", "insert_idempotency"):
+        raise fell
     raise RunExists(run=run_id) from fell
 
 

@@ -44,6 +44,8 @@ def _describe(kind: inspect.Type) -> str:
             return "a text" + ("" if kind.min_length == 1 else _bounds(kind))
         case inspect.VarTupleType():
             return f"an array, each {_describe(kind.item_type)}"
+        case inspect.AnyType():
+            return "any value"
         case inspect.DictType():
             return f"a table, each {_describe(kind.value_type)}"
         case inspect.StructType():

@@ -38,8 +38,8 @@ LATER = {
 """Keys of an agent that the contract names and a later release brings."""
 
 
-ONE = {"agents": "agent", "receivers": "receiver"}
-ARTICLE = {"agents": "an agent", "receivers": "a receiver"}
+ONE = {"agents": "agent", "receivers": "receiver", "schedules": "schedule"}
+ARTICLE = {"agents": "an agent", "receivers": "a receiver", "schedules": "a schedule"}
 
 
 class Given(Struct, frozen=True):

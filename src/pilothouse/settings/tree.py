@@ -7,7 +7,7 @@ makes the Options of each room from it. Every field is explained in docs/referen
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
@@ -16,6 +16,7 @@ from pilothouse.domain.delivery import ENDS, AlertEvent, ToldEvent
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
+from pilothouse.domain.schedule import Misfire, Overlap
 
 DAY = 86_400.0
 
@@ -174,6 +175,33 @@ class TraceSettings(Struct, frozen=True, kw_only=True):
     """A run that took longer, or failed, is recorded whatever `share` says."""
 
 
+class ScheduleSettings(Struct, frozen=True, kw_only=True):
+    """What starts runs by the clock: one of `cron`, `every_seconds` and `at`."""
+
+    agent: Text
+    """Which agent it starts."""
+    cron: Text | None = None
+    """Five fields, or six with the seconds first."""
+    every_seconds: Annotated[float, Meta(ge=1, le=366 * DAY)] | None = None
+    """Seconds between two firings."""
+    at: Text | None = None
+    """One instant, once."""
+    zone: Text = "UTC"
+    """The time zone in which `cron` is read."""
+    input: Any = None
+    """The input of each run."""
+    session: Text | None = None
+    """The session of each run."""
+    subject: Text | None = None
+    metadata: dict[str, Any] = {}
+    misfire: Misfire = "once"
+    """What becomes of firings that nobody was there for."""
+    overlap: Overlap = "skip"
+    """What happens while the run before still lives."""
+    jitter_seconds: Annotated[float, Meta(ge=0, le=DAY)] = 0.0
+    """By how much a firing may be moved."""
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -235,6 +263,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     deliveries: DeliverySettings = DeliverySettings()
     agents: dict[str, AgentSettings] = field(default_factory=dict)
     receivers: dict[str, ReceiverSettings] = field(default_factory=dict)
+    schedules: dict[str, ScheduleSettings] = field(default_factory=dict)
     folder: Path
     file: Path | None = None
     sources: dict[str, str] = field(default_factory=dict)
@@ -263,10 +292,15 @@ SECTIONS: dict[str, type[Struct]] = {
 NAMED: dict[str, type[Struct]] = {
     "agents": AgentSettings,
     "receivers": ReceiverSettings,
+    "schedules": ScheduleSettings,
 }
 """Sections of which there is one table for each name."""
 
-NEEDED = {"agents": ("target", 'target = "agents:{name}"'), "receivers": ("url", 'url = "https://..."')}
+NEEDED = {
+    "agents": ("target", 'target = "agents:{name}"'),
+    "receivers": ("url", 'url = "https://..."'),
+    "schedules": ("agent", 'agent = "report"'),
+}
 """The key that each table of them must have, and an example."""
 
 

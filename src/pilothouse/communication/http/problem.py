@@ -62,6 +62,7 @@ STATUS: dict[str, int] = {
     "session_not_found": 404,
     "review_not_found": 404,
     "delivery_not_found": 404,
+    "schedule_not_found": 404,
     "step_not_found": 404,
     "key_not_found": 404,
     "route_not_found": 404,
@@ -72,6 +73,7 @@ STATUS: dict[str, int] = {
     "run_active": 409,
     "session_busy": 409,
     "session_exists": 409,
+    "schedule_exists": 409,
     "review_closed": 409,
     "not_kept": 409,
     "outside_step": 409,
@@ -85,6 +87,7 @@ STATUS: dict[str, int] = {
     "idempotency_mismatch": 422,
     "unsupported": 422,
     "webhook_refused": 422,
+    "schedule_refused": 422,
     "limit_reached": 429,
     # what the deployment cannot do now
     "overloaded": 503,

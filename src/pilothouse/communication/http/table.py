@@ -18,6 +18,7 @@ from pilothouse.communication.http import (
     overview,
     review,
     run,
+    schedule,
     session,
 )
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
@@ -37,6 +38,9 @@ from pilothouse.errors import (
     RunEnded,
     RunExists,
     RunNotFound,
+    ScheduleExists,
+    ScheduleNotFound,
+    ScheduleRefused,
     SessionBusy,
     SessionExists,
     SessionNotFound,
@@ -54,6 +58,7 @@ from pilothouse.wire.key import KeyPage, KeyView, NewKey
 from pilothouse.wire.overview import OverviewView
 from pilothouse.wire.review import ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
+from pilothouse.wire.schedule import FiringPage, SchedulePage, ScheduleView
 from pilothouse.wire.session import HistoryPage, SessionPage, SessionView
 
 PREFER = Header(
@@ -164,6 +169,8 @@ OVERSIGHT = (
 )  # fmt: skip
 
 DELIVERY = Reply("The delivery.", DeliveryView)
+SCHEDULE = Reply("The schedule.", ScheduleView)
+ONE_SCHEDULE = "/v1/schedules/{schedule}"
 WORLD = (
     Endpoint("GET", "/v1/deliveries", delivery.list_deliveries, "List deliveries",
              {200: Reply("A page of deliveries.", DeliveryPage)}, (BadCursor,), tag="deliveries"),
@@ -171,6 +178,22 @@ WORLD = (
              (DeliveryNotFound,), tag="deliveries"),
     Endpoint("POST", "/v1/deliveries/{delivery}/retry", delivery.retry_delivery, "Deliver once more",
              {202: DELIVERY}, (DeliveryNotFound,), tag="deliveries"),
+    Endpoint("GET", "/v1/schedules", schedule.list_schedules, "List schedules",
+             {200: Reply("A page of schedules.", SchedulePage)}, (BadCursor,), tag="schedules"),
+    Endpoint("POST", "/v1/schedules", schedule.make_schedule, "Make a schedule", {201: SCHEDULE},
+             (AgentNotFound, ScheduleExists, ScheduleRefused), tag="schedules"),
+    Endpoint("GET", ONE_SCHEDULE, schedule.get_schedule, "Get a schedule", {200: SCHEDULE},
+             (ScheduleNotFound,), tag="schedules"),
+    Endpoint("DELETE", ONE_SCHEDULE, schedule.delete_schedule, "Delete a schedule", {204: Reply("It is gone.")},
+             (ScheduleNotFound,), tag="schedules"),
+    Endpoint("GET", f"{ONE_SCHEDULE}/firings", schedule.list_firings, "List the next firings of a schedule",
+             {200: Reply("The next firings.", FiringPage)}, (ScheduleNotFound,), tag="schedules"),
+    Endpoint("POST", f"{ONE_SCHEDULE}/pause", schedule.pause_schedule, "Pause a schedule", {200: SCHEDULE},
+             (ScheduleNotFound,), tag="schedules"),
+    Endpoint("POST", f"{ONE_SCHEDULE}/resume", schedule.resume_schedule, "Resume a schedule", {200: SCHEDULE},
+             (ScheduleNotFound,), tag="schedules"),
+    Endpoint("POST", f"{ONE_SCHEDULE}/run", schedule.run_schedule, "Fire a schedule now", {202: RUN_LATER},
+             (ScheduleNotFound, AgentNotFound, HostUnavailable), tag="schedules"),
 )  # fmt: skip
 
 KEYS = (
