@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schedules": ("pilothouse.cli.schedules:schedules", "Start runs by the clock; pause them, or fire now."),
     "deliveries": ("pilothouse.cli.deliveries:deliveries", "Look at what goes out, and send it once more."),
     "settings": ("pilothouse.cli.settings:settings", "Print each setting with where it came from."),
+    "bench": ("pilothouse.cli.bench:bench", "Load a node, and show what its callers would feel."),
     "doctor": ("pilothouse.cli.doctor:doctor", "Tell what is wrong here and what to do."),
     "migrate": ("pilothouse.cli.records:migrate", "Bring the records to the schema of this version."),
     "backup": ("pilothouse.cli.records:backup", "Copy the records to a file, also while a node runs."),

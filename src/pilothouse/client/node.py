@@ -62,6 +62,7 @@ class Client:
         reconnect_within: float = 60.0,
     ) -> None:
         self.url = url
+        self.key = key
         self._wire = Wire(url, answer_within, retry_within, key)
         self._reconnect_within = reconnect_within
 
