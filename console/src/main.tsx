@@ -5,18 +5,25 @@ import "./styles/shell.css";
 import "./styles/parts.css";
 import "./styles/pages.css";
 
-import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { QueryCache, QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 
 import { Problem } from "./api/call";
 import { Notices } from "./parts/notices";
+import { Gate } from "./shell/gate";
 import { Shell } from "./shell/shell";
 import { applyTheme } from "./shell/theme";
 
 applyTheme();
 
-const client = new QueryClient({
+const client: QueryClient = new QueryClient({
+  // A cookie that ran out shows in the first answer that is refused: then who is here is asked again.
+  queryCache: new QueryCache({
+    onError: (error, query) => {
+      if (error instanceof Problem && error.status === 401 && query.queryKey[0] !== "signin") void client.invalidateQueries({ queryKey: ["signin"] });
+    },
+  }),
   defaultOptions: {
     queries: {
       staleTime: 1000,
@@ -31,7 +38,9 @@ createRoot(document.getElementById("root")!).render(
   <StrictMode>
     <QueryClientProvider client={client}>
       <Notices>
-        <Shell />
+        <Gate>
+          <Shell />
+        </Gate>
       </Notices>
     </QueryClientProvider>
   </StrictMode>,

@@ -58,6 +58,7 @@ from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import SigningKey, load_key
 from pilothouse.security.witness import FileWitness
 from pilothouse.settings import AgentSettings, Settings
+from pilothouse.settings.explain import explain_settings
 from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.wire.alert import alert_view, summary
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from pilothouse.storage.records.postgres.examine import PostgresFacts
     from pilothouse.storage.records.postgres.options import PostgresOptions
+from pilothouse.wire.node import SettingView
 
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -179,7 +181,7 @@ class Node:
         self.sender.start()
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
         options, door = http_options(self.settings), KeyDoor(self.world)
-        self.http = HttpApp(self.world, options, self.metrics, self.alerts, BuiltPages(), door)
+        self.http = HttpApp(self.world, options, self.metrics, self.alerts, BuiltPages(), door, told(self.settings))
         if self.settings.records.is_shared:
             self._timekeeper = asyncio.get_running_loop().create_task(self._keep_time(), name="timekeeper")
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
@@ -312,6 +314,14 @@ def _driver() -> Iterator[None]:
             reason=f"records.url is a PostgreSQL, and {error.name} is not installed",
             hint='Run pip install "pilothouse[postgres]".',
         ) from error
+
+
+def told(settings: Settings) -> list[SettingView]:
+    """What this node was told, for those who ask it; secrets are masked."""
+    return [
+        SettingView(name=one.name, value=msgspec.to_builtins(one.value, enc_hook=str), source=one.source)
+        for one in explain_settings(settings)
+    ]
 
 
 def limits(settings: Settings) -> Limits:

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.console.accessibility import faults_of
+from tests.console.conftest import Watched
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -176,3 +177,25 @@ def test_an_address_that_leads_nowhere_says_so(page, node):
     expect(page.get_by_role("heading", name="There is no such page")).to_be_visible()
     page.goto("/#/runs/run_nobody")
     expect(page.get_by_role("alert")).to_contain_text("run_nobody")
+
+
+def test_the_policy_stops_what_no_page_may_do_and_the_watch_sees_it(browser, node):
+    """The checker, checked: without it the fixture `page` would pass whatever a page does."""
+    context = browser.new_context(base_url=node.url)
+    page = context.new_page()
+    watched = Watched(page, node.url)
+    page.goto("/#/overview")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    assert watched.faults == []
+    assert "TrustedHTML" in page.evaluate(
+        "() => { try { document.body.innerHTML = '<b>'; } catch (e) { return e.message } }"
+    )
+    with page.expect_console_message(lambda message: "elsewhere.invalid" in message.text):
+        page.evaluate("""() => {
+            const picture = document.createElement('img');
+            picture.src = 'https://elsewhere.invalid/p.png';
+            document.body.append(picture);
+        }""")
+    assert any("elsewhere.invalid" in fault for fault in watched.faults)
+    assert faults_of(page) != [], "a picture without words is a fault"
+    context.close()

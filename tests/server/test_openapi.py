@@ -25,6 +25,8 @@ CONTRACT = {
     "GET /v1/schedules", "POST /v1/schedules", "GET /v1/schedules/{schedule}", "DELETE /v1/schedules/{schedule}",
     "GET /v1/schedules/{schedule}/firings", "POST /v1/schedules/{schedule}/pause",
     "POST /v1/schedules/{schedule}/resume", "POST /v1/schedules/{schedule}/run",
+    "GET /v1/node", "GET /v1/settings",
+    "GET /v1/signin", "POST /v1/signin", "DELETE /v1/signin",
 }  # fmt: skip
 
 

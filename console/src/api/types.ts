@@ -243,3 +243,14 @@ export interface Setting {
   value: Json;
   source: string;
 }
+
+/** Who asks. */
+export interface Signin {
+  name: string;
+  kind: string;
+  tenant: string;
+  scopes: string[];
+  roles: string[];
+  csrf_token: string | null;
+  expires_at: string | null;
+}

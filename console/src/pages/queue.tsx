@@ -60,7 +60,7 @@ export function QueuePage({ hasNode }: { hasNode: boolean }) {
                       <td>{count(queue.held)}</td>
                       <td>{count(queue.running)}</td>
                       <td>{count(queue.waiting)}</td>
-                      <td>{limit === 0 ? <span className="faint">room</span> : count(limit)}</td>
+                      <td>{limit === 0 ? <span className="faint">no limit</span> : count(limit)}</td>
                     </tr>
                   );
                 })}

@@ -9,6 +9,7 @@ import { useChanges } from "../api/changes";
 import { Loading, Trouble } from "../parts/parts";
 import { useRoutes } from "../api/pages";
 import { menuOf, pageOf } from "./menu";
+import { SignedIn } from "./gate";
 import { useKeys } from "./keys";
 import { go, to, usePlace } from "./place";
 import { Shortcuts } from "./shortcuts";
@@ -70,6 +71,7 @@ export function Shell() {
         </ul>
         <div className="foot">
           <NodeState />
+          <SignedIn />
           <ThemeChoice />
           <div className="row">
             <a href="docs">API</a>

@@ -24,7 +24,7 @@ from pilothouse.domain.retry import Retry
 from pilothouse.errors import HostUnavailable
 from pilothouse.ports.meter import RunMeter, Tracer
 from pilothouse.ports.records import ClaimWish, Queue
-from pilothouse.ports.worker import Actor, Assignment, Worker
+from pilothouse.ports.worker import Actor, Assignment, HostFact, Worker
 from pilothouse.sdk.surroundings import HeldClock
 from pilothouse.wire.frames import AgentDescription
 from pilothouse.wire.host import HostConfig
@@ -231,6 +231,13 @@ class NodeWorker(Worker):
     @property
     def owner(self) -> str:
         return self._owner
+
+    def host_facts(self) -> list[HostFact]:
+        facts = [self._fact(f"{number}", host) for number, host in enumerate(self.hosts)]
+        return facts + [self._fact("quarantine", host) for host in self._quarantines.values()]
+
+    def _fact(self, name: str, host: Host) -> HostFact:
+        return HostFact(f"{name} ({host.kind})", host.is_up, sorted(host.agents), len(host.seats), host.places)
 
     def find(self, agent: str) -> Agent | None:
         return self._agents.get(agent)

@@ -58,6 +58,8 @@ class Key(Struct, kw_only=True, frozen=True, omit_defaults=True):
     created_by: str
     expires_at: int | None = None
     revoked_at: int | None = None
+    parent: str | None = None
+    """The key that this one was made with, by signing in. It counts only while that one does."""
 
     @property
     def principal(self) -> Principal:

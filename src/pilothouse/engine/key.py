@@ -45,6 +45,7 @@ async def create_key(
     scopes: Sequence[str],
     roles: Sequence[str],
     seconds: float | None,
+    parent: Key | None = None,
 ) -> tuple[Key, str]:
     """A new key and its text. Raises `Forbidden` when it would be more than its maker has."""
     if by.kind == "agent":
@@ -68,11 +69,31 @@ async def create_key(
         roles=tuple(roles),
         created_at=at,
         created_by=by.name,
-        expires_at=None if seconds is None else at + round(seconds * 1e6),
+        expires_at=_earlier(None if seconds is None else at + round(seconds * 1e6), parent),
+        parent=None if parent is None else parent.id,
     )
     facts = {"name": name, "principal": kind, "scopes": key.scopes, "roles": key.roles}
     await _write(world, key, 0, "key.created", by, expires_at=instant(key.expires_at), **facts)
     return key, key_text(id, text)
+
+
+def _earlier(at: int | None, parent: Key | None) -> int | None:
+    ends = [one for one in (at, None if parent is None else parent.expires_at) if one is not None]
+    return min(ends) if ends else None
+
+
+async def open_signin(world: World, by: Principal, seconds: float) -> tuple[Key, str]:
+    """A key for a browser of `by`: the same scopes and roles, for `seconds` at most, and only while the key that asks
+    counts itself."""
+    asked = world.keys.get(by.key or "")
+    return await create_key(world, by, by.name, by.kind, sorted(by.scopes), sorted(by.roles), seconds, asked)
+
+
+async def close_signin(world: World, by: Principal) -> None:
+    """Revokes the key of a browser. A key that was not made by signing in stays as it is."""
+    key = world.keys.get(by.key or "")
+    if key is not None and key.parent is not None:
+        await revoke_key(world, by, key.id)
 
 
 async def list_keys(world: World, tenant: str, cursor: str | None, limit: int) -> tuple[list[Key], str | None]:

@@ -6,6 +6,8 @@ On a node that has no worker there is never room, and every run waits in the rec
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from msgspec import Struct
+
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
@@ -109,7 +111,21 @@ class Assignment(Protocol):
     strict: bool
 
 
+class HostFact(Struct, frozen=True):
+    """How a host stands. `taken` and `free` count places of attempts."""
+
+    name: str
+    is_up: bool
+    agents: list[str]
+    taken: int
+    free: int
+
+
 class Worker(Protocol):
+    def host_facts(self) -> list[HostFact]:
+        """All hosts of this node, those that try suspects alone included."""
+        ...
+
     @property
     def owner(self) -> str:
         """The name under which this node's worker holds leases."""

@@ -32,6 +32,11 @@ class KeyDoor(Door):
         given = read_key(authorization[7:].decode("latin-1"))
         id, secret = given or ("", "")
         key = keys.get(id, NOBODY)
-        if not opens(key, secret, self._world.clock.now()):
+        at = self._world.clock.now()
+        if not opens(key, secret, at) or (key.parent is not None and not self._counts(key.parent, at)):
             raise Unauthenticated(reason="its key is not one that counts")
         return key.principal
+
+    def _counts(self, id: str, at: int) -> bool:
+        key = self._world.keys.get(id)
+        return key is not None and key.state_at(at) == "active"

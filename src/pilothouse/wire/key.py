@@ -43,6 +43,8 @@ class KeyView(Struct, kw_only=True):
     created_by: str
     expires_at: Instant | None
     revoked_at: Instant | None
+    parent: str | None
+    """The key with which a browser signed in, for one that was made so."""
 
 
 class NewKey(Struct, kw_only=True):
@@ -71,4 +73,5 @@ def key_view(key: Key, at: int) -> KeyView:
         created_by=key.created_by,
         expires_at=stamp_if(key.expires_at),
         revoked_at=stamp_if(key.revoked_at),
+        parent=key.parent,
     )

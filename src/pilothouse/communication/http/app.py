@@ -8,7 +8,7 @@ once, in the order in which it happens. Whatever is raised below becomes a probl
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
@@ -22,6 +22,8 @@ from pilothouse.communication.http.openapi import make_document
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.problem import PROBLEM_JSON, encode_problem, headers_of, status_of
 from pilothouse.communication.http.run import EventsQuery, RunQuery, get_run, read_events, start_run
+from pilothouse.communication.http.signin import PATH as SIGNIN
+from pilothouse.communication.http.signin import check_own_page, key_in_cookie
 from pilothouse.communication.http.table import DESCRIBED, PAGES
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.engine.world import World
@@ -29,6 +31,7 @@ from pilothouse.errors import Overloaded, PilothouseError
 from pilothouse.ports.door import Door
 from pilothouse.ports.meter import AlertBoard, MetricsPage
 from pilothouse.ports.page import Pages
+from pilothouse.wire.node import SettingView
 from pilothouse.wire.run import RunRequest
 
 AGENTS, RUNS_OF, RUNS, EVENTS_OF = "/v1/agents/", "/runs", "/v1/runs/", "/events"
@@ -75,6 +78,7 @@ class HttpApp:
         alerts: AlertBoard | None = None,
         pages: Pages | None = None,
         door: Door | None = None,
+        settings: Sequence[SettingView] = (),
     ) -> None:
         self._loop = asyncio.get_running_loop()
         options = options or HttpOptions()
@@ -82,6 +86,7 @@ class HttpApp:
         self.front = Front(
             world, options, meter or NoMeter(), Neighbours(options.hosts), door or OpenDoor(), document, alerts, pages
         )
+        self.front.settings, self.front.started_at = settings, world.clock.now()
         self._route = make_router((*DESCRIBED, *PAGES))
         self._run_reader = BodyReader(RunRequest)
 
@@ -128,7 +133,13 @@ class HttpApp:
         if front.door.is_open:
             front.neighbours.check(call.headers)
         elif path not in PUBLIC and not path.startswith(PUBLIC_PAGES):
-            call.principal = front.door.admit(call.headers.get(b"authorization"))
+            given = call.headers.get(b"authorization")
+            if path == SIGNIN and call.exchange.method == "POST":
+                return  # its body has the key
+            if given is None and (key := key_in_cookie(call.headers)) is not None:
+                check_own_page(call, key)
+                given = b"Bearer " + key
+            call.principal = front.door.admit(given)
 
     def _find(self, call: Call, path: str) -> Awaitable[None]:
         """What answers the call."""

@@ -23,6 +23,7 @@ from pilothouse.errors import BadCursor, Forbidden
 from pilothouse.ports.door import Door
 from pilothouse.ports.meter import AlertBoard, MetricsPage
 from pilothouse.ports.page import Pages
+from pilothouse.wire.node import SettingView
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -49,6 +50,9 @@ class Front:
     """The OpenAPI document."""
     alerts: AlertBoard | None = None
     pages: Pages | None = None
+    settings: Sequence[SettingView] = ()
+    started_at: int = 0
+    """Microseconds since 1970 UTC."""
     patiences: Patiences = field(default_factory=Patiences)
     streams: int = 0
     held_bytes: int = 0

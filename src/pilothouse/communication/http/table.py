@@ -15,11 +15,13 @@ from pilothouse.communication.http import (
     feed,
     health,
     key,
+    node,
     overview,
     review,
     run,
     schedule,
     session,
+    signin,
 )
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
 from pilothouse.errors import (
@@ -46,6 +48,7 @@ from pilothouse.errors import (
     SessionNotFound,
     StateConflict,
     StepNotFound,
+    Unauthenticated,
     Unsupported,
     WebhookRefused,
 )
@@ -55,11 +58,13 @@ from pilothouse.wire.delivery import DeliveryPage, DeliveryView
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.key import KeyPage, KeyView, NewKey
+from pilothouse.wire.node import NodeView, SettingPage
 from pilothouse.wire.overview import OverviewView
 from pilothouse.wire.review import ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
 from pilothouse.wire.schedule import FiringPage, SchedulePage, ScheduleView
 from pilothouse.wire.session import HistoryPage, SessionPage, SessionView
+from pilothouse.wire.signin import SigninView
 
 PREFER = Header(
     "Prefer", "`respond-async`: answer 202 at once. `wait=N`: answer within N seconds, 202 if the run goes on."
@@ -208,7 +213,21 @@ KEYS = (
              {200: Reply("The key, which opens nothing any more.", KeyView)}, (KeyNotFound,), tag="keys"),
 )  # fmt: skip
 
+SIGNIN = (
+    Endpoint("GET", "/v1/signin", signin.get_signin, "Who asks", {200: Reply("The principal.", SigninView)},
+             tag="signin"),
+    Endpoint("POST", "/v1/signin", signin.sign_in, "Exchange a key for a cookie",
+             {200: Reply("The principal, and a cookie where keys are asked for.", SigninView)}, (Unauthenticated,),
+             tag="signin"),
+    Endpoint("DELETE", "/v1/signin", signin.sign_out, "Revoke the cookie", {204: Reply("It is revoked.")},
+             tag="signin"),
+)  # fmt: skip
+
 NODE = (
+    Endpoint("GET", "/v1/node", node.get_node, "How the worker of this node stands",
+             {200: Reply("The node.", NodeView)}, tag="node", scope="metrics:read"),
+    Endpoint("GET", "/v1/settings", node.list_settings, "List what this node was told",
+             {200: Reply("All settings.", SettingPage)}, tag="node", scope="audit:read"),
     Endpoint("GET", "/v1/overview", overview.get_overview, "How things stand, and went",
              {200: Reply("The figures of a span of time.", OverviewView)}, tag="node", scope="runs:read"),
     Endpoint("GET", "/v1/feed", feed.follow_feed, "Hear which runs change",
@@ -227,7 +246,7 @@ NODE = (
              {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
 )  # fmt: skip
 
-DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *KEYS, *NODE)
+DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *KEYS, *SIGNIN, *NODE)
 PAGES = (
     Endpoint("GET", "/", console.get_front_page, "The console", {}),
     Endpoint("GET", "/assets/{name}", console.get_asset, "What the console loads", {}),
