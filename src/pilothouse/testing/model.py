@@ -1,9 +1,10 @@
 """A model server for tests and examples: real HTTP on loopback, answers and faults by script.
 
 Agents under test keep their own client, their own retries and their own streaming; only the address differs. It speaks
-the OpenAI chat completions and responses APIs, each whole and streamed, and `GET /v1/models`. Which answer a request
-gets is decided in `model_script`, the wire shapes are in `model_chat` and `model_responses`, sockets in `model_http`.
-Nothing here waits for a time to pass: what must be slow waits at a `Gate` that the test holds.
+the OpenAI chat completions and responses APIs and Google's generateContent, whole and streamed, and `GET /v1/models`.
+Which answer a request gets is decided in `model_script`, the wire shapes are in `model_chat`, `model_responses` and
+`model_gemini`, sockets in `model_http`. Nothing here waits for a time to pass: what must be slow waits at a `Gate` that
+the test holds.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from types import TracebackType
 from typing import Any, Self
 
-from pilothouse.testing import model_chat, model_responses
+from pilothouse.testing import model_chat, model_gemini, model_responses
 from pilothouse.testing.model_answer import Answer, Fault
 from pilothouse.testing.model_http import CutConnection, HttpReply, HttpRequest, LoopbackServer
 from pilothouse.testing.model_request import (
+    Api,
     ModelRequest,
     Outcome,
     RequestRefused,
@@ -33,7 +35,9 @@ from pilothouse.testing.model_script import AnswerFunction, Said, Script, as_ans
 
 _JSON = (("content-type", "application/json"),)
 _EVENTS = (("content-type", "text/event-stream; charset=utf-8"), ("cache-control", "no-cache"))
-_APIS = {"/v1/chat/completions": "chat", "/v1/responses": "responses"}
+_APIS: dict[str, Api] = {"/v1/chat/completions": "chat", "/v1/responses": "responses"}
+_WHOLE = {"chat": model_chat.completion, "responses": model_responses.response, "gemini": model_gemini.response}
+_FRAMES = {"chat": model_chat.frames, "responses": model_responses.frames, "gemini": model_gemini.frames}
 REMEMBERED_RESPONSES = 256
 
 
@@ -115,11 +119,13 @@ class ScriptedModel:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that point OpenAI clients of a child process here."""
+        """The variables that point OpenAI and Google clients of a child process here."""
         return {
             "OPENAI_BASE_URL": self.base_url,
             "OPENAI_API_KEY": self._api_key or "unused",
             "OPENAI_MODEL": self._models[0],
+            "GOOGLE_GEMINI_BASE_URL": self.base_url.removesuffix("/v1"),
+            "GOOGLE_API_KEY": self._api_key or "unused",
         }
 
     @property
@@ -160,18 +166,19 @@ class ScriptedModel:
                 _check_method(http, "GET")
                 listed = [{"id": name, "object": "model", "created": 0, "owned_by": "script"} for name in self._models]
                 return _json_reply({"object": "list", "data": listed})
-            if path not in _APIS:
-                raise RequestRefused(f"There is no {path} here.", status=404, code="not_found")
+            api = _APIS.get(path, "gemini")
+            if api == "gemini":
+                model_gemini.body_of(path, {})
             _check_method(http, "POST")
             body = _json_body(http)
         except RequestRefused as refused:
-            return _error_reply(refused.status, refused.code, str(refused))
-        request = self._record(path, http, body)
+            return _error_reply(refused.status, refused.code, str(refused), api=_APIS.get(path, "gemini"))
+        request = self._record(api, path, http, body if api != "gemini" else model_gemini.body_of(path, body))
         try:
             return await self._answer(request)
         except RequestRefused as refused:
             self._end(request, "refused")
-            return _error_reply(refused.status, refused.code, str(refused))
+            return _error_reply(refused.status, refused.code, str(refused), api=api)
         except asyncio.CancelledError:
             self._end(request, "abandoned")
             raise
@@ -187,7 +194,7 @@ class ScriptedModel:
             fault, answer = (said, None) if isinstance(said, Fault) else (fault, said)
         if fault is not None and fault.kind == "status":
             self._end(request, "faulted")
-            return _error_reply(fault.status, fault.code, fault.message, fault.headers)
+            return _error_reply(fault.status, fault.code, fault.message, fault.headers, request.api)
         # A fault that the script follows up with nothing still needs something to cut or to hold.
         answer = answer or Answer()
         self._remember(request, answer)
@@ -215,8 +222,7 @@ class ScriptedModel:
         return said if isinstance(said, Fault) else as_answer(said)
 
     async def _whole(self, request: ModelRequest, answer: Answer, fault: Fault | None) -> HttpReply:
-        shape = model_chat.completion if request.api == "chat" else model_responses.response
-        body = json.dumps(shape(answer, request, at=int(time.time())), ensure_ascii=False).encode()
+        body = json.dumps(_WHOLE[request.api](answer, request, at=int(time.time())), ensure_ascii=False).encode()
         if fault is None:
             self._end(request, "answered")
             return HttpReply(200, _JSON, body)
@@ -230,8 +236,7 @@ class ScriptedModel:
         return HttpReply(200, _JSON, body[: len(body) // 2])
 
     async def _frames(self, request: ModelRequest, answer: Answer, fault: Fault | None) -> AsyncGenerator[str, None]:
-        shape = model_chat.frames if request.api == "chat" else model_responses.frames
-        frames = shape(answer, request, at=int(time.time()))
+        frames = _FRAMES[request.api](answer, request, at=int(time.time()))
         outcome: Outcome = "abandoned"
         try:
             for index, frame in enumerate(frames):
@@ -251,12 +256,11 @@ class ScriptedModel:
         finally:
             self._end(request, outcome)
 
-    def _record(self, path: str, http: HttpRequest, body: dict[str, Any]) -> ModelRequest:
-        api = _APIS[path]
+    def _record(self, api: Api, path: str, http: HttpRequest, body: dict[str, Any]) -> ModelRequest:
         with self._changed:
             self._calls += 1
             self._open += 1
-            request = ModelRequest(self._calls, "chat" if api == "chat" else "responses", path, http.headers, body)
+            request = ModelRequest(self._calls, api, path, http.headers, body)
             self._requests.append(request)
             self._changed.notify_all()
         return request
@@ -271,6 +275,8 @@ class ScriptedModel:
     def _messages(self, request: ModelRequest) -> list[dict[str, Any]]:
         if request.api == "chat":
             return chat_messages(request.body)
+        if request.api == "gemini":
+            return model_gemini.messages_of(request.body)
         messages = responses_messages(request.body)
         previous = request.body.get("previous_response_id")
         if previous is None:
@@ -295,7 +301,7 @@ class ScriptedModel:
             self._said.popitem(last=False)
 
     def _check_key(self, http: HttpRequest) -> None:
-        given = http.headers.get("authorization", "").removeprefix("Bearer ")
+        given = http.headers.get("authorization", "").removeprefix("Bearer ") or http.headers.get("x-goog-api-key", "")
         if self._api_key is not None and not hmac.compare_digest(given.encode(), self._api_key.encode()):
             raise RequestRefused("Incorrect API key provided.", status=401, code="invalid_api_key")
 
@@ -328,7 +334,11 @@ def _json_reply(content: Any, status: int = 200, headers: tuple[tuple[str, str],
     return HttpReply(status, (*_JSON, *headers), json.dumps(content, ensure_ascii=False).encode())
 
 
-def _error_reply(status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> HttpReply:
+def _error_reply(
+    status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = (), api: Api = "chat"
+) -> HttpReply:
+    if api == "gemini":
+        return _json_reply(model_gemini.error(status, message), status, headers)
     kind = "server_error" if status in (500, 502, 503) else code
     error = {"message": message, "type": kind, "param": None, "code": code}
     return _json_reply({"error": error}, status, headers)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Api = Literal["chat", "responses"]
+Api = Literal["chat", "responses", "gemini"]
 Outcome = Literal["open", "answered", "faulted", "refused", "abandoned"]
 
 
@@ -65,6 +65,8 @@ class ModelRequest:
     @property
     def tool_names(self) -> list[str]:
         tools = self.body.get("tools") or []
+        if self.api == "gemini":
+            return [str(one.get("name")) for tool in tools for one in tool.get("functionDeclarations") or []]
         return [str(tool.get("function", tool).get("name")) for tool in tools if tool.get("type") == "function"]
 
     @property
@@ -73,6 +75,9 @@ class ModelRequest:
         if self.api == "chat":
             wanted = self.body.get("response_format") or {}
             return wanted.get("json_schema", {}).get("schema") if wanted.get("type") == "json_schema" else None
+        if self.api == "gemini":
+            config = self.body.get("generationConfig") or {}
+            return config.get("responseJsonSchema") or config.get("responseSchema")
         wanted = (self.body.get("text") or {}).get("format") or {}
         return wanted.get("schema") if wanted.get("type") == "json_schema" else None
 

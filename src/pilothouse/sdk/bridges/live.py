@@ -6,7 +6,7 @@ stops listening ends the call. Bridges of frameworks that pull a stream (an asyn
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from typing import Any
 
 from msgspec import Struct
@@ -23,7 +23,7 @@ class Kept(Struct, frozen=True):
     value: Any
 
 
-async def watch(begin: Callable[[Push], Coroutine[Any, Any, Any]]) -> AsyncIterator[Any]:
+async def watch(begin: Callable[[Push], Coroutine[Any, Any, Any]]) -> AsyncGenerator[Any, None]:
     """The pieces that the body of an effect pushes, then `Kept`. `begin` calls `Execution.effect`, which reserves the
     key at once. Raises what the effect raises."""
     queue: asyncio.Queue[Any] = asyncio.Queue(PIECES_WAITING)

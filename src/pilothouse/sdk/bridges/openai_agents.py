@@ -35,6 +35,7 @@ from pydantic import TypeAdapter
 
 from pilothouse.sdk.bridges.live import Kept, Push, watch
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call
+from pilothouse.sdk.bridges.request import Requests
 from pilothouse.sdk.bridges.tagged import dump_tagged, load_tagged
 from pilothouse.sdk.context import Context
 from pilothouse.sdk.execution import Execution
@@ -158,7 +159,7 @@ class _Run:
         self.verdicts: dict[str, Verdict] = {}
         """What people said of calls, by the id of the call: other arguments, or the result itself."""
         self._models: dict[int, RecordedModel] = {}
-        self._seen: dict[str, tuple[Any, list[Any]]] = {}
+        self._requests = Requests()
 
     def recorded(self, model: Model, agent: str) -> "RecordedModel":
         known = self._models.get(id(model))
@@ -168,17 +169,8 @@ class _Run:
         return known
 
     def request(self, agent: str, instructions: Any, input: Any) -> dict[str, Any]:
-        """What is new in a request since the one before of the same agent and place: what is older is in the rows
-        before it, and a journal must not grow with the square of a conversation."""
-        place = f"{agent}\n{scope.get()}"
-        items = input if isinstance(input, list) else [input]
-        told, before = self._seen.get(place, (None, []))
-        known = len(before) if items[: len(before)] == before else 0
-        self._seen[place] = (instructions, list(items))
-        request: dict[str, Any] = {"agent": agent, "input": [_plain(item) for item in items[known:]], "known": known}
-        if instructions != told:
-            request["instructions"] = instructions
-        return request
+        items = [_plain(item) for item in input] if isinstance(input, list) else [input]
+        return self._requests.new(agent, scope.get(), instructions, items)
 
 
 here: ContextVar[_Run | None] = ContextVar("openai_agents_run", default=None)
@@ -252,7 +244,7 @@ class RecordedModel(Model):
                 scope=scope.get(),
             )
 
-        async with contextlib.aclosing(watch(begin)) as pieces:  # type: ignore[type-var]
+        async with contextlib.aclosing(watch(begin)) as pieces:
             async for piece in pieces:
                 if not isinstance(piece, Kept):
                     yield piece

@@ -1,0 +1,387 @@
+"""Agents and apps of Google ADK, untouched, on a real node with hosts in an environment of their own."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from pilothouse.testing import Answer, Fault, Usage
+from tests.faults.client import wait_until
+from tests.frameworks.stage import (
+    LOADS_WITHIN,
+    call,
+    calls,
+    deltas,
+    stage_of,
+    steps_by_kind,
+    wait_ended,
+    wait_held,
+)
+
+pytestmark = pytest.mark.slow
+
+FRAMEWORK = "google_adk"
+SETTINGS = "[worker]\npark_after_seconds = 0.1"
+EVENT = 'mode = "event"'
+AGENTS = {
+    "support": f'target = "desk:support"\n{EVENT}',
+    "hurried": f'target = "desk:support"\n{EVENT}\ntimeout_seconds = 1.0',
+    "chat": 'target = "desk:support"\nmode = "session"',
+    "quick": 'target = "desk:support"',
+    **{name: f'target = "desk:{name}"\n{EVENT}' for name in ("app", "front", "asker", "both", "judge")},
+}
+
+
+def results_told(request):
+    return [one["content"] for one in request.messages if one["role"] == "tool"]
+
+
+async def test_tokens_are_deltas_and_calls_are_steps(desk):
+    said = desk.says(calls(call("look", "c1", what="lamp")), Answer(pieces=["It ", "is ", "here."]))
+    gate = said.hold(1)
+    run = (await desk.caller.start("support", "where is my lamp?")).body["id"]
+    await wait_held(gate)
+
+    async def all_are_told():
+        early = await desk.caller.events(run)
+        names = [event.body["name"] for event in early if event.kind == "step.started"]
+        return names == ["gemini-2.5-flash", "look", "gemini-2.5-flash"]
+
+    await wait_until(all_are_told)
+    gate.open()
+    ended = await desk.caller.wait_end(run, LOADS_WITHIN)
+    assert ended["output"] == "It is here."
+    events = await desk.caller.events(run)
+    assert deltas(events) == ["It ", "is ", "here."]
+    assert steps_by_kind(await desk.caller.steps(run)) == {"model": 2, "tool": 1}
+    told = [event.body for event in events if event.kind == "framework.event"]
+    assert {one["framework"] for one in told} == {"google-adk"}
+    assert {"function_call", "function_response", "content"} == {one["name"] for one in told}
+
+
+async def test_a_stream_is_live_token_by_token(desk):
+    fault = Fault.hang(after=2)
+    desk.says(Answer(pieces=["one ", "two ", "three"]))
+    desk.model.fault(fault)
+    run = (await desk.caller.start("support", "count")).body["id"]
+
+    async def has_begun():
+        return deltas(await desk.caller.events(run)) != []
+
+    await wait_until(has_begun)
+    assert (await desk.caller.run(run))["status"] == "running"
+    fault.release()
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "one two three"
+
+
+MOMENTS = ["after model 1", "after tool 1", "after model 2", "after tool 2"]
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("victim", ["host", "node"])
+async def test_a_kill_after_every_model_call_and_every_tool_call_repeats_none_of_them(desk, victim):
+    said = desk.says(
+        calls(call("look", "c1", what="lamp")), calls(call("count", "c2", what="lamp")), Answer("four letters")
+    )
+    run = f"run_sequential_{victim}"
+    tools = {
+        "after model 1": desk.receiver.hold(run, "look lamp"),
+        "after model 2": desk.receiver.hold(run, "count lamp"),
+    }
+    models = {"after tool 1": said.hold(1), "after tool 2": said.hold(2)}
+    await desk.caller.start_known("support", run, "how long is the lamp?")
+    for number, moment in enumerate(MOMENTS, start=1):
+        if moment in tools:
+            await tools[moment].wait_reached()
+        else:
+            await wait_held(models[moment])
+        await wait_ended(desk.caller, run, number)
+        await desk.strike(victim)
+        if moment in tools:
+            tools[moment].drop()
+        else:
+            models[moment].open()
+        await desk.recover(victim)
+    ended = await desk.caller.wait_end(run, LOADS_WITHIN)
+    assert ended["output"] == "four letters"
+    assert (ended["usage"]["model_calls"], ended["usage"]["tool_calls"]) == (3, 2)
+    assert [one.step for one in desk.receiver.of(run)] == ["look lamp", "count lamp"]
+    asked = Counter(stage_of(one) for one in desk.requests)
+    assert asked == {0: 1, 1: 2, 2: 2}, "only those are asked again that a kill struck before their answer"
+    assert steps_by_kind(await desk.caller.steps(run)) == {"model": 3, "tool": 2}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("victim", ["host", "node"])
+async def test_of_parallel_tools_those_that_ended_are_not_repeated(desk, victim):
+    words = ["a", "b", "c"]
+    desk.says(calls(*(call("look", f"c{word}", what=word) for word in words)), Answer("all three"))
+    run = f"run_parallel_{victim}"
+    gate = desk.receiver.hold(run, "look b")
+    await desk.caller.start_known("support", run, "look for all")
+    await gate.wait_reached()
+    await wait_ended(desk.caller, run, 3)
+    await desk.strike(victim)
+    gate.drop()
+    await desk.recover(victim)
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "all three"
+    assert sorted(one.step for one in desk.receiver.of(run)) == ["look a", "look b", "look c"]
+    assert desk.calls == 2
+
+
+def expert_says(request):
+    """The script of two agents: which one asks is told by its instructions."""
+    stage = stage_of(request)
+    if "You know it all." in json.dumps(request.messages):
+        return "it is here" if stage else calls(call("look", "e1", what="lamp"))
+    if stage == 0:
+        return calls(call("expert", "a1", request="where?"))
+    return calls(call("count", "a2", what="lamp")) if stage == 1 else "done"
+
+
+async def test_the_calls_of_an_agent_that_is_used_as_a_tool_are_steps_as_well(desk):
+    desk.answers(expert_says)
+    run = "run_nested"
+    gates = [desk.receiver.hold(run, "look lamp"), desk.receiver.hold(run, "count lamp")]
+    await desk.caller.start_known("asker", run, "where is it?")
+    for gate, ended in zip(gates, (2, 5), strict=True):
+        await gate.wait_reached()
+        await wait_ended(desk.caller, run, ended)
+        await desk.node.kill()
+        gate.drop()
+        await desk.node.start()
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "done"
+    assert [one.step for one in desk.receiver.of(run)] == ["look lamp", "count lamp"]
+    assert desk.calls == 5
+    assert steps_by_kind(await desk.caller.steps(run)) == {"model": 5, "tool": 2}
+
+
+@pytest.mark.parametrize(
+    ("answer", "effects", "said_to_model"),
+    [
+        ({"verdict": "approve"}, ["refund o7 1200"], '"refunded": 1200'),
+        ({"verdict": "edit", "edited": {"order": "o7", "cents": 900}}, ["refund o7 900"], '"refunded": 900'),
+        ({"verdict": "reject", "reason": "too much"}, [], "too much"),
+        ({"verdict": "respond", "response": "already paid"}, [], "already paid"),
+    ],
+    ids=lambda value: value.get("verdict") if isinstance(value, dict) else None,
+)
+async def test_a_tool_that_needs_confirmation_is_a_review_that_outlives_a_restart(desk, answer, effects, said_to_model):
+    desk.says(calls(call("refund", "c1", order="o7", cents=1200), call("look", "c2", what="lamp")), Answer("done"))
+    run = f"run_refund_{answer['verdict']}"
+    await desk.caller.start_known("support", run, "refund me")
+    await desk.caller.wait_run(run, lambda found: found["status"] == "waiting")
+    await desk.node.restart()
+    review = await desk.caller.decide(run, **answer)
+    assert review["details"]["arguments"] == {"order": "o7", "cents": 1200}
+    assert review["details"]["tool"] == "refund"
+    assert "approve or reject" in review["details"]["hint"]
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "done"
+    assert [one.step for one in desk.receiver.of(run) if one.step.startswith("refund")] == effects
+    assert len(desk.receiver.of(run, "look lamp")) == 1
+    assert desk.calls == 2
+    assert any(said_to_model in one for one in results_told(desk.requests[-1]))
+
+
+async def test_a_session_remembers_and_each_turn_keeps_what_is_new(desk):
+    desk.answers(lambda request: f"heard {sum(m['role'] == 'user' for m in request.messages)}")
+    caller = desk.caller
+    outputs = []
+    for text in ("first", "second", "third"):
+        run = (await caller.start("chat", text, session="ada")).body["id"]
+        outputs.append((await caller.wait_end(run, LOADS_WITHIN))["output"])
+    assert outputs == ["heard 1", "heard 2", "heard 3"]
+    await desk.node.restart()
+    again = (await caller.start("chat", "fourth", session="ada")).body["id"]
+    assert (await caller.wait_end(again))["output"] == "heard 4"
+    users = [m["content"] for m in desk.requests[-1].messages if m["role"] == "user"]
+    assert users == ["first", "second", "third", "fourth"]
+    [step] = [one for one in await caller.steps(again) if one["kind"] == "model"]
+    assert [len(step["input"]["input"]), step["input"]["known"]] == [7, 0]
+
+
+async def test_a_fork_of_a_session_knows_the_turns_before_it_only(desk):
+    desk.answers(lambda request: f"heard {sum(m['role'] == 'user' for m in request.messages)}")
+    caller = desk.caller
+    runs = []
+    for text in ("first", "second"):
+        runs.append((await caller.start("chat", text, session="ann")).body["id"])
+        await caller.wait_end(runs[-1])
+    path = "/v1/agents/chat/sessions/ann/fork"
+    assert (await caller.ask("POST", path, {"key": "bob", "after": runs[0]})).status in (200, 201)
+    forked = (await caller.start("chat", "other", session="bob")).body["id"]
+    assert (await caller.wait_end(forked))["output"] == "heard 2"
+    users = [m["content"] for m in desk.requests[-1].messages if m["role"] == "user"]
+    assert users == ["first", "other"]
+
+
+async def test_time_travel_goes_on_with_another_result_of_a_tool(desk):
+    desk.says(calls(call("look", "c1", what="lamp")), calls(call("count", "c2", what="lamp")), Answer("done"))
+    caller = desk.caller
+    run = await caller.start_known("chat", "run_first", "go", session="eve")
+    await caller.wait_end(run)
+    [look] = [one for one in await caller.steps(run) if one["name"] == "look"]
+    body = {"after": look["key"], "replace": {look["key"]: {"found": "the lamp is gone"}}}
+    forked = (await caller.ask("POST", f"/v1/runs/{run}/fork", body)).body["id"]
+    assert (await caller.wait_end(forked))["output"] == "done"
+    assert desk.calls == 5, "the first request is answered from the journal, the two after it are new"
+    assert results_told(desk.requests[3]) == ['{"found": "the lamp is gone"}']
+
+
+async def test_errors_carry_the_framework_s_own_words(desk):
+    desk.says(calls(call("broken", "c1")))
+    run = await desk.caller.start_known("support", "run_broken", "go")
+    ended = await desk.caller.wait_end(run, LOADS_WITHIN)
+    assert ended["status"] == "failed"
+    assert "the shelf is empty" in ended["error"]["message"]
+    assert len(desk.receiver.of(run)) == 1
+    assert desk.calls == 1
+
+
+async def test_a_model_provider_s_refusal_is_told_as_the_framework_tells_it(desk):
+    desk.answers(lambda request: Fault.server_error(401, "no such key"))
+    run = (await desk.caller.start("support", "go")).body["id"]
+    ended = await desk.caller.wait_end(run, LOADS_WITHIN)
+    assert ended["status"] == "failed"
+    assert "ClientError" in ended["error"]["message"]
+    assert "no such key" in ended["error"]["message"]
+
+
+async def test_a_cancel_ends_a_run_in_the_middle_of_a_model_call(desk):
+    said = desk.says("never")
+    gate = said.hold(0)
+    run = (await desk.caller.start("support", "go")).body["id"]
+    await wait_held(gate)
+    await desk.caller.ask("POST", f"/v1/runs/{run}/cancel")
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["status"] == "cancelled"
+
+    async def is_abandoned():
+        return desk.requests[0].outcome == "abandoned"
+
+    await wait_until(is_abandoned)
+    gate.open()
+
+
+async def test_a_run_over_its_time_is_failed(desk):
+    said = desk.says("never")
+    gate = said.hold(0)
+    run = (await desk.caller.start("hurried", "go")).body["id"]
+    ended = await desk.caller.wait_end(run, LOADS_WITHIN)
+    assert ended["error"]["code"] == "deadline_exceeded"
+    gate.open()
+
+
+async def test_usage_is_what_the_model_said(desk):
+    desk.says(Answer("hello", usage=Usage(17, 5)))
+    run = (await desk.caller.start("support", "go")).body["id"]
+    usage = (await desk.caller.wait_end(run, LOADS_WITHIN))["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"], usage["model_calls"]) == (17, 5, 1)
+
+
+async def test_a_stateless_run_is_answered_at_once(desk):
+    desk.says("hello there")
+    answer = await desk.caller.start("quick", "hi", headers={})
+    assert (answer.status, answer.body["output"]) == (200, "hello there")
+
+
+async def test_the_calls_of_an_agent_that_was_transferred_to_are_steps_as_well(desk):
+    def says(request):
+        if "You do bills." not in json.dumps(request.messages):
+            return calls(call("transfer_to_agent", "t1", agent_name="billing"))
+        return "4" if stage_of(request) else calls(call("count", "c1", what="lamp"))
+
+    desk.answers(says)
+    run = "run_transferred"
+    gate = desk.receiver.hold(run, "count lamp")
+    await desk.caller.start_known("front", run, "my bill, please")
+    await gate.wait_reached()
+    await wait_ended(desk.caller, run, 2)
+    await desk.node.kill()
+    gate.drop()
+    await desk.node.start()
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "4"
+    assert [one.step for one in desk.receiver.of(run)] == ["count lamp"]
+    assert desk.calls == 3
+    assert "You do bills." in json.dumps(desk.requests[-1].messages)
+
+
+async def test_agents_that_run_at_once_are_replayed_each_for_itself(desk):
+    def says(request):
+        said = json.dumps(request.messages)
+        if "Left said" in said:
+            return "both"
+        side = "left" if "You are left." in said else "right"
+        return f"{side} is there" if stage_of(request) else calls(call("look", f"{side}1", what=side))
+
+    desk.answers(says)
+    run = "run_both"
+    gate = desk.receiver.hold(run, "look right")
+    await desk.caller.start_known("both", run, "go")
+    await gate.wait_reached()
+    await wait_ended(desk.caller, run, 4)
+    await desk.node.kill()
+    gate.drop()
+    await desk.node.start()
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "both"
+    assert sorted(one.step for one in desk.receiver.of(run)) == ["look left", "look right"]
+    assert desk.calls == 5
+    assert "Left said left is there, right said right is there." in json.dumps(desk.requests[-1].messages)
+
+
+async def test_calls_that_the_model_did_not_name_keep_the_name_that_they_were_given(desk):
+    from pilothouse.testing import ToolCall
+
+    said = desk.says(calls(ToolCall("look", {"what": "a"}), ToolCall("look", {"what": "b"})), "done")
+    run = "run_unnamed"
+    gate = said.hold(2)
+    await desk.caller.start_known("app", run, "go")
+    await wait_held(gate)
+    await wait_ended(desk.caller, run, 3)
+    await desk.node.kill()
+    gate.open()
+    await desk.node.start()
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "done"
+    assert sorted(one.step for one in desk.receiver.of(run)) == ["look a", "look b"]
+
+
+async def test_what_a_tool_did_to_the_state_is_there_on_a_replay_and_in_the_next_turn(desk):
+    said = desk.says(calls(call("note", "n1", what="lamp")), "noted")
+    run = "run_noted"
+    gate = said.hold(1)
+    await desk.caller.start_known("chat", run, "note it", session="zoe")
+    await wait_held(gate)
+    await wait_ended(desk.caller, run, 2)
+    await desk.node.kill()
+    gate.open()
+    await desk.node.start()
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "noted"
+    assert "Noted: lamp" in json.dumps(desk.requests[-1].messages)
+    desk.says("again")
+    run = (await desk.caller.start("chat", "and now?", session="zoe")).body["id"]
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "again"
+    assert "Noted: lamp" in json.dumps(desk.requests[-1].messages)
+
+
+async def test_a_call_that_somebody_else_makes_gets_its_result_from_a_person(desk):
+    desk.says(calls(call("ask_colleague", "c1", question="how much?")), "seven")
+    run = await desk.caller.start_known("support", "run_asked", "ask them")
+    await desk.caller.wait_run(run, lambda found: found["status"] == "waiting")
+    await desk.caller.decide(run, "respond", response="7 pieces")
+    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "seven"
+    assert "7 pieces" in json.dumps(desk.requests[-1].messages)
+
+
+async def test_input_and_output_are_typed(desk):
+    desk.says('{"allowed": true, "reason": "enough points"}')
+    caller = desk.caller
+    described = (await caller.ask("GET", "/v1/agents/judge")).body
+    assert "allowed" in json.dumps(described["output_schema"])
+    assert "points" in json.dumps(described["input_schema"])
+    refused = await caller.start("judge", {"points": 3})
+    assert refused.status == 422
+    assert "$.name" in json.dumps(refused.body)
+    assert (await desk.run("judge", {"name": "Ada", "points": 3}))["output"] == {
+        "allowed": True,
+        "reason": "enough points",
+    }
+    assert "Ada" in json.dumps(desk.requests[-1].messages)
