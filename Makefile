@@ -115,6 +115,10 @@ docs: $(STAMP) ## build the pages into site/, without a network
 run: $(STAMP) console ## start the example, and print what to paste
 	@cd examples/01-licence-desk && exec ../../.venv/bin/python start.py
 
+.PHONY: growth
+growth: $(STAMP) ## time single operations beside ten million ended runs (minutes, 3 GB)
+	$(BIN)/python -m benchmarks.growth
+
 .PHONY: counts
 counts: $(STAMP) ## count what a unit of work costs and renew tests/perf/counts.json
 	$(BIN)/python -m benchmarks.counts --write

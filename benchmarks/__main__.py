@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import journal
+from benchmarks.footprint import measure_footprint
 from benchmarks.growth import measure_growth
 from benchmarks.plan import Plan, full_plan, quick_plan
 from benchmarks.report import Results
@@ -22,7 +23,7 @@ from benchmarks.server import LOAD_CORES, SERVER_CORES, serving
 from benchmarks.start import measure_starts
 from benchmarks.workloads import JOURNAL, WORKLOADS, measure, measure_idle, order_rows, sections
 
-PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "growth")
+PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "growth", "footprint")
 
 
 def read_words() -> argparse.Namespace:
@@ -79,6 +80,10 @@ async def measure_all(plan: Plan, parts: set[str], folder: Path) -> Results:
         results.tables.append(starts)
     if "growth" in parts:
         results.tables.append(await measure_growth(plan, folder))
+        tell("growth")
+    if "footprint" in parts:
+        results.tables.append(measure_footprint(plan, folder))
+        tell("footprint")
     results.sections = [found[work.key] for work in works]
     return results
 

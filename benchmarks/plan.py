@@ -19,6 +19,8 @@ class Plan:
     starts: int
     submits: int
     ended_runs: tuple[int, ...]
+    kept: int
+    """Streams that are opened at once, half the runs that wait, and ten times the turns, to see what each leaves."""
     within: float
     """No repeat begins later than this after the start, in seconds."""
     began_at: float = field(default_factory=time.monotonic)
@@ -29,11 +31,13 @@ class Plan:
 
 
 def full_plan() -> Plan:
-    return Plan(seconds=0.6, warm=0.2, repeats=5, starts=3, submits=200, ended_runs=(1_000, 10_000), within=180)
+    ended_runs = (1_000, 10_000, 100_000, 1_000_000)
+    return Plan(seconds=0.6, warm=0.2, repeats=5, starts=3, submits=200, ended_runs=ended_runs, kept=1_000, within=180)
 
 
 def quick_plan(seconds: float = 0.25) -> Plan:
-    return Plan(seconds, min(0.1, seconds), repeats=1, starts=1, submits=20, ended_runs=(1_000,), within=30)
+    warm = min(0.1, seconds)
+    return Plan(seconds, warm, repeats=1, starts=1, submits=20, ended_runs=(1_000,), kept=50, within=30)
 
 
 @dataclass
