@@ -20,6 +20,7 @@ import msgspec
 import uvloop
 from msgspec import Raw, Struct, json
 
+from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.communication.deliveries.loop import Sender
 from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
@@ -30,6 +31,7 @@ from pilothouse.compute.clock import SystemClock, SystemEntropy
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.compute.roster import SharedWorker
 from pilothouse.compute.schedules import Schedules
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.console.page import BuiltPages
@@ -92,11 +94,12 @@ class Node:
         self.alerts = Alerts(self.metrics.objectives, self.metrics.objective_counts, self._tell_alert)
         self.records = records_of(settings)
         self.records.meter = self.metrics
-        self.bus = MemoryBus()
+        self.bus = bus_of(settings)
         self.worker_options = worker_options(settings)
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.worker = NodeWorker(owner, self.worker_options, self._work, self.metrics)
         self.worker.on_log = self.log.host
+        self.shared = SharedWorker(self.worker, settings.server.role) if settings.records.is_shared else None
         self.tracer = tracer(settings)
         self.worker.tracer = self.tracer
         self.world = World(
@@ -104,7 +107,7 @@ class Node:
             self.bus,
             self.clock,
             SystemEntropy(),
-            self.worker,
+            self.shared or self.worker,
             limits(settings),
             receivers(settings),
         )
@@ -150,6 +153,10 @@ class Node:
                 hosts.cancel()
                 await asyncio.gather(hosts, return_exceptions=True)
                 await self.worker.stop(0)
+                if self.shared is not None:
+                    await self.shared.leave(self.world)
+                if isinstance(self.bus, CarriedBus):
+                    await self.bus.stop()
                 await self.records.close()
                 raise
         except BaseException:
@@ -175,6 +182,10 @@ class Node:
         self.records.listen(self.bus.publish)
         for problem in self.worker.problems.values():
             raise TargetInvalid(problem)
+        if isinstance(self.bus, CarriedBus):
+            await self.bus.start()
+        if self.shared is not None:
+            await self.shared.join(self.world)
         await self.loops.start()
         await keep_schedules(self.world, DEFAULT_TENANT, schedules(self.settings))
         self.schedules.start()
@@ -217,7 +228,9 @@ class Node:
         if self._watching is not None:
             self._watching.cancel()
         await self.schedules.stop()
-        await self.loops.stop()
+        await self.loops.drain()
+        if self.shared is not None:
+            await self.shared.leave(self.world)
         if self.http is not None:
             self.http.drain()
         grace = self.settings.server.grace_seconds
@@ -225,11 +238,14 @@ class Node:
             for live in list(self.world.attempts.values()):
                 live.let_go()
             await self._attempts_end(self.settings.worker.cancel_grace_seconds + 1.0)
+        await self.loops.stop()
         if self.http is not None:
             self.http.release()
         if self.server is not None:
             await self.server.stop()
         await self.worker.stop(STOP_HOSTS_WITHIN)
+        if isinstance(self.bus, CarriedBus):
+            await self.bus.stop()
         await self.sender.stop(STOP_SENDER_WITHIN)
         try:
             await checkpoint_all(self.world)
@@ -288,6 +304,16 @@ def records_of(settings: Settings) -> KeptRecords:
         from pilothouse.storage.records.postgres.records import PostgresRecords
 
         return PostgresRecords(settings.records.url, options=postgres_options(settings))
+
+
+def bus_of(settings: Settings) -> "MemoryBus | CarriedBus":
+    """A node that is alone hears itself; nodes on one PostgreSQL hear each other through it."""
+    if not settings.records.is_shared or settings.records.is_pooled:
+        return MemoryBus()
+    with _driver():
+        from pilothouse.storage.records.postgres.notify import PostgresCarrier
+
+        return CarriedBus(PostgresCarrier(settings.records.url, postgres_options(settings)))
 
 
 def postgres_options(settings: Settings) -> "PostgresOptions":
@@ -417,9 +443,10 @@ def open_networks(settings: Settings) -> Networks:
 
 def worker_options(settings: Settings) -> WorkerOptions:
     worker = settings.worker
+    agents = {name: _agent_options(settings, agent) for name, agent in settings.agents.items()}
     return WorkerOptions(
         project=str(settings.folder),
-        agents={name: _agent_options(settings, agent) for name, agent in settings.agents.items()},
+        agents={} if settings.server.role == "gateway" else agents,
         hosts=worker.hosts,
         slots=worker.slots,
         park_after=worker.park_after_seconds,

@@ -60,10 +60,10 @@ def test_a_target_that_cannot_be_imported_is_told_without_a_stack_of_ours(projec
     assert "pilothouse/cli" not in done.stderr
 
 
-def test_roles_that_are_not_there_yet_are_refused(project):
+def test_a_role_needs_records_that_several_nodes_share(project):
     done = project("serve", "--role", "worker")
-    assert done.exit_code == Exit.REFUSED
-    assert "--role worker" in done.stderr
+    assert done.exit_code == Exit.OPERATOR
+    assert "a file, which one node has for itself" in done.stderr
 
 
 def test_a_node_tells_where_it_is_and_leaves_with_0_on_sigterm(project):

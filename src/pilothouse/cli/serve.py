@@ -13,7 +13,7 @@ import msgspec
 from pilothouse.app import run_node
 from pilothouse.cli.connect import json_option
 from pilothouse.cli.show import printable
-from pilothouse.errors import SettingsInvalid, Unsupported
+from pilothouse.errors import SettingsInvalid
 from pilothouse.settings import Flag, Settings, load_settings
 
 PORT = click.IntRange(0, 65_535)
@@ -39,11 +39,11 @@ def place_flags(host: str | None, port: int | None, records: str | None) -> list
 
 @click.command(short_help="Run agents for other people.")
 @place_options
-@click.option("--role", type=click.Choice(["all", "gateway", "worker"]), default="all", show_default=True,
-              help="What this node does; today every node does all.")  # fmt: skip
+@click.option("--role", type=click.Choice(["all", "gateway", "worker"]), default=None,
+              help="What this node does where several share their records. [default: all]")  # fmt: skip
 @json_option
 def serve(
-    host: str | None, port: int | None, records: str | None, config: str | None, role: str, is_json: bool
+    host: str | None, port: int | None, records: str | None, config: str | None, role: str | None, is_json: bool
 ) -> int:  # fmt: skip
     """Run the agents of the pilothouse.toml in this folder for other people, until SIGTERM or Ctrl-C.
 
@@ -53,17 +53,22 @@ def serve(
     \b
     Example: pilothouse serve --port 8080
     """
-    if role != "all":
-        raise Unsupported(
-            what=f"--role {role}", hint="A node is gateway and worker in one: start it without --role, or with all."
+    flags = place_flags(host, port, records)
+    if role is not None:
+        flags.append(Flag("server.role", "--role", role))
+    settings = load_settings(os.environ, folder=Path.cwd(), config=config, flags=flags)
+    if settings.server.role != "all" and not settings.records.is_shared:
+        raise SettingsInvalid(
+            reason=f"server.role is {settings.server.role}, and the records are a file, which one node has for itself",
+            hint="Put records.url to a PostgreSQL that all nodes share, or leave the role out.",
         )
-    settings = load_settings(os.environ, folder=Path.cwd(), config=config, flags=place_flags(host, port, records))
     return start_node(settings, is_json)
 
 
 def start_node(settings: Settings, is_json: bool, closing: str = "") -> int:
     """Runs the node and says where it is. Raises SettingsInvalid when there is nothing to run."""
-    if not settings.agents:
+    is_gateway = settings.server.role == "gateway"
+    if not settings.agents and not is_gateway:
         raise SettingsInvalid(
             reason="there is no agent to run",
             hint="Add [agents.NAME] with its target to pilothouse.toml, or make a project with `pilothouse init`.",
@@ -73,7 +78,7 @@ def start_node(settings: Settings, is_json: bool, closing: str = "") -> int:
         click.echo(printable(line), err=True)
 
     def ready(url: str) -> None:
-        names = list(settings.agents)
+        names = ["the agents of its workers"] if is_gateway else list(settings.agents)
         if is_json:
             click.echo(msgspec.json.encode({"url": url, "pid": os.getpid(), "agents": names}).decode())
             return

@@ -78,10 +78,21 @@ class Loops:
             bus.answer("cancel", lambda key: self._deliver(timer.deliver_cancel, key)),
         ]
 
+    async def drain(self) -> None:
+        """Takes no more, and keeps what is held: an attempt that is given time to end must not lose its lease."""
+        kept = [task for task in self._tasks if task.get_name() == self._renew.__name__ and not task.done()]
+        ended = [task for task in self._tasks if task not in kept]
+        self._tasks = kept
+        await self._end(ended)
+
     async def stop(self) -> None:
         tasks, self._tasks = self._tasks, []
         for unhook in self._unhook:
             unhook()
+        await self._end(tasks)
+
+    @staticmethod
+    async def _end(tasks: list[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -169,6 +180,7 @@ class Loops:
         await lease.renew_leases(self._world)
         self._worker.leases_taken_over(await lease.take_over_expired(self._world))
         await keys.load_keys(self._world)  # made or revoked at another node
+        await timer.deliver_cancels(self._world)
         for live in list(self._world.attempts.values()):
             if live.kept and live.open_waits:  # a bell may be lost
                 await timer.deliver_resolved(self._world, live.run.tenant, live.run.id)

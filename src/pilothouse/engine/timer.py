@@ -81,6 +81,14 @@ async def deliver_resolved(world: World, tenant: str, run: str) -> None:
     live.learn(await world.records.load_journal(tenant, run))
 
 
+async def deliver_cancels(world: World) -> None:
+    """Cancels of runs of this node that were asked for elsewhere, and whose bell was lost."""
+    for run in await world.records.list_cancelled(world.worker.owner, BATCH):
+        live = world.attempts.get((run.tenant, run.id))
+        if live is not None:
+            live.cancel(run.cancel_reason or "asked by a caller", rollback=run.rollback)
+
+
 async def deliver_cancel(world: World, tenant: str, run: str) -> None:
     """Tells the attempt of the run in this node, if there is one, that a cancel was asked for."""
     live = world.attempts.get((tenant, run))

@@ -145,6 +145,10 @@ class Records(Deliveries, Protocol):
         """Running runs of other owners: on records that only one node can open, these are orphans."""
         ...
 
+    async def list_cancelled(self, owner: str, limit: int) -> list[Run]:
+        """Running runs of the owner for which a cancel was asked."""
+        ...
+
     async def list_overdue(self, at: int, limit: int) -> list[Run]:
         """Live runs whose `deadline_at` has passed, and queued or waiting runs for which a cancel was asked."""
         ...

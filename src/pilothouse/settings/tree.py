@@ -15,6 +15,7 @@ from msgspec import Meta, Struct, field
 from pilothouse.domain.delivery import ENDS, AlertEvent, ToldEvent
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.retry import Retry
+from pilothouse.domain.roster import Role
 from pilothouse.domain.run import Mode
 from pilothouse.domain.schedule import Misfire, Overlap
 
@@ -41,6 +42,8 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     host: Text = "127.0.0.1"
     port: Port = 8700
     """0: any free port; the node says which."""
+    role: Role = "all"
+    """What this node does, where several share their records."""
     max_body_bytes: Annotated[int, Meta(ge=1024, le=2**30)] = 4 * 1024 * 1024
     max_depth: Annotated[int, Meta(ge=4, le=1000)] = 64
     """How deep arrays and objects may nest in a request."""

@@ -162,6 +162,9 @@ class FaultyRecords(Records):
     async def list_owned(self, owner_other_than: str, limit: int) -> list[Run]:
         return await self._pass(self._records.list_owned, owner_other_than, limit)
 
+    async def list_cancelled(self, owner: str, limit: int) -> list[Run]:
+        return await self._pass(self._records.list_cancelled, owner, limit)
+
     async def list_overdue(self, at: int, limit: int) -> list[Run]:
         return await self._pass(self._records.list_overdue, at, limit)
 

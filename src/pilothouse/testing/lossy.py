@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.domain.event import Segment
 from pilothouse.ports.bus import Bus, Watcher
+from pilothouse.ports.carrier import Carrier, Hear
 
 LATE_AFTER = 0.01
 
@@ -46,3 +47,51 @@ class LossyBus(Bus):
 
     def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]:
         return self._inside.answer(bell, ringer)
+
+
+class Wire:
+    """Carries messages between the buses of one process, as badly as it is told to. Each bus gets an `end`."""
+
+    def __init__(self, seed: int = 0, *, drop: float = 0.0, repeat: float = 0.0, delay: float = 0.0) -> None:
+        self._random = random.Random(seed)
+        self._drop, self._repeat, self._delay = drop, repeat, delay
+        self._hearing: list[Hear] = []
+
+    def end(self, limit: int = 6000) -> "WireEnd":
+        return WireEnd(self, limit)
+
+    def join(self, hear: Hear) -> None:
+        self._hearing.append(hear)
+
+    def leave(self, hear: Hear) -> None:
+        self._hearing.remove(hear)
+
+    def carry(self, message: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        for hear in self._hearing:
+            for _ in range(2 if self._random.random() < self._repeat else 1):
+                if self._random.random() < self._drop:
+                    continue
+                late = LATE_AFTER * self._random.random() if self._random.random() < self._delay else 0.0
+                loop.call_later(late, hear, message)
+
+
+class WireEnd(Carrier):
+    """Where one bus is on the wire."""
+
+    def __init__(self, wire: Wire, limit: int) -> None:
+        self._wire, self.limit = wire, limit
+        self._hear: Hear | None = None
+
+    async def start(self, hear: Hear) -> None:
+        self._hear = hear
+        self._wire.join(hear)
+
+    def send(self, message: bytes) -> None:
+        assert len(message) <= self.limit
+        self._wire.carry(message)
+
+    async def stop(self) -> None:
+        if self._hear is not None:
+            self._wire.leave(self._hear)
+            self._hear = None

@@ -50,6 +50,9 @@ class Reading:
     async def list_owned(self, owner_other_than: str, limit: int) -> list[Run]:
         return await self._rows(limit, reads.list_owned, owner_other_than)
 
+    async def list_cancelled(self, owner: str, limit: int) -> list[Run]:
+        return await self._rows(limit, reads.list_cancelled, owner)
+
     async def list_overdue(self, at: int, limit: int) -> list[Run]:
         return await self._rows(limit, reads.list_overdue, at)
 

@@ -120,6 +120,10 @@ def list_owned(connection: Database, owner: str, limit: int) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_owned", owner=owner, limit=limit)]
 
 
+def list_cancelled(connection: Database, owner: str, limit: int) -> list[Run]:
+    return [run_of(connection, row) for row in ask(connection, "list_cancelled", owner=owner, limit=limit)]
+
+
 def list_overdue(connection: Database, at: int, limit: int) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_overdue", at=at, limit=limit)]
 

@@ -3,7 +3,7 @@
 Of one tenant's runs higher priority goes first, then the older one; between tenants it is turns, whatever the priority.
 """
 
-from pilothouse.ports.change import ParkRun, RequeueRun
+from pilothouse.ports.change import ParkRun, RequestCancel, RequeueRun
 from pilothouse.testing.records.build import (
     AT,
     LEASE,
@@ -136,6 +136,14 @@ class QueueClauses:
         await put(records, born("run_a"), born("run_b", owner="node-2"), queued("run_c"))
         assert [run.id for run in await records.list_owned("node-1", 10)] == ["run_b"]
         assert len(await records.list_owned("node-3", 1)) == 1
+
+    async def test_runs_that_somebody_else_wants_cancelled_are_found_by_their_owner(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), born("run_b"), born("run_c", owner="node-2"), queued("run_d"))
+        for run in ("run_a", "run_c", "run_d"):
+            await put(records, RequestCancel(TENANT, run, AT, "enough", False))
+        assert [run.id for run in await records.list_cancelled("node-1", 10)] == ["run_a"]
+        await put(records, finish("run_a", status="cancelled"))
+        assert await records.list_cancelled("node-1", 10) == []
 
     # --- counts -------------------------------------------------------------------------------------------------------
 

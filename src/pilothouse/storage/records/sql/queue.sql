@@ -46,6 +46,11 @@ select /* run */ from run where status = 'running' and lease_until < :at order b
 select /* run */ from run
 where status = 'running' and lease_until is not null and owner is distinct from :owner order by lease_until limit :limit;
 
+-- name: list_cancelled
+select /* run */ from run
+where status = 'running' and lease_until is not null and owner = :owner and cancel_at is not null
+order by lease_until limit :limit;
+
 -- name: list_overdue
 select /* run */ from run where pos in (
   select pos from (

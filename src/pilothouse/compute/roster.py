@@ -1,0 +1,88 @@
+"""The worker as the engine of a node on shared records sees it: its own hosts, and what it knows of those of others.
+
+A run of an agent that only others host is taken in, kept, and left in the records for their claims: there is never a
+place for it here. So a gateway is a node whose own worker has no agents.
+"""
+
+import asyncio
+import contextlib
+
+from msgspec.structs import replace
+
+from pilothouse.compute.worker import NodeWorker
+from pilothouse.domain.agent import KEEP_ALL, Agent
+from pilothouse.domain.roster import RENEW_EVERY, Entry, Role, known_agents
+from pilothouse.engine.roster import announce, depart, read_roster
+from pilothouse.engine.world import World
+from pilothouse.errors import RecordsUnavailable
+from pilothouse.ports.worker import Actor, Assignment, HostFact, Worker
+
+
+class SharedWorker(Worker):
+    """`own` has the hosts of this node, if any."""
+
+    def __init__(self, own: NodeWorker, role: Role) -> None:
+        self.own, self.role = own, role
+        self.entries: list[Entry] = []
+        self._others: dict[str, Agent] = {}
+        self._heart: asyncio.Task[None] | None = None
+
+    # --- the roster -------------------------------------------------------------------------------------------------
+
+    async def join(self, world: World) -> None:
+        """From now on this node is known, and knows the others."""
+        await self._beat(world)
+        self._heart = asyncio.get_running_loop().create_task(self._keep_beating(world), name="heartbeat")
+
+    async def leave(self, world: World) -> None:
+        """A second call does nothing."""
+        heart, self._heart = self._heart, None
+        if heart is not None:
+            heart.cancel()
+            await asyncio.gather(heart, return_exceptions=True)
+            with contextlib.suppress(RecordsUnavailable):
+                await depart(world)
+
+    async def _keep_beating(self, world: World) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY / 1e6)
+            with contextlib.suppress(RecordsUnavailable):
+                await self._beat(world)
+
+    async def _beat(self, world: World) -> None:
+        await announce(world, self.role, tuple(self.own.agents()))
+        self.entries = await read_roster(world)
+        # Whoever asks here waits for a run that is elsewhere, so it must be in the records.
+        self._others = {name: replace(one, keep=KEEP_ALL) for name, one in known_agents(self.entries).items()}
+
+    # --- what the engine asks ---------------------------------------------------------------------------------------
+
+    @property
+    def owner(self) -> str:
+        return self.own.owner
+
+    def find(self, agent: str) -> Agent | None:
+        return self.own.find(agent) or self._others.get(agent)
+
+    def agents(self) -> list[Agent]:
+        return list((self._others | {one.name: one for one in self.own.agents()}).values())
+
+    def reserve(self, agent: str) -> bool:
+        return self.own.find(agent) is not None and self.own.reserve(agent)
+
+    async def wait_place(self, agent: str, within: float) -> bool:
+        return self.own.find(agent) is not None and await self.own.wait_place(agent, within)
+
+    def unreserve(self, agent: str) -> None:
+        self.own.unreserve(agent)
+
+    def begin(self, assignment: Assignment) -> Actor:
+        return self.own.begin(assignment)
+
+    async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
+        """Of an agent that others host nothing can be said here: its attempt refuses an input that does not fit."""
+        return await self.own.check(agent, input) if self.own.find(agent) is not None else []
+
+    def host_facts(self) -> list[HostFact]:
+        """Of the hosts of this node."""
+        return self.own.host_facts()
