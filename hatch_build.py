@@ -15,10 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-try:
-    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ImportError:  # `make console` needs no hatch
-    BuildHookInterface = object
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 TOP = Path(__file__).resolve().parent
 SOURCE = TOP / "console"
@@ -31,7 +28,7 @@ LIMIT = 900
 """Seconds for one step of the build."""
 
 
-class CustomBuildHook(BuildHookInterface):  # type: ignore[misc, valid-type]
+class CustomBuildHook(BuildHookInterface[Any]):
     """Before a wheel or a source distribution is packed."""
 
     def dependencies(self) -> list[str]:
@@ -81,11 +78,12 @@ def run_npm(*arguments: str) -> None:
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        text=True,
         stdin=subprocess.DEVNULL,
         timeout=LIMIT,
     )
     if done.returncode != 0:
-        sys.stderr.write(done.stdout.decode(errors="replace"))
+        sys.stderr.write(str(done.stdout))
         raise SystemExit(f"console: `npm {' '.join(arguments)}` failed; what it said is above")
 
 

@@ -284,3 +284,17 @@ def test_an_agent_says_what_it_takes_and_gives(served):
     assert agents["shape"]["input_schema"]["type"] == "object"
     assert len(agents["echo"]["releases"]) == 1
     assert served.http.get("/v1/agents/shape").json() == agents["shape"]
+
+
+def test_a_list_that_is_looked_at_leaves_out_what_is_long(served):
+    long, short = "x" * 5000, "y" * 100
+    runs = [start(served, "digest", text, metadata={"text": text}) for text in (short, long)]
+    for run in runs:
+        ended(served, run)
+    page = served.http.get("/v1/runs", params={"agent": "digest", "limit": 2, "payloads": "short"}).json()["items"]
+    assert [(one["id"], one["input"], one["metadata"]) for one in page] == [
+        (runs[1], None, {}),
+        (runs[0], short, {"text": short}),
+    ]
+    whole = served.http.get("/v1/runs", params={"agent": "digest", "limit": 1}).json()["items"]
+    assert whole[0]["input"] == long

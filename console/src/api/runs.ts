@@ -32,7 +32,7 @@ export function useRunList(filter: RunFilter): LiveRuns {
   const read = useCallback(
     async (cursor: string | null) => {
       const mine = generation.current;
-      const page = await get<PageOf<Run>>("v1/runs", { ...filter, cursor, limit: cursor === null ? PAGE : NEXT_PAGE });
+      const page = await get<PageOf<Run>>("v1/runs", { ...filter, payloads: "short", cursor, limit: cursor === null ? PAGE : NEXT_PAGE });
       return mine === generation.current ? page : null;
     },
     [name],

@@ -254,3 +254,53 @@ export interface Signin {
   csrf_token: string | null;
   expires_at: string | null;
 }
+
+export interface Schedule {
+  name: string;
+  agent: string;
+  status: "active" | "paused";
+  cron: string | null;
+  every_seconds: number | null;
+  at: string | null;
+  zone: string;
+  next_at: string | null;
+  last_at: string | null;
+  last_run: string | null;
+  left_out: number;
+  problem: string | null;
+}
+
+export interface ApiKey {
+  id: string;
+  name: string;
+  kind: string;
+  scopes: string[];
+  roles: string[];
+  state: "active" | "expired" | "revoked";
+  created_at: string;
+  created_by: string;
+  expires_at: string | null;
+  revoked_at: string | null;
+  parent: string | null;
+}
+
+export interface Ruling {
+  verdict: string;
+  policies: string[];
+  reason: string;
+  ask: { role: string; quorum: number; within_seconds: number | null } | null;
+}
+
+export interface PolicyState {
+  active: { version: string; text: string; mode: string; activated_at: string; activated_by: string; signed_by: string | null } | null;
+}
+
+export interface Comparison {
+  version: string;
+  actions: number;
+  same: number;
+  newly_denied: number;
+  newly_asked: number;
+  newly_allowed: number;
+  examples: { run: string; step: string; tool: string; difference: string; before: Ruling; after: Ruling }[];
+}

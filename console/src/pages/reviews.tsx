@@ -128,6 +128,7 @@ function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) 
           ["Asked", <Ago key="a" at={review.created_at} />],
           ["Ends", <Deadline key="d" review={review} />],
           ["Step", <code key="s">{review.step}</code>],
+          ...termsOf(review),
         ]}
       />
       {isUnknown && (
@@ -142,6 +143,18 @@ function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) 
       {run.data ? <Value value={run.data.input} label="input of the run" /> : run.error ? <p className="faint">The run is not kept any more.</p> : <Loading what="the run" />}
     </article>
   );
+}
+
+/** Who is asked, where the details say so: a role, how many of it, who may not, and what the context has read. */
+function termsOf(review: Review): [string, string][] {
+  const { role, quorum, requester, risk, labels } = review.details;
+  const terms: [string, string][] = [];
+  if (typeof role === "string" && role) terms.push(["Role asked", role]);
+  if (typeof quorum === "number" && quorum > 1) terms.push(["It takes", `${quorum} people`]);
+  if (typeof requester === "string" && requester) terms.push(["Asked for by, who may not decide", requester]);
+  if (typeof risk === "string" && risk) terms.push(["Risk", risk]);
+  if (Array.isArray(labels) && labels.length > 0) terms.push(["The run has read", labels.join(", ")]);
+  return terms;
 }
 
 function Decided({ review }: { review: Review }) {
@@ -184,8 +197,9 @@ function Decide({ review, onDone }: { review: Review; onDone: () => void }) {
     if (verdict === "edit") body.edited = read.value!;
     if (verdict === "respond") body.response = response;
     try {
-      await post(`v1/reviews/${encodeURIComponent(review.id)}/decision`, body);
-      tell(SAID[verdict]);
+      const after = await post<Review>(`v1/reviews/${encodeURIComponent(review.id)}/decision`, body);
+      // A question that several people decide stays open until enough of them agree.
+      tell(after.status === "open" ? "Your vote is counted; it takes others, too." : SAID[verdict]);
       onDone();
     } catch (error) {
       fail(error);

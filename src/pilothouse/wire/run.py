@@ -75,6 +75,9 @@ class Usage(Struct, kw_only=True):
     cost_usd: float = 0.0
 
 
+SHORT = 2048
+"""Bytes of a payload that a short view still shows."""
+
 NO_USAGE = Usage()
 _decode_usage = msgspec.json.Decoder(Usage).decode
 
@@ -132,6 +135,18 @@ def run_view(run: Run) -> RunView:
         run.parent,
         run.origin,
     )
+
+
+def short_view(run: Run) -> RunView:
+    """A run in a list that is looked at: what is long is null, and is read with the run itself."""
+    view = run_view(run)
+    if len(run.input) > SHORT:
+        view.input = Raw(b"null")
+    if run.output is not None and len(run.output) > SHORT:
+        view.output = None
+    if len(run.metadata) > SHORT:
+        view.metadata = Raw(b"{}")
+    return view
 
 
 def encode_run(run: Run) -> bytes:

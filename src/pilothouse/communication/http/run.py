@@ -5,7 +5,7 @@
 """
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -49,6 +49,7 @@ from pilothouse.wire.run import (
     StepPage,
     encode_run,
     run_view,
+    short_view,
     step_view,
 )
 
@@ -66,6 +67,10 @@ class RunsQuery(Struct, forbid_unknown_fields=True):
     session: Annotated[str, Meta(max_length=256)] | None = None
     status: list[Status] = []
     parent: Annotated[str, Meta(max_length=256)] | None = None
+    payloads: Annotated[
+        Literal["whole", "short"],
+        Meta(description="`short`: what is longer than 2 KiB is left out, for lists that are looked at."),
+    ] = "whole"
     cursor: Cursor | None = None
     limit: Limit = PAGE
 
@@ -228,7 +233,8 @@ async def list_runs(call: Call, query: RunsQuery) -> None:
     check_cursor(query.cursor)
     where = RunFilter(query.agent, query.session, tuple(query.status), query.parent)
     page = await verbs.list_runs(call.front.world, tenant_of(call), where, query.cursor, query.limit)
-    await call.show(RunPage([run_view(one) for one in page.items], page.next_cursor))
+    view = run_view if query.payloads == "whole" else short_view
+    await call.show(RunPage([view(one) for one in page.items], page.next_cursor))
 
 
 async def list_steps(call: Call, run: str, query: PageQuery) -> None:
