@@ -145,12 +145,12 @@ class Node:
 
 
 @contextmanager
-def serve(folder: Path, **variables: str) -> Iterator[Node]:
+def serve(folder: Path, *flags: str, **variables: str) -> Iterator[Node]:
     (folder / "agents.py").write_text(AGENTS, encoding="utf-8")
     (folder / "pilothouse.toml").write_text(SETTINGS, encoding="utf-8")
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "pilothouse", "serve", "--json"],
+            [sys.executable, "-m", "pilothouse", "serve", "--json", *flags],
             cwd=folder, env=environment(**variables), stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     node = None

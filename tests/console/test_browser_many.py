@@ -13,7 +13,7 @@ from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.testing.records.build import SECOND, born, finish
 from tests.console.accessibility import faults_of
 from tests.console.prefix import PREFIX, Prefixed
-from tests.console.project import serve
+from tests.console.project import host_of, serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -83,6 +83,31 @@ def test_the_console_works_behind_a_path_prefix_and_asks_for_nothing_outside_of_
         expect(page.get_by_role("link", name=re.compile("Start a run")).first).to_be_visible()
         context.close()
         assert proxy.strays == []
+
+
+def test_a_page_goes_on_where_it_was_when_its_node_is_killed_and_comes_again(browser, tmp_path):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    context = browser.new_context()
+    page = context.new_page()
+    with serve(folder) as node:
+        port = node.url.rpartition(":")[2]
+        run = node.start("climb", str(tmp_path))["id"]
+        page.goto(f"{node.url}/#/runs/{run}")
+        (tmp_path / "go-1").touch()
+        host_of(tmp_path, 2)
+        expect(page.get_by_role("button", name=re.compile("await_file"))).to_have_count(1)
+        node.process.kill()
+        expect(page.get_by_text("connecting again")).to_be_visible()
+        expect(page.get_by_text("does not answer").first).to_be_visible()
+    with serve(folder, "--port", port) as node:
+        for number in (2, 3):
+            (tmp_path / f"go-{number}").touch()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("succeeded", timeout=30_000)
+        page.get_by_role("tab", name=re.compile("Events")).click()
+        numbers = [int(text) for text in page.locator(".eventrow > :first-child").all_inner_texts()]
+        assert numbers == list(range(1, len(numbers) + 1)), "no event is missing, and none is there twice"
+    context.close()
 
 
 @pytest.mark.parametrize("name", ["overview", "runs", "sessions", "reviews", "queue", "audit", "alerts", "deliveries"])

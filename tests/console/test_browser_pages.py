@@ -68,6 +68,7 @@ def test_a_review_is_edited_and_approved_with_the_keyboard(page, node):
     review = node.parked(run["id"])
     page.goto(f"/#/reviews/{review['id']}")
     expect(page.get_by_role("heading", name="Pay back 70000 to edith?")).to_be_visible()
+    expect(page.get_by_text("What it did before it asked")).to_be_visible()
     page.keyboard.press("e")
     field = page.get_by_label("What it shall be instead")
     expect(field).to_be_focused()

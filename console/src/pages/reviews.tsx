@@ -5,6 +5,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 
 import { get, post } from "../api/call";
 import { useChanges } from "../api/changes";
+import { useSteps } from "../api/run";
 import type { Json, PageOf, Review, Run } from "../api/types";
 import { DiffBlock } from "../parts/diff";
 import { useNotices } from "../parts/notices";
@@ -13,12 +14,13 @@ import { Ago, Empty, Facts, Head, Loading, StatusMark, Trouble } from "../parts/
 import { JsonBlock, Value, Words } from "../parts/value";
 import { subjectOf } from "../pure/review";
 import { readJson } from "../pure/schema";
-import { distance, readAt, shortId } from "../pure/words";
+import { distance, glance, readAt, shortId } from "../pure/words";
 import { useKeys } from "../shell/keys";
 import { adjust, go, to } from "../shell/place";
 
 const PAGE = 100;
 const SOON = 15 * 60_000;
+const BEFORE_SHOWN = 12;
 
 type Verdict = "approve" | "edit" | "reject" | "respond";
 
@@ -139,9 +141,42 @@ function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) 
       {review.status === "open" ? <Decide review={review} onDone={onDone} /> : <Decided review={review} />}
       <h3>What it is about, as the agent gave it</h3>
       <JsonBlock value={review.details} label="details" />
+      <Before review={review} />
       <h3>What the run was asked to do</h3>
       {run.data ? <Value value={run.data.input} label="input of the run" /> : run.error ? <p className="faint">The run is not kept any more.</p> : <Loading what="the run" />}
     </article>
+  );
+}
+
+/** What the run did before it asked, from its journal: where what it proposes comes from. */
+function Before({ review }: { review: Review }) {
+  const found = useSteps(review.run);
+  const asked = review.created_at;
+  const steps = (found.data?.steps ?? []).filter((step) => step.key !== review.step && step.finished_at !== null && step.started_at <= asked && step.kind !== "value");
+  if (steps.length === 0) return null;
+  return (
+    <>
+      <h3>What it did before it asked</h3>
+      <ol className="before">
+        {steps.slice(-BEFORE_SHOWN).map((step) => (
+          <li key={step.key}>
+            <details>
+              <summary>
+                <span className={`kind ${step.kind}`}>{step.kind}</span> <span className="strong">{step.name}</span> {step.status === "failed" && <StatusMark status="failed" />}
+                <span className="says">{step.error ? step.error.message : glance(step.output, 120)}</span>
+              </summary>
+              {step.input !== null && <Value value={step.input} label={`arguments of ${step.name}`} />}
+              <Value value={step.error ? (step.error as unknown as Json) : step.output} label={`result of ${step.name}`} />
+            </details>
+          </li>
+        ))}
+      </ol>
+      {steps.length > BEFORE_SHOWN && (
+        <p className="faint">
+          The last {BEFORE_SHOWN} of {steps.length}. <a href={to(["runs", review.run])}>The run</a> has all.
+        </p>
+      )}
+    </>
   );
 }
 
