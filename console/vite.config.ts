@@ -4,15 +4,20 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vite";
 
 export default defineConfig({
-  base: "./",
-  plugins: [react()],
-  build: {
-    target: "es2022",
-    assetsInlineLimit: 0,
-    modulePreload: { polyfill: false },
-    license: { fileName: "licenses.txt" },
-    chunkSizeWarningLimit: 1200,
-  },
-  // `npm run dev` beside a running node: PILOTHOUSE_URL says where it is.
-  server: { proxy: { "/v1": process.env.PILOTHOUSE_URL ?? "http://127.0.0.1:8700", "/readyz": process.env.PILOTHOUSE_URL ?? "http://127.0.0.1:8700" } },
+    base: "./",
+    plugins: [react()],
+    build: {
+        target: "es2022",
+        assetsInlineLimit: 0,
+        modulePreload: { polyfill: false },
+        license: { fileName: "licenses.txt" },
+        chunkSizeWarningLimit: 1200,
+    },
+    // `npm run dev` beside a running node: PILOTHOUSE_URL says where it is.
+    server: {
+        proxy: {
+            "/v1": process.env.PILOTHOUSE_URL ?? "http://127.0.0.1:8700",
+            "/readyz": process.env.PILOTHOUSE_URL ?? "http://127.0.0.1:8700",
+        },
+    },
 });

@@ -6,301 +6,308 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export type JsonObject = { [key: string]: Json };
 
 export interface ErrorJson {
-  code: string;
-  message: string;
-  hint?: string;
-  [more: string]: Json | undefined;
+    code: string;
+    message: string;
+    hint?: string;
+    [more: string]: Json | undefined;
 }
 
 export interface Usage {
-  input_tokens: number;
-  output_tokens: number;
-  model_calls: number;
-  tool_calls: number;
-  cost_usd: number;
+    input_tokens: number;
+    output_tokens: number;
+    model_calls: number;
+    tool_calls: number;
+    cost_usd: number;
 }
 
 export interface Run {
-  id: string;
-  agent: string;
-  release: string;
-  mode: Mode;
-  session: string | null;
-  status: Status;
-  input: Json;
-  output: Json | null;
-  error: ErrorJson | null;
-  attempt: number;
-  metadata: JsonObject;
-  tenant: string;
-  created_at: string;
-  started_at: string | null;
-  finished_at: string | null;
-  usage: Usage;
-  subject: string | null;
-  priority: number;
-  due_at: string | null;
-  deadline_at: string | null;
-  parent: string | null;
-  origin: string | null;
+    id: string;
+    agent: string;
+    release: string;
+    mode: Mode;
+    session: string | null;
+    status: Status;
+    input: Json;
+    output: Json | null;
+    error: ErrorJson | null;
+    attempt: number;
+    metadata: JsonObject;
+    tenant: string;
+    created_at: string;
+    started_at: string | null;
+    finished_at: string | null;
+    usage: Usage;
+    subject: string | null;
+    priority: number;
+    due_at: string | null;
+    deadline_at: string | null;
+    parent: string | null;
+    origin: string | null;
 }
 
 export interface Step {
-  key: string;
-  kind: string;
-  name: string;
-  status: "started" | "succeeded" | "failed";
-  attempt: number;
-  input: Json | null;
-  output: Json | null;
-  error: ErrorJson | null;
-  started_at: string;
-  finished_at: string | null;
-  once: boolean;
-  due_at: string | null;
+    key: string;
+    kind: string;
+    name: string;
+    status: "started" | "succeeded" | "failed";
+    attempt: number;
+    input: Json | null;
+    output: Json | null;
+    error: ErrorJson | null;
+    started_at: string;
+    finished_at: string | null;
+    once: boolean;
+    due_at: string | null;
 }
 
 export interface RunEvent {
-  type: string;
-  run: string;
-  seq: number;
-  at: string;
-  [more: string]: Json | undefined;
+    type: string;
+    run: string;
+    seq: number;
+    at: string;
+    [more: string]: Json | undefined;
 }
 
 export interface Answer {
-  verdict: "approve" | "edit" | "reject" | "respond" | "expired";
-  edited?: Json;
-  response?: string;
-  reason?: string;
-  by?: string;
+    verdict: "approve" | "edit" | "reject" | "respond" | "expired";
+    edited?: Json;
+    response?: string;
+    reason?: string;
+    by?: string;
 }
 
 export interface Review {
-  id: string;
-  run: string;
-  agent: string;
-  question: string;
-  details: JsonObject;
-  status: string;
-  created_at: string;
-  expires_at: string | null;
-  answer: Answer | null;
-  kind: string;
-  step: string;
-  decided_at: string | null;
+    id: string;
+    run: string;
+    agent: string;
+    question: string;
+    details: JsonObject;
+    status: string;
+    created_at: string;
+    expires_at: string | null;
+    answer: Answer | null;
+    kind: string;
+    step: string;
+    decided_at: string | null;
 }
 
 export interface Agent {
-  name: string;
-  mode: Mode;
-  releases: string[];
-  description: string;
-  input_schema: JsonObject;
-  output_schema: JsonObject;
-  keep: number | string | boolean;
-  concurrency: number;
-  timeout: number | null;
-  session_ttl: number | null;
+    name: string;
+    mode: Mode;
+    releases: string[];
+    description: string;
+    input_schema: JsonObject;
+    output_schema: JsonObject;
+    keep: number | string | boolean;
+    concurrency: number;
+    timeout: number | null;
+    session_ttl: number | null;
 }
 
 export interface Session {
-  key: string;
-  agent: string;
-  tenant: string;
-  turns: number;
-  version: number;
-  state: JsonObject;
-  created_at: string;
-  updated_at: string;
-  expires_at: string | null;
+    key: string;
+    agent: string;
+    tenant: string;
+    turns: number;
+    version: number;
+    state: JsonObject;
+    created_at: string;
+    updated_at: string;
+    expires_at: string | null;
 }
 
 export interface Turn {
-  number: number;
-  run: string;
-  status: Status;
-  input: Json;
-  output: Json | null;
-  finished_at: string;
+    number: number;
+    run: string;
+    status: Status;
+    input: Json;
+    output: Json | null;
+    finished_at: string;
 }
 
 export interface PageOf<T> {
-  items: T[];
-  next_cursor: string | null;
+    items: T[];
+    next_cursor: string | null;
 }
 
 export const LIVE: readonly Status[] = ["queued", "running", "waiting"];
 export const STATUSES: readonly Status[] = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"];
 
 export function isLive(status: Status): boolean {
-  return LIVE.includes(status);
+    return LIVE.includes(status);
 }
 
 export interface SessionSummary {
-  key: string;
-  agent: string;
-  turns: number;
-  version: number;
-  created_at: string;
-  updated_at: string;
-  expires_at: string | null;
+    key: string;
+    agent: string;
+    turns: number;
+    version: number;
+    created_at: string;
+    updated_at: string;
+    expires_at: string | null;
 }
 
 /** Seconds; null: nothing was measured. */
 export interface Spread {
-  p50: number | null;
-  p95: number | null;
-  p99: number | null;
+    p50: number | null;
+    p95: number | null;
+    p99: number | null;
 }
 
 export interface Figures {
-  created: number;
-  live: number;
-  succeeded: number;
-  failed: number;
-  cancelled: number;
-  input_tokens: number;
-  output_tokens: number;
-  cost_usd: number;
-  lasted: Spread;
-  waited: Spread;
-  agent?: string;
+    created: number;
+    live: number;
+    succeeded: number;
+    failed: number;
+    cancelled: number;
+    input_tokens: number;
+    output_tokens: number;
+    cost_usd: number;
+    lasted: Spread;
+    waited: Spread;
+    agent?: string;
 }
 
 export interface Overview {
-  begin: string;
-  end: string;
-  covers_from: string;
-  slice_seconds: number;
-  total: Figures;
-  slices: (Figures & { at: string })[];
-  agents: Figures[];
-  faults: { code: string; agent: string; runs: number; last_run: string; last_at: string }[];
-  queue: { ready: number; held: number; running: number; waiting: number };
-  reviews: { count: number; oldest_at: string | null; expires_at: string | null };
+    begin: string;
+    end: string;
+    covers_from: string;
+    slice_seconds: number;
+    total: Figures;
+    slices: (Figures & { at: string })[];
+    agents: Figures[];
+    faults: { code: string; agent: string; runs: number; last_run: string; last_at: string }[];
+    queue: { ready: number; held: number; running: number; waiting: number };
+    reviews: { count: number; oldest_at: string | null; expires_at: string | null };
 }
 
 export interface Alert {
-  agent: string;
-  objective: string;
-  severity: string;
-  since: string;
-  missed_share: number;
-  promised_share: number;
-  window_seconds: number;
-  summary: string;
+    agent: string;
+    objective: string;
+    severity: string;
+    since: string;
+    missed_share: number;
+    promised_share: number;
+    window_seconds: number;
+    summary: string;
 }
 
 export interface AuditEntry {
-  seq: number;
-  at: string;
-  kind: string;
-  id: string;
-  by: string;
-  [more: string]: Json;
+    seq: number;
+    at: string;
+    kind: string;
+    id: string;
+    by: string;
+    [more: string]: Json;
 }
 
 export interface Checkpoint {
-  note: string;
-  size: number;
-  key: string;
+    note: string;
+    size: number;
+    key: string;
 }
 
 export interface Delivery {
-  id: string;
-  run: string;
-  agent: string;
-  type: string;
-  receiver: string;
-  status: string;
-  attempt: number;
-  due_at: string | null;
-  reason: string | null;
-  created_at: string;
-  finished_at: string | null;
+    id: string;
+    run: string;
+    agent: string;
+    type: string;
+    receiver: string;
+    status: string;
+    attempt: number;
+    due_at: string | null;
+    reason: string | null;
+    created_at: string;
+    finished_at: string | null;
 }
 
 export interface Host {
-  name: string;
-  is_up: boolean;
-  agents: string[];
-  taken: number;
-  free: number;
+    name: string;
+    is_up: boolean;
+    agents: string[];
+    taken: number;
+    free: number;
 }
 
 export interface NodeState {
-  owner: string;
-  version: string;
-  started_at: string;
-  is_draining: boolean;
-  attempts: number;
-  hosts: Host[];
+    owner: string;
+    version: string;
+    started_at: string;
+    is_draining: boolean;
+    attempts: number;
+    hosts: Host[];
 }
 
 export interface Setting {
-  name: string;
-  value: Json;
-  source: string;
+    name: string;
+    value: Json;
+    source: string;
 }
 
 /** Who asks. */
 export interface Signin {
-  name: string;
-  kind: string;
-  tenant: string;
-  scopes: string[];
-  roles: string[];
-  csrf_token: string | null;
-  expires_at: string | null;
+    name: string;
+    kind: string;
+    tenant: string;
+    scopes: string[];
+    roles: string[];
+    csrf_token: string | null;
+    expires_at: string | null;
 }
 
 export interface Schedule {
-  name: string;
-  agent: string;
-  status: "active" | "paused";
-  cron: string | null;
-  every_seconds: number | null;
-  at: string | null;
-  zone: string;
-  next_at: string | null;
-  last_at: string | null;
-  last_run: string | null;
-  left_out: number;
-  problem: string | null;
+    name: string;
+    agent: string;
+    status: "active" | "paused";
+    cron: string | null;
+    every_seconds: number | null;
+    at: string | null;
+    zone: string;
+    next_at: string | null;
+    last_at: string | null;
+    last_run: string | null;
+    left_out: number;
+    problem: string | null;
 }
 
 export interface ApiKey {
-  id: string;
-  name: string;
-  kind: string;
-  scopes: string[];
-  roles: string[];
-  state: "active" | "expired" | "revoked";
-  created_at: string;
-  created_by: string;
-  expires_at: string | null;
-  revoked_at: string | null;
-  parent: string | null;
+    id: string;
+    name: string;
+    kind: string;
+    scopes: string[];
+    roles: string[];
+    state: "active" | "expired" | "revoked";
+    created_at: string;
+    created_by: string;
+    expires_at: string | null;
+    revoked_at: string | null;
+    parent: string | null;
 }
 
 export interface Ruling {
-  verdict: string;
-  policies: string[];
-  reason: string;
-  ask: { role: string; quorum: number; within_seconds: number | null } | null;
+    verdict: string;
+    policies: string[];
+    reason: string;
+    ask: { role: string; quorum: number; within_seconds: number | null } | null;
 }
 
 export interface PolicyState {
-  active: { version: string; text: string; mode: string; activated_at: string; activated_by: string; signed_by: string | null } | null;
+    active: {
+        version: string;
+        text: string;
+        mode: string;
+        activated_at: string;
+        activated_by: string;
+        signed_by: string | null;
+    } | null;
 }
 
 export interface Comparison {
-  version: string;
-  actions: number;
-  same: number;
-  newly_denied: number;
-  newly_asked: number;
-  newly_allowed: number;
-  examples: { run: string; step: string; tool: string; difference: string; before: Ruling; after: Ruling }[];
+    version: string;
+    actions: number;
+    same: number;
+    newly_denied: number;
+    newly_asked: number;
+    newly_allowed: number;
+    examples: { run: string; step: string; tool: string; difference: string; before: Ruling; after: Ruling }[];
 }

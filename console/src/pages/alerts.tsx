@@ -6,39 +6,41 @@ import { share, span } from "../pure/words";
 import { to } from "../shell/place";
 
 export function AlertsPage() {
-  const found = useAlerts();
-  const firing = found.data?.items ?? [];
-  return (
-    <div className="page">
-      <Head title="Alerts" about="Objectives of agents that are being missed, as this node sees them." />
-      {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-      {found.isPending && <Loading what="alerts" />}
-      {found.data && firing.length === 0 && (
-        <Empty title="Nothing is missed" command="pilothouse alerts export">
-          <p>
-            An agent is promised something by <code>objectives</code> in pilothouse.toml. The same rules run in Prometheus: the command below writes them.
-          </p>
-        </Empty>
-      )}
-      <ul className="agents">
-        {firing.map((one) => (
-          <li key={`${one.agent} ${one.objective} ${one.severity}`} className="card">
-            <h2>
-              <a href={to(["overview"], { agent: one.agent })}>{one.agent}</a> <span className={`pill ${one.severity === "page" ? "bad" : ""}`}>{one.severity}</span>
-            </h2>
-            <p>{one.summary}</p>
-            <Facts
-              facts={[
-                ["Objective", one.objective],
-                ["Since", <Ago key="s" at={one.since} />],
-                ["Missed", share(one.missed_share, 1)],
-                ["Promised", share(one.promised_share, 1)],
-                ["Window", span(one.window_seconds * 1000)],
-              ]}
-            />
-          </li>
-        ))}
-      </ul>
-    </div>
-  );
+    const found = useAlerts();
+    const firing = found.data?.items ?? [];
+    return (
+        <div className="page">
+            <Head title="Alerts" about="Objectives of agents that are being missed, as this node sees them." />
+            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
+            {found.isPending && <Loading what="alerts" />}
+            {found.data && firing.length === 0 && (
+                <Empty title="Nothing is missed" command="pilothouse alerts export">
+                    <p>
+                        An agent is promised something by <code>objectives</code> in pilothouse.toml. The same rules run
+                        in Prometheus: the command below writes them.
+                    </p>
+                </Empty>
+            )}
+            <ul className="agents">
+                {firing.map((one) => (
+                    <li key={`${one.agent} ${one.objective} ${one.severity}`} className="card">
+                        <h2>
+                            <a href={to(["overview"], { agent: one.agent })}>{one.agent}</a>{" "}
+                            <span className={`pill ${one.severity === "page" ? "bad" : ""}`}>{one.severity}</span>
+                        </h2>
+                        <p>{one.summary}</p>
+                        <Facts
+                            facts={[
+                                ["Objective", one.objective],
+                                ["Since", <Ago key="s" at={one.since} />],
+                                ["Missed", share(one.missed_share, 1)],
+                                ["Promised", share(one.promised_share, 1)],
+                                ["Window", span(one.window_seconds * 1000)],
+                            ]}
+                        />
+                    </li>
+                ))}
+            </ul>
+        </div>
+    );
 }

@@ -10,85 +10,114 @@ import { count, shortId } from "../pure/words";
 import { adjust, to } from "../shell/place";
 
 export function DeliveriesPage({ query }: { query: Record<string, string> }) {
-  const client = useQueryClient();
-  const { tell, fail } = useNotices();
-  const status = query.status ?? "";
-  const found = useQuery({ queryKey: ["deliveries", status], queryFn: () => get<PageOf<Delivery>>("v1/deliveries", { status, limit: 100 }), refetchInterval: 5000 });
-  const again = async (id: string) => {
-    try {
-      await post(`v1/deliveries/${encodeURIComponent(id)}/retry`);
-      tell("It is delivered once more.");
-      void client.invalidateQueries({ queryKey: ["deliveries"] });
-    } catch (error) {
-      fail(error);
-    }
-  };
-  const items = found.data?.items ?? [];
-  return (
-    <div className="page">
-      <Head title="Deliveries" about="Webhooks that tell others how runs end. The same id on every try, so that a receiver can tell repeats.">
-        <div className="segments" role="group" aria-label="Which deliveries">
-          {["", "pending", "delivered", "dead"].map((one) => (
-            <button key={one} type="button" aria-pressed={status === one} onClick={() => adjust({ status: one })}>
-              {one || "all"}
-            </button>
-          ))}
-        </div>
-      </Head>
-      {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-      {found.isPending && <Loading what="deliveries" />}
-      {found.data && items.length === 0 && (
-        <Empty title="No delivery">
-          <p>
-            A request that has a <code>webhook</code> is told the end of its run there.
-          </p>
-        </Empty>
-      )}
-      {items.length > 0 && (
-        <div className="card">
-          <div className="scroll" tabIndex={0} role="group" aria-label="Deliveries">
-            <table>
-              <thead>
-                <tr>
-                  {["Delivery", "State", "Tells", "Run", "Receiver", "Tries", "Made", "Next", "Why not", ""].map((name) => (
-                    <th key={name} scope="col">
-                      {name || <span className="unseen">What can be done</span>}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody>
-                {items.map((one) => (
-                  <tr key={one.id}>
-                    <th scope="row">
-                      <code>{shortId(one.id)}</code>
-                    </th>
-                    <td className={`text${one.status === "dead" ? " bad" : ""}`}>{one.status}</td>
-                    <td className="text">{one.type}</td>
-                    <td className="text">
-                      <a href={to(["runs", one.run])}>{shortId(one.run)}</a>
-                    </td>
-                    <td className="text wrap">{one.receiver}</td>
-                    <td className="text">{count(one.attempt)}</td>
-                    <td className="text">
-                      <Ago at={one.created_at} />
-                    </td>
-                    <td className="text">{one.due_at && one.status === "pending" ? <Ago at={one.due_at} /> : ""}</td>
-                    <td className="text wrap">{one.reason ?? ""}</td>
-                    <td className="text">
-                      {one.status !== "delivered" && (
-                        <button type="button" className="small" onClick={() => void again(one.id)}>
-                          Again
+    const client = useQueryClient();
+    const { tell, fail } = useNotices();
+    const status = query.status ?? "";
+    const found = useQuery({
+        queryKey: ["deliveries", status],
+        queryFn: () => get<PageOf<Delivery>>("v1/deliveries", { status, limit: 100 }),
+        refetchInterval: 5000,
+    });
+    const again = async (id: string) => {
+        try {
+            await post(`v1/deliveries/${encodeURIComponent(id)}/retry`);
+            tell("It is delivered once more.");
+            void client.invalidateQueries({ queryKey: ["deliveries"] });
+        } catch (error) {
+            fail(error);
+        }
+    };
+    const items = found.data?.items ?? [];
+    return (
+        <div className="page">
+            <Head
+                title="Deliveries"
+                about="Webhooks that tell others how runs end. The same id on every try, so that a receiver can tell repeats."
+            >
+                <div className="segments" role="group" aria-label="Which deliveries">
+                    {["", "pending", "delivered", "dead"].map((one) => (
+                        <button
+                            key={one}
+                            type="button"
+                            aria-pressed={status === one}
+                            onClick={() => adjust({ status: one })}
+                        >
+                            {one || "all"}
                         </button>
-                      )}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+                    ))}
+                </div>
+            </Head>
+            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
+            {found.isPending && <Loading what="deliveries" />}
+            {found.data && items.length === 0 && (
+                <Empty title="No delivery">
+                    <p>
+                        A request that has a <code>webhook</code> is told the end of its run there.
+                    </p>
+                </Empty>
+            )}
+            {items.length > 0 && (
+                <div className="card">
+                    <div className="scroll" tabIndex={0} role="group" aria-label="Deliveries">
+                        <table>
+                            <thead>
+                                <tr>
+                                    {[
+                                        "Delivery",
+                                        "State",
+                                        "Tells",
+                                        "Run",
+                                        "Receiver",
+                                        "Tries",
+                                        "Made",
+                                        "Next",
+                                        "Why not",
+                                        "",
+                                    ].map((name) => (
+                                        <th key={name} scope="col">
+                                            {name || <span className="unseen">What can be done</span>}
+                                        </th>
+                                    ))}
+                                </tr>
+                            </thead>
+                            <tbody>
+                                {items.map((one) => (
+                                    <tr key={one.id}>
+                                        <th scope="row">
+                                            <code>{shortId(one.id)}</code>
+                                        </th>
+                                        <td className={`text${one.status === "dead" ? " bad" : ""}`}>{one.status}</td>
+                                        <td className="text">{one.type}</td>
+                                        <td className="text">
+                                            <a href={to(["runs", one.run])}>{shortId(one.run)}</a>
+                                        </td>
+                                        <td className="text wrap">{one.receiver}</td>
+                                        <td className="text">{count(one.attempt)}</td>
+                                        <td className="text">
+                                            <Ago at={one.created_at} />
+                                        </td>
+                                        <td className="text">
+                                            {one.due_at && one.status === "pending" ? <Ago at={one.due_at} /> : ""}
+                                        </td>
+                                        <td className="text wrap">{one.reason ?? ""}</td>
+                                        <td className="text">
+                                            {one.status !== "delivered" && (
+                                                <button
+                                                    type="button"
+                                                    className="small"
+                                                    onClick={() => void again(one.id)}
+                                                >
+                                                    Again
+                                                </button>
+                                            )}
+                                        </td>
+                                    </tr>
+                                ))}
+                            </tbody>
+                        </table>
+                    </div>
+                </div>
+            )}
         </div>
-      )}
-    </div>
-  );
+    );
 }

@@ -8,185 +8,251 @@ import type { ApiKey, PageOf } from "../api/types";
 import { useNotices } from "../parts/notices";
 import { Ago, Command, Dialog, Empty, Head, Loading, Trouble } from "../parts/parts";
 
-const SCOPES = ["runs:read", "runs:write", "reviews:read", "reviews:decide", "holds:write", "policy:write", "audit:read", "keys:write", "metrics:read"];
+const SCOPES = [
+    "runs:read",
+    "runs:write",
+    "reviews:read",
+    "reviews:decide",
+    "holds:write",
+    "policy:write",
+    "audit:read",
+    "keys:write",
+    "metrics:read",
+];
 
 export function KeysPage() {
-  const client = useQueryClient();
-  const { tell, fail } = useNotices();
-  const [isMaking, setMaking] = useState(false);
-  const [ending, setEnding] = useState<ApiKey | null>(null);
-  const [isAll, setAll] = useState(false);
-  const found = useQuery({ queryKey: ["keys"], queryFn: () => get<PageOf<ApiKey>>("v1/keys", { limit: 200 }) });
-  const items = (found.data?.items ?? []).filter((one) => isAll || (one.state === "active" && one.parent === null));
-  const revoke = async (key: ApiKey) => {
-    setEnding(null);
-    try {
-      await ask(`v1/keys/${encodeURIComponent(key.id)}`, { method: "DELETE" });
-      tell("The key opens nothing any more.");
-      void client.invalidateQueries({ queryKey: ["keys"] });
-    } catch (error) {
-      fail(error);
-    }
-  };
-  return (
-    <div className="page">
-      <Head title="Keys" about="Who may ask for what. Where there is no key, only this machine may ask, and for everything.">
-        <button type="button" className="main" onClick={() => setMaking(true)}>
-          New key
-        </button>
-      </Head>
-      <label className="check">
-        <input type="checkbox" checked={isAll} onChange={(event) => setAll(event.target.checked)} /> with those of signed-in browsers, and those that ended
-      </label>
-      {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-      {found.isPending && <Loading what="keys" />}
-      {found.data && items.length === 0 && (
-        <Empty title="There is no key" command={'pilothouse keys create NAME --kind human --scope "*"'}>
-          <p>The first one closes the door: from then on every request needs one. Make it with all scopes, and keep its text.</p>
-        </Empty>
-      )}
-      {items.length > 0 && (
-        <div className="card">
-          <div className="scroll" tabIndex={0} role="group" aria-label="Keys">
-            <table>
-              <thead>
-                <tr>
-                  {["Principal", "Key", "May", "Roles", "State", "Made", "Ends", ""].map((name) => (
-                    <th key={name} scope="col">
-                      {name || <span className="unseen">What can be done</span>}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody>
-                {items.map((one) => (
-                  <tr key={one.id}>
-                    <th scope="row">
-                      {one.name} <span className="pill">{one.parent ? "browser" : one.kind}</span>
-                    </th>
-                    <td className="text">
-                      <code>{one.id}</code>
-                    </td>
-                    <td className="text wrap">{one.scopes.join(", ")}</td>
-                    <td className="text wrap">{one.roles.join(", ")}</td>
-                    <td className={`text${one.state === "active" ? "" : " faint"}`}>{one.state}</td>
-                    <td className="text">
-                      <Ago at={one.created_at} />
-                    </td>
-                    <td className="text">{one.expires_at ? <Ago at={one.expires_at} /> : <span className="faint">never</span>}</td>
-                    <td className="text">
-                      {one.state === "active" && (
-                        <button type="button" className="small danger" onClick={() => setEnding(one)}>
-                          Revoke
+    const client = useQueryClient();
+    const { tell, fail } = useNotices();
+    const [isMaking, setMaking] = useState(false);
+    const [ending, setEnding] = useState<ApiKey | null>(null);
+    const [isAll, setAll] = useState(false);
+    const found = useQuery({ queryKey: ["keys"], queryFn: () => get<PageOf<ApiKey>>("v1/keys", { limit: 200 }) });
+    const items = (found.data?.items ?? []).filter((one) => isAll || (one.state === "active" && one.parent === null));
+    const revoke = async (key: ApiKey) => {
+        setEnding(null);
+        try {
+            await ask(`v1/keys/${encodeURIComponent(key.id)}`, { method: "DELETE" });
+            tell("The key opens nothing any more.");
+            void client.invalidateQueries({ queryKey: ["keys"] });
+        } catch (error) {
+            fail(error);
+        }
+    };
+    return (
+        <div className="page">
+            <Head
+                title="Keys"
+                about="Who may ask for what. Where there is no key, only this machine may ask, and for everything."
+            >
+                <button type="button" className="main" onClick={() => setMaking(true)}>
+                    New key
+                </button>
+            </Head>
+            <label className="check">
+                <input type="checkbox" checked={isAll} onChange={(event) => setAll(event.target.checked)} /> with those
+                of signed-in browsers, and those that ended
+            </label>
+            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
+            {found.isPending && <Loading what="keys" />}
+            {found.data && items.length === 0 && (
+                <Empty title="There is no key" command={'pilothouse keys create NAME --kind human --scope "*"'}>
+                    <p>
+                        The first one closes the door: from then on every request needs one. Make it with all scopes,
+                        and keep its text.
+                    </p>
+                </Empty>
+            )}
+            {items.length > 0 && (
+                <div className="card">
+                    <div className="scroll" tabIndex={0} role="group" aria-label="Keys">
+                        <table>
+                            <thead>
+                                <tr>
+                                    {["Principal", "Key", "May", "Roles", "State", "Made", "Ends", ""].map((name) => (
+                                        <th key={name} scope="col">
+                                            {name || <span className="unseen">What can be done</span>}
+                                        </th>
+                                    ))}
+                                </tr>
+                            </thead>
+                            <tbody>
+                                {items.map((one) => (
+                                    <tr key={one.id}>
+                                        <th scope="row">
+                                            {one.name} <span className="pill">{one.parent ? "browser" : one.kind}</span>
+                                        </th>
+                                        <td className="text">
+                                            <code>{one.id}</code>
+                                        </td>
+                                        <td className="text wrap">{one.scopes.join(", ")}</td>
+                                        <td className="text wrap">{one.roles.join(", ")}</td>
+                                        <td className={`text${one.state === "active" ? "" : " faint"}`}>{one.state}</td>
+                                        <td className="text">
+                                            <Ago at={one.created_at} />
+                                        </td>
+                                        <td className="text">
+                                            {one.expires_at ? (
+                                                <Ago at={one.expires_at} />
+                                            ) : (
+                                                <span className="faint">never</span>
+                                            )}
+                                        </td>
+                                        <td className="text">
+                                            {one.state === "active" && (
+                                                <button
+                                                    type="button"
+                                                    className="small danger"
+                                                    onClick={() => setEnding(one)}
+                                                >
+                                                    Revoke
+                                                </button>
+                                            )}
+                                        </td>
+                                    </tr>
+                                ))}
+                            </tbody>
+                        </table>
+                    </div>
+                </div>
+            )}
+            {isMaking && (
+                <NewKey
+                    onClose={() => {
+                        setMaking(false);
+                        void client.invalidateQueries({ queryKey: ["keys"] });
+                    }}
+                />
+            )}
+            {ending && (
+                <Dialog title="Revoke this key?" onClose={() => setEnding(null)}>
+                    <p>
+                        The key <code>{ending.id}</code> of {ending.name} opens nothing from the next request on, and
+                        whoever signed in with it is out. That cannot be undone.
+                    </p>
+                    <footer>
+                        <button type="button" onClick={() => setEnding(null)}>
+                            Keep it
                         </button>
-                      )}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+                        <button type="button" className="danger" onClick={() => void revoke(ending)}>
+                            Revoke the key
+                        </button>
+                    </footer>
+                </Dialog>
+            )}
         </div>
-      )}
-      {isMaking && <NewKey onClose={() => { setMaking(false); void client.invalidateQueries({ queryKey: ["keys"] }); }} />}
-      {ending && (
-        <Dialog title="Revoke this key?" onClose={() => setEnding(null)}>
-          <p>
-            The key <code>{ending.id}</code> of {ending.name} opens nothing from the next request on, and whoever signed in with it is out. That cannot be undone.
-          </p>
-          <footer>
-            <button type="button" onClick={() => setEnding(null)}>
-              Keep it
-            </button>
-            <button type="button" className="danger" onClick={() => void revoke(ending)}>
-              Revoke the key
-            </button>
-          </footer>
-        </Dialog>
-      )}
-    </div>
-  );
+    );
 }
 
 function NewKey({ onClose }: { onClose: () => void }) {
-  const [name, setName] = useState("");
-  const [kind, setKind] = useState("service");
-  const [scopes, setScopes] = useState<string[]>(["runs:read"]);
-  const [roles, setRoles] = useState("");
-  const [days, setDays] = useState("90");
-  const [made, setMade] = useState<string | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const make = async () => {
-    try {
-      const body = { name, kind, scopes, roles: roles.split(/[\s,]+/).filter(Boolean), expires_in_seconds: days ? Number(days) * 86_400 : null };
-      setMade((await post<{ text: string }>("v1/keys", body)).text);
-      setError(null);
-    } catch (problem) {
-      setError(problem);
+    const [name, setName] = useState("");
+    const [kind, setKind] = useState("service");
+    const [scopes, setScopes] = useState<string[]>(["runs:read"]);
+    const [roles, setRoles] = useState("");
+    const [days, setDays] = useState("90");
+    const [made, setMade] = useState<string | null>(null);
+    const [error, setError] = useState<unknown>(null);
+    const make = async () => {
+        try {
+            const body = {
+                name,
+                kind,
+                scopes,
+                roles: roles.split(/[\s,]+/).filter(Boolean),
+                expires_in_seconds: days ? Number(days) * 86_400 : null,
+            };
+            setMade((await post<{ text: string }>("v1/keys", body)).text);
+            setError(null);
+        } catch (problem) {
+            setError(problem);
+        }
+    };
+    if (made !== null) {
+        return (
+            <Dialog title="The new key" onClose={onClose}>
+                <p>This is the only time that it is shown. Give it to {name} in a way that nobody else can read.</p>
+                <Command text={made} />
+                <footer>
+                    <button type="button" className="main" onClick={onClose}>
+                        I have it
+                    </button>
+                </footer>
+            </Dialog>
+        );
     }
-  };
-  if (made !== null) {
     return (
-      <Dialog title="The new key" onClose={onClose}>
-        <p>This is the only time that it is shown. Give it to {name} in a way that nobody else can read.</p>
-        <Command text={made} />
-        <footer>
-          <button type="button" className="main" onClick={onClose}>
-            I have it
-          </button>
-        </footer>
-      </Dialog>
+        <Dialog title="New key" onClose={onClose}>
+            <form
+                onSubmit={(event) => {
+                    event.preventDefault();
+                    void make();
+                }}
+            >
+                <label className="field">
+                    For whom
+                    <input
+                        value={name}
+                        maxLength={128}
+                        placeholder="billing"
+                        onChange={(event) => setName(event.target.value)}
+                        autoFocus
+                    />
+                </label>
+                <label className="field">
+                    Who that is
+                    <select value={kind} onChange={(event) => setKind(event.target.value)}>
+                        <option value="service">a service</option>
+                        <option value="human">a person</option>
+                        <option value="agent">an agent</option>
+                    </select>
+                </label>
+                <fieldset>
+                    <legend>What it may</legend>
+                    <div className="scopes">
+                        {["*", ...SCOPES].map((one) => (
+                            <label key={one} className="check">
+                                <input
+                                    type="checkbox"
+                                    checked={scopes.includes(one)}
+                                    onChange={(event) =>
+                                        setScopes(
+                                            event.target.checked
+                                                ? [...scopes, one]
+                                                : scopes.filter((other) => other !== one),
+                                        )
+                                    }
+                                />
+                                {one === "*" ? "everything" : <code>{one}</code>}
+                            </label>
+                        ))}
+                    </div>
+                </fieldset>
+                <label className="field">
+                    Roles in reviews
+                    <input
+                        value={roles}
+                        placeholder="finance, on-call"
+                        onChange={(event) => setRoles(event.target.value)}
+                    />
+                </label>
+                <label className="field">
+                    Days until it ends
+                    <input
+                        value={days}
+                        inputMode="numeric"
+                        placeholder="never"
+                        onChange={(event) => setDays(event.target.value.replace(/\D/g, ""))}
+                    />
+                </label>
+                {error !== null && <Trouble error={error} />}
+                <footer>
+                    <button type="button" onClick={onClose}>
+                        Close
+                    </button>
+                    <button type="submit" className="main" disabled={!name || scopes.length === 0}>
+                        Make the key
+                    </button>
+                </footer>
+            </form>
+        </Dialog>
     );
-  }
-  return (
-    <Dialog title="New key" onClose={onClose}>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          void make();
-        }}
-      >
-        <label className="field">
-          For whom
-          <input value={name} maxLength={128} placeholder="billing" onChange={(event) => setName(event.target.value)} autoFocus />
-        </label>
-        <label className="field">
-          Who that is
-          <select value={kind} onChange={(event) => setKind(event.target.value)}>
-            <option value="service">a service</option>
-            <option value="human">a person</option>
-            <option value="agent">an agent</option>
-          </select>
-        </label>
-        <fieldset>
-          <legend>What it may</legend>
-          <div className="scopes">
-            {["*", ...SCOPES].map((one) => (
-              <label key={one} className="check">
-                <input type="checkbox" checked={scopes.includes(one)} onChange={(event) => setScopes(event.target.checked ? [...scopes, one] : scopes.filter((other) => other !== one))} />
-                {one === "*" ? "everything" : <code>{one}</code>}
-              </label>
-            ))}
-          </div>
-        </fieldset>
-        <label className="field">
-          Roles in reviews
-          <input value={roles} placeholder="finance, on-call" onChange={(event) => setRoles(event.target.value)} />
-        </label>
-        <label className="field">
-          Days until it ends
-          <input value={days} inputMode="numeric" placeholder="never" onChange={(event) => setDays(event.target.value.replace(/\D/g, ""))} />
-        </label>
-        {error !== null && <Trouble error={error} />}
-        <footer>
-          <button type="button" onClick={onClose}>
-            Close
-          </button>
-          <button type="submit" className="main" disabled={!name || scopes.length === 0}>
-            Make the key
-          </button>
-        </footer>
-      </form>
-    </Dialog>
-  );
 }

@@ -13,165 +13,191 @@ import { to } from "../shell/place";
 const SHOWN = 50;
 
 export function QueuePage({ hasNode }: { hasNode: boolean }) {
-  const client = useQueryClient();
-  const agents = useAgents();
-  const names = agents.data?.items.map((one) => one.name) ?? [];
-  const queues = useQuery({
-    queryKey: ["queue", names.join()],
-    enabled: agents.data !== undefined,
-    queryFn: async () => Promise.all(names.map(async (agent) => ({ agent, ...(await get<Overview>("v1/overview", { agent, seconds: 300, slices: 1 })) }))),
-    refetchInterval: 10_000,
-  });
-  const live = useQuery({ queryKey: ["runs", "live"], queryFn: () => get<PageOf<Run>>("v1/runs", { status: ["queued", "running", "waiting"], limit: SHOWN }), refetchInterval: 10_000 });
-  useChanges(() => {
-    void client.invalidateQueries({ queryKey: ["runs", "live"] });
-    void client.invalidateQueries({ queryKey: ["queue"] });
-  });
-  const oldest = [...(live.data?.items ?? [])].sort((a, b) => a.created_at.localeCompare(b.created_at));
-  return (
-    <div className="page">
-      <Head title="Queue and workers" about="What waits for a place, what has one, and what waits for somebody else." />
-      {queues.error && <Trouble error={queues.error} again={() => void queues.refetch()} />}
-      {(queues.isPending || agents.isPending) && <Loading what="the queue" />}
-      {queues.data && (
-        <section className="card" aria-labelledby="queues">
-          <h2 id="queues">By agent</h2>
-          <div className="scroll" tabIndex={0} role="group" aria-label="Queue by agent">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Agent</th>
-                  {[["Ready", "wait for a place"], ["Held", "wait for their time or turn"], ["Running", "have a place"], ["Waiting", "wait for a review, a signal, a time, another run"], ["At once", "how many may run"]].map(([name, title]) => (
-                    <th key={name} scope="col" className="number" title={title}>
-                      {name}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody>
-                {queues.data.map(({ agent, queue }) => {
-                  const limit = agents.data?.items.find((one) => one.name === agent)?.concurrency ?? 0;
-                  return (
-                    <tr key={agent}>
-                      <th scope="row">
-                        <a href={to(["runs"], { agent, status: "queued,running,waiting" })}>{agent}</a>
-                      </th>
-                      <td className={queue.ready > 0 ? "warn" : ""}>{count(queue.ready)}</td>
-                      <td>{count(queue.held)}</td>
-                      <td>{count(queue.running)}</td>
-                      <td>{count(queue.waiting)}</td>
-                      <td>{limit === 0 ? <span className="faint">no limit</span> : count(limit)}</td>
-                    </tr>
-                  );
-                })}
-              </tbody>
-            </table>
-          </div>
-        </section>
-      )}
-      {hasNode && <Workers />}
-      <section className="card" aria-labelledby="longest">
-        <h2 id="longest">Live the longest</h2>
-        {live.data && oldest.length === 0 && <p className="faint">Nothing is queued, running or waiting.</p>}
-        {oldest.length > 0 && (
-          <div className="scroll" tabIndex={0} role="group" aria-label="Live runs">
-            <table>
-              <thead>
-                <tr>
-                  <th scope="col">Run</th>
-                  <th scope="col">State</th>
-                  <th scope="col">Agent</th>
-                  <th scope="col">Created</th>
-                  <th scope="col" className="number">
-                    For
-                  </th>
-                  <th scope="col" className="number">
-                    Attempt
-                  </th>
-                  <th scope="col">Due</th>
-                </tr>
-              </thead>
-              <tbody>
-                {oldest.slice(0, 25).map((run) => (
-                  <tr key={run.id}>
-                    <th scope="row">
-                      <a href={to(["runs", run.id])}>{shortId(run.id)}</a>
-                    </th>
-                    <td className="text">
-                      <StatusMark status={run.status} />
-                    </td>
-                    <td className="text">{run.agent}</td>
-                    <td className="text">
-                      <Ago at={run.created_at} />
-                    </td>
-                    <td>
-                      <Lasting from={run.created_at} to={run.finished_at} />
-                    </td>
-                    <td>{run.attempt}</td>
-                    <td className="text">{run.due_at ? <Ago at={run.due_at} /> : ""}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        )}
-        {live.data?.next_cursor && <p className="faint">Among the {SHOWN} newest live runs. The list of runs has all.</p>}
-      </section>
-    </div>
-  );
+    const client = useQueryClient();
+    const agents = useAgents();
+    const names = agents.data?.items.map((one) => one.name) ?? [];
+    const queues = useQuery({
+        queryKey: ["queue", names.join()],
+        enabled: agents.data !== undefined,
+        queryFn: async () =>
+            Promise.all(
+                names.map(async (agent) => ({
+                    agent,
+                    ...(await get<Overview>("v1/overview", { agent, seconds: 300, slices: 1 })),
+                })),
+            ),
+        refetchInterval: 10_000,
+    });
+    const live = useQuery({
+        queryKey: ["runs", "live"],
+        queryFn: () => get<PageOf<Run>>("v1/runs", { status: ["queued", "running", "waiting"], limit: SHOWN }),
+        refetchInterval: 10_000,
+    });
+    useChanges(() => {
+        void client.invalidateQueries({ queryKey: ["runs", "live"] });
+        void client.invalidateQueries({ queryKey: ["queue"] });
+    });
+    const oldest = [...(live.data?.items ?? [])].sort((a, b) => a.created_at.localeCompare(b.created_at));
+    return (
+        <div className="page">
+            <Head
+                title="Queue and workers"
+                about="What waits for a place, what has one, and what waits for somebody else."
+            />
+            {queues.error && <Trouble error={queues.error} again={() => void queues.refetch()} />}
+            {(queues.isPending || agents.isPending) && <Loading what="the queue" />}
+            {queues.data && (
+                <section className="card" aria-labelledby="queues">
+                    <h2 id="queues">By agent</h2>
+                    <div className="scroll" tabIndex={0} role="group" aria-label="Queue by agent">
+                        <table>
+                            <thead>
+                                <tr>
+                                    <th scope="col">Agent</th>
+                                    {[
+                                        ["Ready", "wait for a place"],
+                                        ["Held", "wait for their time or turn"],
+                                        ["Running", "have a place"],
+                                        ["Waiting", "wait for a review, a signal, a time, another run"],
+                                        ["At once", "how many may run"],
+                                    ].map(([name, title]) => (
+                                        <th key={name} scope="col" className="number" title={title}>
+                                            {name}
+                                        </th>
+                                    ))}
+                                </tr>
+                            </thead>
+                            <tbody>
+                                {queues.data.map(({ agent, queue }) => {
+                                    const limit =
+                                        agents.data?.items.find((one) => one.name === agent)?.concurrency ?? 0;
+                                    return (
+                                        <tr key={agent}>
+                                            <th scope="row">
+                                                <a href={to(["runs"], { agent, status: "queued,running,waiting" })}>
+                                                    {agent}
+                                                </a>
+                                            </th>
+                                            <td className={queue.ready > 0 ? "warn" : ""}>{count(queue.ready)}</td>
+                                            <td>{count(queue.held)}</td>
+                                            <td>{count(queue.running)}</td>
+                                            <td>{count(queue.waiting)}</td>
+                                            <td>
+                                                {limit === 0 ? <span className="faint">no limit</span> : count(limit)}
+                                            </td>
+                                        </tr>
+                                    );
+                                })}
+                            </tbody>
+                        </table>
+                    </div>
+                </section>
+            )}
+            {hasNode && <Workers />}
+            <section className="card" aria-labelledby="longest">
+                <h2 id="longest">Live the longest</h2>
+                {live.data && oldest.length === 0 && <p className="faint">Nothing is queued, running or waiting.</p>}
+                {oldest.length > 0 && (
+                    <div className="scroll" tabIndex={0} role="group" aria-label="Live runs">
+                        <table>
+                            <thead>
+                                <tr>
+                                    <th scope="col">Run</th>
+                                    <th scope="col">State</th>
+                                    <th scope="col">Agent</th>
+                                    <th scope="col">Created</th>
+                                    <th scope="col" className="number">
+                                        For
+                                    </th>
+                                    <th scope="col" className="number">
+                                        Attempt
+                                    </th>
+                                    <th scope="col">Due</th>
+                                </tr>
+                            </thead>
+                            <tbody>
+                                {oldest.slice(0, 25).map((run) => (
+                                    <tr key={run.id}>
+                                        <th scope="row">
+                                            <a href={to(["runs", run.id])}>{shortId(run.id)}</a>
+                                        </th>
+                                        <td className="text">
+                                            <StatusMark status={run.status} />
+                                        </td>
+                                        <td className="text">{run.agent}</td>
+                                        <td className="text">
+                                            <Ago at={run.created_at} />
+                                        </td>
+                                        <td>
+                                            <Lasting from={run.created_at} to={run.finished_at} />
+                                        </td>
+                                        <td>{run.attempt}</td>
+                                        <td className="text">{run.due_at ? <Ago at={run.due_at} /> : ""}</td>
+                                    </tr>
+                                ))}
+                            </tbody>
+                        </table>
+                    </div>
+                )}
+                {live.data?.next_cursor && (
+                    <p className="faint">Among the {SHOWN} newest live runs. The list of runs has all.</p>
+                )}
+            </section>
+        </div>
+    );
 }
 
 function Workers() {
-  const node = useQuery({ queryKey: ["node"], queryFn: () => get<NodeState>("v1/node"), refetchInterval: 5000 });
-  if (node.error) return <Trouble error={node.error} again={() => void node.refetch()} />;
-  if (!node.data) return <Loading what="the worker" />;
-  const { hosts } = node.data;
-  return (
-    <section className="card" aria-labelledby="workers">
-      <h2 id="workers">Worker of this node</h2>
-      <Facts
-        facts={[
-          ["Name", <code key="n">{node.data.owner}</code>],
-          ["Version", node.data.version],
-          ["Since", <Ago key="s" at={node.data.started_at} />],
-          ["Attempts now", count(node.data.attempts)],
-          ["State", node.data.is_draining ? "shutting down" : "takes work"],
-        ]}
-      />
-      {hosts.length === 0 ? (
-        <Empty title="No host">
-          <p>This node starts no processes for agents.</p>
-        </Empty>
-      ) : (
-        <div className="scroll" tabIndex={0} role="group" aria-label="Hosts">
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">Host</th>
-                <th scope="col">State</th>
-                <th scope="col">Agents</th>
-                <th scope="col" className="number">
-                  Taken
-                </th>
-                <th scope="col" className="number">
-                  Free
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {hosts.map((host) => (
-                <tr key={host.name}>
-                  <th scope="row">{host.name}</th>
-                  <td className="text">{host.is_up ? "up" : "down"}</td>
-                  <td className="text wrap">{host.agents.join(", ")}</td>
-                  <td>{brief(host.taken)}</td>
-                  <td>{brief(host.free)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      )}
-    </section>
-  );
+    const node = useQuery({ queryKey: ["node"], queryFn: () => get<NodeState>("v1/node"), refetchInterval: 5000 });
+    if (node.error) return <Trouble error={node.error} again={() => void node.refetch()} />;
+    if (!node.data) return <Loading what="the worker" />;
+    const { hosts } = node.data;
+    return (
+        <section className="card" aria-labelledby="workers">
+            <h2 id="workers">Worker of this node</h2>
+            <Facts
+                facts={[
+                    ["Name", <code key="n">{node.data.owner}</code>],
+                    ["Version", node.data.version],
+                    ["Since", <Ago key="s" at={node.data.started_at} />],
+                    ["Attempts now", count(node.data.attempts)],
+                    ["State", node.data.is_draining ? "shutting down" : "takes work"],
+                ]}
+            />
+            {hosts.length === 0 ? (
+                <Empty title="No host">
+                    <p>This node starts no processes for agents.</p>
+                </Empty>
+            ) : (
+                <div className="scroll" tabIndex={0} role="group" aria-label="Hosts">
+                    <table>
+                        <thead>
+                            <tr>
+                                <th scope="col">Host</th>
+                                <th scope="col">State</th>
+                                <th scope="col">Agents</th>
+                                <th scope="col" className="number">
+                                    Taken
+                                </th>
+                                <th scope="col" className="number">
+                                    Free
+                                </th>
+                            </tr>
+                        </thead>
+                        <tbody>
+                            {hosts.map((host) => (
+                                <tr key={host.name}>
+                                    <th scope="row">{host.name}</th>
+                                    <td className="text">{host.is_up ? "up" : "down"}</td>
+                                    <td className="text wrap">{host.agents.join(", ")}</td>
+                                    <td>{brief(host.taken)}</td>
+                                    <td>{brief(host.free)}</td>
+                                </tr>
+                            ))}
+                        </tbody>
+                    </table>
+                </div>
+            )}
+        </section>
+    );
 }

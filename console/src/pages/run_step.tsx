@@ -8,52 +8,62 @@ import { Value, Words } from "../parts/value";
 import { ForkDialog } from "./run_fork";
 
 export function StepPane({ run, step, onClose }: { run: Run; step: Step; onClose: () => void }) {
-  const [isForking, setForking] = useState(false);
-  return (
-    <section className="card steppane" aria-label={`Step ${step.name}`}>
-      <header>
-        <h2>
-          {step.name} <StatusMark status={step.status} />
-        </h2>
-        <button type="button" className="ghost small" aria-label="Close the step" onClick={onClose}>
-          ✕
-        </button>
-      </header>
-      <p className="idline">
-        <code>{step.key}</code>
-        <Copy text={step.key} label="Copy the key of the step" />
-      </p>
-      <Facts
-        facts={[
-          ["Kind", step.kind],
-          ["Started", <Ago key="s" at={step.started_at} />],
-          ["Took", <Lasting key="t" from={step.started_at} to={step.finished_at} />],
-          ["Executions", step.attempt],
-          ...(step.once ? ([["Runs", "once, never twice"]] as [string, string][]) : []),
-          ...(step.due_at && !step.finished_at ? ([["Due", <Ago key="d" at={step.due_at} />]] as [string, React.ReactNode][]) : []),
-        ]}
-      />
-      {step.error && (
-        <div className="trouble">
-          <p className="strong">
-            <code>{step.error.code}</code>
-          </p>
-          <Words text={step.error.message} />
-          {step.error.hint && <p className="hint">{step.error.hint}</p>}
-        </div>
-      )}
-      <h3>{step.kind === "model" ? "What the model was told" : "Arguments"}</h3>
-      {step.input === null ? <p className="faint">The journal keeps a digest of them only.</p> : <Value value={step.input} label="arguments" />}
-      <h3>{step.kind === "model" ? "What it answered" : "Result"}</h3>
-      {step.finished_at === null ? <p className="faint">Not yet.</p> : <Value value={step.output} label="result" />}
-      {step.status === "succeeded" && (
-        <footer>
-          <button type="button" onClick={() => setForking(true)}>
-            Fork from here…
-          </button>
-        </footer>
-      )}
-      {isForking && <ForkDialog run={run} step={step} onClose={() => setForking(false)} />}
-    </section>
-  );
+    const [isForking, setForking] = useState(false);
+    return (
+        <section className="card steppane" aria-label={`Step ${step.name}`}>
+            <header>
+                <h2>
+                    {step.name} <StatusMark status={step.status} />
+                </h2>
+                <button type="button" className="ghost small" aria-label="Close the step" onClick={onClose}>
+                    ✕
+                </button>
+            </header>
+            <p className="idline">
+                <code>{step.key}</code>
+                <Copy text={step.key} label="Copy the key of the step" />
+            </p>
+            <Facts
+                facts={[
+                    ["Kind", step.kind],
+                    ["Started", <Ago key="s" at={step.started_at} />],
+                    ["Took", <Lasting key="t" from={step.started_at} to={step.finished_at} />],
+                    ["Executions", step.attempt],
+                    ...(step.once ? ([["Runs", "once, never twice"]] as [string, string][]) : []),
+                    ...(step.due_at && !step.finished_at
+                        ? ([["Due", <Ago key="d" at={step.due_at} />]] as [string, React.ReactNode][])
+                        : []),
+                ]}
+            />
+            {step.error && (
+                <div className="trouble">
+                    <p className="strong">
+                        <code>{step.error.code}</code>
+                    </p>
+                    <Words text={step.error.message} />
+                    {step.error.hint && <p className="hint">{step.error.hint}</p>}
+                </div>
+            )}
+            <h3>{step.kind === "model" ? "What the model was told" : "Arguments"}</h3>
+            {step.input === null ? (
+                <p className="faint">The journal keeps a digest of them only.</p>
+            ) : (
+                <Value value={step.input} label="arguments" />
+            )}
+            <h3>{step.kind === "model" ? "What it answered" : "Result"}</h3>
+            {step.finished_at === null ? (
+                <p className="faint">Not yet.</p>
+            ) : (
+                <Value value={step.output} label="result" />
+            )}
+            {step.status === "succeeded" && (
+                <footer>
+                    <button type="button" onClick={() => setForking(true)}>
+                        Fork from here…
+                    </button>
+                </footer>
+            )}
+            {isForking && <ForkDialog run={run} step={step} onClose={() => setForking(false)} />}
+        </section>
+    );
 }

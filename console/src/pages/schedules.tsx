@@ -11,78 +11,118 @@ import { count, shortId, span } from "../pure/words";
 import { to } from "../shell/place";
 
 export function SchedulesPage() {
-  const client = useQueryClient();
-  const { tell, fail } = useNotices();
-  const found = useQuery({ queryKey: ["schedules"], queryFn: () => get<PageOf<Schedule>>("v1/schedules", { limit: 200 }), refetchInterval: 10_000 });
-  useChanges(() => void client.invalidateQueries({ queryKey: ["schedules"] }));
-  const act = async (one: Schedule, what: "pause" | "resume" | "run") => {
-    try {
-      const made = await post<Schedule | Run>(`v1/schedules/${encodeURIComponent(one.name)}/${what}`);
-      tell(what === "run" ? `Started ${shortId((made as Run).id)}.` : what === "pause" ? `${one.name} fires no more until it is resumed.` : `${one.name} fires again.`);
-      void client.invalidateQueries({ queryKey: ["schedules"] });
-    } catch (error) {
-      fail(error);
-    }
-  };
-  const items = found.data?.items ?? [];
-  return (
-    <div className="page">
-      <Head title="Schedules" about="Clock rules that start runs without a caller." />
-      {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-      {found.isPending && <Loading what="schedules" />}
-      {found.data && items.length === 0 && (
-        <Empty title="Nothing is scheduled">
-          <p>
-            A schedule is a section of <code>pilothouse.toml</code>, or is made with <code>POST /v1/schedules</code>: an agent, an input, and a rule such as <code>0 6 * * 1-5</code>.
-          </p>
-        </Empty>
-      )}
-      {items.length > 0 && (
-        <div className="card">
-          <div className="scroll" tabIndex={0} role="group" aria-label="Schedules">
-            <table>
-              <thead>
-                <tr>
-                  {["Schedule", "Agent", "Rule", "Next", "Last", "Left out", ""].map((name) => (
-                    <th key={name} scope="col">
-                      {name || <span className="unseen">What can be done</span>}
-                    </th>
-                  ))}
-                </tr>
-              </thead>
-              <tbody>
-                {items.map((one) => (
-                  <tr key={one.name}>
-                    <th scope="row">
-                      {one.name} {one.status === "paused" && <span className="pill">paused</span>}
-                      {one.problem && <p className="bad wrap">{one.problem}</p>}
-                    </th>
-                    <td className="text">
-                      <a href={to(["agents", one.agent])}>{one.agent}</a>
-                    </td>
-                    <td className="text">
-                      <code>{one.cron ?? (one.every_seconds !== null ? `every ${span(one.every_seconds * 1000)}` : one.at)}</code> <span className="faint">{one.zone}</span>
-                    </td>
-                    <td className="text">{one.next_at && one.status === "active" ? <Ago at={one.next_at} /> : <span className="faint">not</span>}</td>
-                    <td className="text">{one.last_run ? <a href={to(["runs", one.last_run])}>{shortId(one.last_run)}</a> : <span className="faint">never</span>}</td>
-                    <td className="text">{count(one.left_out)}</td>
-                    <td className="text">
-                      <span className="row">
-                        <button type="button" className="small" onClick={() => void act(one, "run")}>
-                          Now
-                        </button>
-                        <button type="button" className="small" onClick={() => void act(one, one.status === "paused" ? "resume" : "pause")}>
-                          {one.status === "paused" ? "Resume" : "Pause"}
-                        </button>
-                      </span>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+    const client = useQueryClient();
+    const { tell, fail } = useNotices();
+    const found = useQuery({
+        queryKey: ["schedules"],
+        queryFn: () => get<PageOf<Schedule>>("v1/schedules", { limit: 200 }),
+        refetchInterval: 10_000,
+    });
+    useChanges(() => void client.invalidateQueries({ queryKey: ["schedules"] }));
+    const act = async (one: Schedule, what: "pause" | "resume" | "run") => {
+        try {
+            const made = await post<Schedule | Run>(`v1/schedules/${encodeURIComponent(one.name)}/${what}`);
+            tell(
+                what === "run"
+                    ? `Started ${shortId((made as Run).id)}.`
+                    : what === "pause"
+                      ? `${one.name} fires no more until it is resumed.`
+                      : `${one.name} fires again.`,
+            );
+            void client.invalidateQueries({ queryKey: ["schedules"] });
+        } catch (error) {
+            fail(error);
+        }
+    };
+    const items = found.data?.items ?? [];
+    return (
+        <div className="page">
+            <Head title="Schedules" about="Clock rules that start runs without a caller." />
+            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
+            {found.isPending && <Loading what="schedules" />}
+            {found.data && items.length === 0 && (
+                <Empty title="Nothing is scheduled">
+                    <p>
+                        A schedule is a section of <code>pilothouse.toml</code>, or is made with{" "}
+                        <code>POST /v1/schedules</code>: an agent, an input, and a rule such as <code>0 6 * * 1-5</code>
+                        .
+                    </p>
+                </Empty>
+            )}
+            {items.length > 0 && (
+                <div className="card">
+                    <div className="scroll" tabIndex={0} role="group" aria-label="Schedules">
+                        <table>
+                            <thead>
+                                <tr>
+                                    {["Schedule", "Agent", "Rule", "Next", "Last", "Left out", ""].map((name) => (
+                                        <th key={name} scope="col">
+                                            {name || <span className="unseen">What can be done</span>}
+                                        </th>
+                                    ))}
+                                </tr>
+                            </thead>
+                            <tbody>
+                                {items.map((one) => (
+                                    <tr key={one.name}>
+                                        <th scope="row">
+                                            {one.name} {one.status === "paused" && <span className="pill">paused</span>}
+                                            {one.problem && <p className="bad wrap">{one.problem}</p>}
+                                        </th>
+                                        <td className="text">
+                                            <a href={to(["agents", one.agent])}>{one.agent}</a>
+                                        </td>
+                                        <td className="text">
+                                            <code>
+                                                {one.cron ??
+                                                    (one.every_seconds !== null
+                                                        ? `every ${span(one.every_seconds * 1000)}`
+                                                        : one.at)}
+                                            </code>{" "}
+                                            <span className="faint">{one.zone}</span>
+                                        </td>
+                                        <td className="text">
+                                            {one.next_at && one.status === "active" ? (
+                                                <Ago at={one.next_at} />
+                                            ) : (
+                                                <span className="faint">not</span>
+                                            )}
+                                        </td>
+                                        <td className="text">
+                                            {one.last_run ? (
+                                                <a href={to(["runs", one.last_run])}>{shortId(one.last_run)}</a>
+                                            ) : (
+                                                <span className="faint">never</span>
+                                            )}
+                                        </td>
+                                        <td className="text">{count(one.left_out)}</td>
+                                        <td className="text">
+                                            <span className="row">
+                                                <button
+                                                    type="button"
+                                                    className="small"
+                                                    onClick={() => void act(one, "run")}
+                                                >
+                                                    Now
+                                                </button>
+                                                <button
+                                                    type="button"
+                                                    className="small"
+                                                    onClick={() =>
+                                                        void act(one, one.status === "paused" ? "resume" : "pause")
+                                                    }
+                                                >
+                                                    {one.status === "paused" ? "Resume" : "Pause"}
+                                                </button>
+                                            </span>
+                                        </td>
+                                    </tr>
+                                ))}
+                            </tbody>
+                        </table>
+                    </div>
+                </div>
+            )}
         </div>
-      )}
-    </div>
-  );
+    );
 }

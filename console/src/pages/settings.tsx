@@ -8,51 +8,84 @@ import type { PageOf, Setting } from "../api/types";
 import { Head, Loading, Trouble } from "../parts/parts";
 
 export function SettingsPage() {
-  const found = useQuery({ queryKey: ["settings"], queryFn: () => get<PageOf<Setting>>("v1/settings"), staleTime: 60_000 });
-  const [find, setFind] = useState("");
-  const [isSetOnly, setSetOnly] = useState(false);
-  const shown = (found.data?.items ?? []).filter((one) => one.name.includes(find.trim().toLowerCase()) && (!isSetOnly || one.source !== "default"));
-  return (
-    <div className="page">
-      <Head title="Settings" about="What this node was started with. They are changed in pilothouse.toml, in the environment or by flags, and take effect at the next start." />
-      <form className="filters" role="search" aria-label="Find a setting" onSubmit={(event) => event.preventDefault()}>
-        <label className="grow">
-          <span className="unseen">Part of a name</span>
-          <input type="search" data-find placeholder="Part of a name" value={find} onChange={(event) => setFind(event.target.value)} />
-        </label>
-        <label className="check">
-          <input type="checkbox" checked={isSetOnly} onChange={(event) => setSetOnly(event.target.checked)} /> only those that were set
-        </label>
-      </form>
-      {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-      {found.isPending && <Loading what="settings" />}
-      {found.data && (
-        <div className="card">
-          <div className="scroll" tabIndex={0} role="group" aria-label="Settings">
-            <table className="settings">
-              <thead>
-                <tr>
-                  <th scope="col">Setting</th>
-                  <th scope="col">Value</th>
-                  <th scope="col">Set by</th>
-                </tr>
-              </thead>
-              <tbody>
-                {shown.map((one) => (
-                  <tr key={one.name}>
-                    <th scope="row">
-                      <code>{one.name}</code>
-                    </th>
-                    <td className="text wrap">{one.value === null ? <span className="faint">not set</span> : <code>{typeof one.value === "string" ? one.value : JSON.stringify(one.value)}</code>}</td>
-                    <td className={`text${one.source === "default" ? " faint" : ""}`}>{one.source}</td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-          {shown.length === 0 && <p className="faint">No setting fits.</p>}
+    const found = useQuery({
+        queryKey: ["settings"],
+        queryFn: () => get<PageOf<Setting>>("v1/settings"),
+        staleTime: 60_000,
+    });
+    const [find, setFind] = useState("");
+    const [isSetOnly, setSetOnly] = useState(false);
+    const shown = (found.data?.items ?? []).filter(
+        (one) => one.name.includes(find.trim().toLowerCase()) && (!isSetOnly || one.source !== "default"),
+    );
+    return (
+        <div className="page">
+            <Head
+                title="Settings"
+                about="What this node was started with. They are changed in pilothouse.toml, in the environment or by flags, and take effect at the next start."
+            />
+            <form
+                className="filters"
+                role="search"
+                aria-label="Find a setting"
+                onSubmit={(event) => event.preventDefault()}
+            >
+                <label className="grow">
+                    <span className="unseen">Part of a name</span>
+                    <input
+                        type="search"
+                        data-find
+                        placeholder="Part of a name"
+                        value={find}
+                        onChange={(event) => setFind(event.target.value)}
+                    />
+                </label>
+                <label className="check">
+                    <input type="checkbox" checked={isSetOnly} onChange={(event) => setSetOnly(event.target.checked)} />{" "}
+                    only those that were set
+                </label>
+            </form>
+            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
+            {found.isPending && <Loading what="settings" />}
+            {found.data && (
+                <div className="card">
+                    <div className="scroll" tabIndex={0} role="group" aria-label="Settings">
+                        <table className="settings">
+                            <thead>
+                                <tr>
+                                    <th scope="col">Setting</th>
+                                    <th scope="col">Value</th>
+                                    <th scope="col">Set by</th>
+                                </tr>
+                            </thead>
+                            <tbody>
+                                {shown.map((one) => (
+                                    <tr key={one.name}>
+                                        <th scope="row">
+                                            <code>{one.name}</code>
+                                        </th>
+                                        <td className="text wrap">
+                                            {one.value === null ? (
+                                                <span className="faint">not set</span>
+                                            ) : (
+                                                <code>
+                                                    {typeof one.value === "string"
+                                                        ? one.value
+                                                        : JSON.stringify(one.value)}
+                                                </code>
+                                            )}
+                                        </td>
+                                        <td className={`text${one.source === "default" ? " faint" : ""}`}>
+                                            {one.source}
+                                        </td>
+                                    </tr>
+                                ))}
+                            </tbody>
+                        </table>
+                    </div>
+                    {shown.length === 0 && <p className="faint">No setting fits.</p>}
+                </div>
+            )}
         </div>
-      )}
-    </div>
-  );
+    );
 }

@@ -6,166 +6,216 @@ import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 
 export interface Line {
-  label: string;
-  values: (number | null)[];
-  colour: string;
-  /** Drawn as a stepped area from zero, behind the ones after it. */
-  isArea?: boolean;
-  /** What the legend says where it differs from what is drawn (stacked areas). */
-  says?: (number | null)[];
+    label: string;
+    values: (number | null)[];
+    colour: string;
+    /** Drawn as a stepped area from zero, behind the ones after it. */
+    isArea?: boolean;
+    /** What the legend says where it differs from what is drawn (stacked areas). */
+    says?: (number | null)[];
 }
 
 /** Where a value stands alone: a line through it would show nothing. */
 function alone(values: (number | null | undefined)[]): number[] {
-  return values.flatMap((value, index) => (value != null && values[index - 1] == null && values[index + 1] == null ? [index] : []));
+    return values.flatMap((value, index) =>
+        value != null && values[index - 1] == null && values[index + 1] == null ? [index] : [],
+    );
 }
 
 function clock(times: number[]): (values: number[]) => string[] {
-  const isLong = (times.at(-1) ?? 0) - (times[0] ?? 0) > 36 * 3600;
-  return (values) =>
-    values.map((value) => new Date(value * 1000).toLocaleString("en-GB", isLong ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" }));
+    const isLong = (times.at(-1) ?? 0) - (times[0] ?? 0) > 36 * 3600;
+    return (values) =>
+        values.map((value) =>
+            new Date(value * 1000).toLocaleString(
+                "en-GB",
+                isLong ? { day: "numeric", month: "short" } : { hour: "2-digit", minute: "2-digit" },
+            ),
+        );
 }
 
 interface Drawn {
-  title: string;
-  times: number[];
-  lines: Line[];
-  format: (value: number) => string;
-  sync: string;
+    title: string;
+    times: number[];
+    lines: Line[];
+    format: (value: number) => string;
+    sync: string;
 }
 
 const HEIGHT = 150;
 
 /** The colour that a custom property stands for now: the canvas knows no `light-dark()`. */
 function resolved(name: string): string {
-  const probe = document.createElement("span");
-  probe.style.color = `var(${name})`;
-  document.body.append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  return found;
+    const probe = document.createElement("span");
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
 }
 
 /** With one more instant at the end, up to which the last slice of an area reaches. */
 function drawn(times: number[], lines: Line[]): uPlot.AlignedData {
-  const width = times.length > 1 ? times[1]! - times[0]! : 60;
-  const more = (line: Line) => [...line.values, line.isArea ? (line.values.at(-1) ?? null) : null];
-  return [[...times, (times.at(-1) ?? 0) + width], ...lines.map(more)] as uPlot.AlignedData;
+    const width = times.length > 1 ? times[1]! - times[0]! : 60;
+    const more = (line: Line) => [...line.values, line.isArea ? (line.values.at(-1) ?? null) : null];
+    return [[...times, (times.at(-1) ?? 0) + width], ...lines.map(more)] as uPlot.AlignedData;
 }
 
 export function Plot({ title, times, lines, format, sync }: Drawn) {
-  const box = useRef<HTMLDivElement>(null);
-  const plot = useRef<uPlot | null>(null);
-  const [at, setAt] = useState<number | null>(null);
-  const [look, setLook] = useState(0);
-  const shape = lines.map((line) => line.label).join();
+    const box = useRef<HTMLDivElement>(null);
+    const plot = useRef<uPlot | null>(null);
+    const [at, setAt] = useState<number | null>(null);
+    const [look, setLook] = useState(0);
+    const shape = lines.map((line) => line.label).join();
 
-  useEffect(() => {
-    const again = () => setLook((one) => one + 1);
-    const query = window.matchMedia("(prefers-color-scheme: dark)");
-    query.addEventListener("change", again);
-    window.addEventListener("themechange", again);
-    return () => {
-      query.removeEventListener("change", again);
-      window.removeEventListener("themechange", again);
+    useEffect(() => {
+        const again = () => setLook((one) => one + 1);
+        const query = window.matchMedia("(prefers-color-scheme: dark)");
+        query.addEventListener("change", again);
+        window.addEventListener("themechange", again);
+        return () => {
+            query.removeEventListener("change", again);
+            window.removeEventListener("themechange", again);
+        };
+    }, []);
+
+    useEffect(() => {
+        const element = box.current;
+        if (!element) return;
+        const edge = resolved("--edge");
+        const ink = resolved("--faint");
+        const font = `11px ${getComputedStyle(document.body).fontFamily}`;
+        const axis = { stroke: ink, grid: { stroke: edge, width: 1 }, ticks: { show: false }, font };
+        const stepped = uPlot.paths.stepped?.({ align: 1 });
+        const made = new uPlot(
+            {
+                width: element.clientWidth || 300,
+                height: HEIGHT,
+                legend: { show: false },
+                cursor: { sync: { key: sync }, drag: { x: false, y: false }, points: { size: 6 }, y: false },
+                scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+                axes: [
+                    { ...axis, space: 70, size: 28, values: (one, splits) => clock(one.data[0] as number[])(splits) },
+                    {
+                        ...axis,
+                        size: 58,
+                        values: (_, values) => values.map((value) => (value === null ? "" : format(value))),
+                        space: 32,
+                    },
+                ],
+                series: [
+                    {},
+                    ...lines.map((line) => {
+                        const colour = resolved(line.colour);
+                        return line.isArea
+                            ? {
+                                  label: line.label,
+                                  stroke: colour,
+                                  fill: colour,
+                                  width: 0,
+                                  points: { show: false },
+                                  ...(stepped ? { paths: stepped } : {}),
+                              }
+                            : {
+                                  label: line.label,
+                                  stroke: colour,
+                                  width: 1.75,
+                                  spanGaps: false,
+                                  points: {
+                                      show: true,
+                                      size: 5,
+                                      width: 0,
+                                      fill: colour,
+                                      filter: (one: uPlot, at: number) => alone(one.data[at] as (number | null)[]),
+                                  },
+                              };
+                    }),
+                ],
+                hooks: {
+                    setCursor: [
+                        (one) =>
+                            setAt(
+                                one.cursor.idx == null || one.cursor.idx >= one.data[0].length - 1
+                                    ? null
+                                    : one.cursor.idx,
+                            ),
+                    ],
+                },
+            },
+            drawn(times, lines),
+            element,
+        );
+        plot.current = made;
+        const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
+        observer.observe(element);
+        return () => {
+            observer.disconnect();
+            made.destroy();
+            plot.current = null;
+        };
+    }, [look, shape, sync]);
+
+    useEffect(() => {
+        plot.current?.setData(drawn(times, lines));
+    }, [times, lines]);
+
+    const isEmpty = lines.every((line) => line.values.every((value) => value === null || (value === 0 && line.isArea)));
+    const said = (line: Line, index: number) => {
+        const value = (line.says ?? line.values)[index];
+        return value === null || value === undefined ? "–" : format(value);
     };
-  }, []);
-
-  useEffect(() => {
-    const element = box.current;
-    if (!element) return;
-    const edge = resolved("--edge");
-    const ink = resolved("--faint");
-    const font = `11px ${getComputedStyle(document.body).fontFamily}`;
-    const axis = { stroke: ink, grid: { stroke: edge, width: 1 }, ticks: { show: false }, font };
-    const stepped = uPlot.paths.stepped?.({ align: 1 });
-    const made = new uPlot(
-      {
-        width: element.clientWidth || 300,
-        height: HEIGHT,
-        legend: { show: false },
-        cursor: { sync: { key: sync }, drag: { x: false, y: false }, points: { size: 6 }, y: false },
-        scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
-        axes: [
-          { ...axis, space: 70, size: 28, values: (one, splits) => clock(one.data[0] as number[])(splits) },
-          { ...axis, size: 58, values: (_, values) => values.map((value) => (value === null ? "" : format(value))), space: 32 },
-        ],
-        series: [
-          {},
-          ...lines.map((line) => {
-            const colour = resolved(line.colour);
-            return line.isArea
-              ? { label: line.label, stroke: colour, fill: colour, width: 0, points: { show: false }, ...(stepped ? { paths: stepped } : {}) }
-              : { label: line.label, stroke: colour, width: 1.75, spanGaps: false, points: { show: true, size: 5, width: 0, fill: colour, filter: (one: uPlot, at: number) => alone(one.data[at] as (number | null)[]) } };
-          }),
-        ],
-        hooks: { setCursor: [(one) => setAt(one.cursor.idx == null || one.cursor.idx >= one.data[0].length - 1 ? null : one.cursor.idx)] },
-      },
-      drawn(times, lines),
-      element,
+    return (
+        <figure className="card plot">
+            <figcaption>
+                <h2>{title}</h2>
+                <ul className="legend">
+                    {lines.map((line) => (
+                        <li key={line.label}>
+                            <span className="swatch" style={{ background: `var(${line.colour})` }} aria-hidden="true" />
+                            {line.label} {at !== null && <span className="number">{said(line, at)}</span>}
+                        </li>
+                    ))}
+                </ul>
+            </figcaption>
+            <div
+                className="canvas"
+                ref={box}
+                role="img"
+                aria-label={`${title} over time; the figures are in the table below`}
+            >
+                {isEmpty && <p className="none">nothing in this span</p>}
+            </div>
+            <details>
+                <summary>{at === null ? "Figures" : new Date(times[at]! * 1000).toLocaleTimeString("en-GB")}</summary>
+                <div className="scroll" tabIndex={0} role="group" aria-label={`Figures of ${title}`}>
+                    <table>
+                        <thead>
+                            <tr>
+                                <th scope="col">From</th>
+                                {lines.map((line) => (
+                                    <th key={line.label} scope="col">
+                                        {line.label}
+                                    </th>
+                                ))}
+                            </tr>
+                        </thead>
+                        <tbody>
+                            {times.map((time, index) => (
+                                <tr key={time}>
+                                    <th scope="row">
+                                        {new Date(time * 1000).toLocaleString("en-GB", {
+                                            dateStyle: "short",
+                                            timeStyle: "medium",
+                                        })}
+                                    </th>
+                                    {lines.map((line) => (
+                                        <td key={line.label}>{said(line, index)}</td>
+                                    ))}
+                                </tr>
+                            ))}
+                        </tbody>
+                    </table>
+                </div>
+            </details>
+        </figure>
     );
-    plot.current = made;
-    const observer = new ResizeObserver(() => made.setSize({ width: element.clientWidth, height: HEIGHT }));
-    observer.observe(element);
-    return () => {
-      observer.disconnect();
-      made.destroy();
-      plot.current = null;
-    };
-  }, [look, shape, sync]);
-
-  useEffect(() => {
-    plot.current?.setData(drawn(times, lines));
-  }, [times, lines]);
-
-  const isEmpty = lines.every((line) => line.values.every((value) => value === null || (value === 0 && line.isArea)));
-  const said = (line: Line, index: number) => {
-    const value = (line.says ?? line.values)[index];
-    return value === null || value === undefined ? "–" : format(value);
-  };
-  return (
-    <figure className="card plot">
-      <figcaption>
-        <h2>{title}</h2>
-        <ul className="legend">
-          {lines.map((line) => (
-            <li key={line.label}>
-              <span className="swatch" style={{ background: `var(${line.colour})` }} aria-hidden="true" />
-              {line.label} {at !== null && <span className="number">{said(line, at)}</span>}
-            </li>
-          ))}
-        </ul>
-      </figcaption>
-      <div className="canvas" ref={box} role="img" aria-label={`${title} over time; the figures are in the table below`}>
-        {isEmpty && <p className="none">nothing in this span</p>}
-      </div>
-      <details>
-        <summary>{at === null ? "Figures" : new Date(times[at]! * 1000).toLocaleTimeString("en-GB")}</summary>
-        <div className="scroll" tabIndex={0} role="group" aria-label={`Figures of ${title}`}>
-          <table>
-            <thead>
-              <tr>
-                <th scope="col">From</th>
-                {lines.map((line) => (
-                  <th key={line.label} scope="col">
-                    {line.label}
-                  </th>
-                ))}
-              </tr>
-            </thead>
-            <tbody>
-              {times.map((time, index) => (
-                <tr key={time}>
-                  <th scope="row">{new Date(time * 1000).toLocaleString("en-GB", { dateStyle: "short", timeStyle: "medium" })}</th>
-                  {lines.map((line) => (
-                    <td key={line.label}>{said(line, index)}</td>
-                  ))}
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
-      </details>
-    </figure>
-  );
 }

@@ -10,46 +10,46 @@ const SECOND_WITHIN = 1200;
 let first: { key: string; at: number } | null = null;
 
 export function shortcutsAreOn(): boolean {
-  try {
-    return localStorage.getItem(KEY) !== "off";
-  } catch {
-    return true;
-  }
+    try {
+        return localStorage.getItem(KEY) !== "off";
+    } catch {
+        return true;
+    }
 }
 
 export function turnShortcuts(on: boolean): void {
-  try {
-    if (on) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, "off");
-  } catch {
-    // It holds for as long as the page does not ask again.
-  }
+    try {
+        if (on) localStorage.removeItem(KEY);
+        else localStorage.setItem(KEY, "off");
+    } catch {
+        // It holds for as long as the page does not ask again.
+    }
 }
 
 function isTyping(target: EventTarget | null): boolean {
-  const element = target as HTMLElement | null;
-  return !!element?.closest?.("input, textarea, select, [contenteditable='true']");
+    const element = target as HTMLElement | null;
+    return !!element?.closest?.("input, textarea, select, [contenteditable='true']");
 }
 
 export function useKeys(keys: Keys, isOn = true): void {
-  const latest = useRef(keys);
-  latest.current = keys;
-  useEffect(() => {
-    if (!isOn) return;
-    const hear = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-      if (isTyping(event.target) || document.querySelector("dialog[open]") || !shortcutsAreOn()) return;
-      const pair = first && performance.now() - first.at < SECOND_WITHIN ? `${first.key} ${event.key}` : "";
-      const act = latest.current[pair] ?? (pair && first?.key === "g" ? undefined : latest.current[event.key]);
-      if (act) {
-        first = null;
-        event.preventDefault();
-        act(event);
-      } else if (event.key === "g" && Object.keys(latest.current).some((one) => one.startsWith("g "))) {
-        first = { key: event.key, at: performance.now() };
-      }
-    };
-    window.addEventListener("keydown", hear);
-    return () => window.removeEventListener("keydown", hear);
-  }, [isOn]);
+    const latest = useRef(keys);
+    latest.current = keys;
+    useEffect(() => {
+        if (!isOn) return;
+        const hear = (event: KeyboardEvent) => {
+            if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+            if (isTyping(event.target) || document.querySelector("dialog[open]") || !shortcutsAreOn()) return;
+            const pair = first && performance.now() - first.at < SECOND_WITHIN ? `${first.key} ${event.key}` : "";
+            const act = latest.current[pair] ?? (pair && first?.key === "g" ? undefined : latest.current[event.key]);
+            if (act) {
+                first = null;
+                event.preventDefault();
+                act(event);
+            } else if (event.key === "g" && Object.keys(latest.current).some((one) => one.startsWith("g "))) {
+                first = { key: event.key, at: performance.now() };
+            }
+        };
+        window.addEventListener("keydown", hear);
+        return () => window.removeEventListener("keydown", hear);
+    }, [isOn]);
 }
