@@ -115,7 +115,11 @@ class Desk:
 
 
 def stage_of(request: Any) -> int:
-    return sum(message.get("role") == "tool" for message in request.messages)
+    """smolagents tells results as words of the user."""
+    return sum(
+        message["role"] == "tool" or (message["role"] == "user" and "Observation:" in str(message.get("content")))
+        for message in request.messages
+    )
 
 
 class Conversation:

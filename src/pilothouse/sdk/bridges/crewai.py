@@ -1,0 +1,77 @@
+"""Crews of CrewAI: kicked off in a thread, on a copy for each run, with its chunks as they come.
+
+Every call of a tool is a step: the copy's agents and tasks hold tools that stand around the user's. Model calls are
+steps by the client library that the model uses (`sdk/egress`). The input are the `inputs` of the crew; the output is
+what its last task gives: a model, a JSON object, or text.
+"""
+
+from typing import Any
+
+from crewai import Crew
+from crewai.tools import BaseTool
+from crewai.types.streaming import StreamChunkType
+
+from pilothouse.sdk.bridges.blocking import call_tool_blocking
+from pilothouse.sdk.context import BlockingContext
+from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for
+
+FRAMEWORK = "crewai"
+
+
+class CrewAiBridge:
+    wants_history = False
+    keeps_trail = False
+
+    def __init__(self, crew: Crew) -> None:
+        self._crew = crew
+        self.input: Codec = codec_for(dict[str, Any] | None)
+        self.output: Codec = FREE_CODEC
+        self.description = crew.name or ""
+
+    def read(self, raw: bytes) -> Any:
+        return self.input.read(raw)
+
+    async def run(self, attempt: Execution, value: Any) -> object:
+        return await attempt.in_agent_thread(_run, (attempt, self._crew.copy(), value), {})
+
+
+def _run(attempt: Execution, crew: Crew, inputs: dict[str, Any] | None) -> object:
+    for agent in crew.agents:
+        agent.tools = [_recorded(tool, attempt) for tool in agent.tools or []]
+    for task in crew.tasks:
+        task.tools = [_recorded(tool, attempt) for tool in task.tools or []]
+    crew.stream = True
+    context = BlockingContext(attempt)
+    streamed = crew.kickoff(inputs=inputs)
+    for chunk in streamed:
+        if chunk.content and chunk.chunk_type == StreamChunkType.TEXT:
+            context.emit(chunk.content)
+    result = streamed.result
+    if result.pydantic is not None:
+        return result.pydantic
+    return result.json_dict if result.json_dict is not None else result.raw
+
+
+class RecordedTool(BaseTool):
+    """A tool of the user, called once."""
+
+    inner: Any
+    attempt: Any
+
+    def _run(self, **kwargs: Any) -> Any:
+        return call_tool_blocking(self.attempt, self.name, kwargs, lambda chosen: self.inner.run(**chosen))
+
+
+def _recorded(tool: Any, attempt: Execution) -> Any:
+    if isinstance(tool, RecordedTool):
+        return tool
+    return RecordedTool(
+        name=tool.name,
+        description=tool.description,
+        args_schema=tool.args_schema,
+        result_as_answer=tool.result_as_answer,
+        max_usage_count=tool.max_usage_count,
+        inner=tool,
+        attempt=attempt,
+    )

@@ -1,0 +1,20 @@
+"""A crew as users of CrewAI write one; nothing here is for Pilothouse."""
+
+import os
+
+from crewai import LLM, Agent, Crew, Task
+from crewai.tools import tool
+from outside import tell
+
+
+@tool("look")
+def look(what: str) -> str:
+    """Looks for something."""
+    tell(f"look {what}")
+    return f"{what} is here"
+
+
+model = LLM(model=f"openai/{os.environ['OPENAI_MODEL']}", base_url=os.environ["OPENAI_BASE_URL"], api_key="unused")
+finder = Agent(role="finder", goal="find things", backstory="You find.", llm=model, tools=[look], verbose=False)
+task = Task(description="Find the {thing}.", expected_output="Where it is.", agent=finder)
+support = Crew(agents=[finder], tasks=[task], tracing=False, verbose=False)
