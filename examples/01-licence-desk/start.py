@@ -45,9 +45,9 @@ Ctrl-C stops it. What is running goes on at the next start.
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Runs until the node ends; gives its exit code."""
-    port = wanted_port(arguments)
+def main(arguments: list[str], here: Path = HERE, commands: str = COMMANDS) -> int:
+    """Runs the node of a folder until it ends; gives its exit code."""
+    port = wanted_port(arguments, here)
     if port and not is_free(port):
         print(
             f"Port {port} is taken by another program. Stop that one, or start with `--port {port + 1}`.",
@@ -58,19 +58,20 @@ def main(arguments: list[str]) -> int:
         port = any_port()
     model = None if os.environ.get("OPENAI_BASE_URL") else local_model().start()
     try:
-        return run_node([*without_port(arguments), "--port", str(port)], port, model)
+        return run_node([*without_port(arguments), "--port", str(port)], port, model, here, commands)
     finally:
         if model is not None:
             model.stop()
 
 
-def run_node(arguments: list[str], port: int, model: ScriptedModel | None) -> int:
+def run_node(arguments: list[str], port: int, model: ScriptedModel | None, here: Path, commands: str) -> int:
     environment = os.environ | (model.environment if model is not None else {})
-    node = subprocess.Popen([sys.executable, "-m", "pilothouse", "serve", *arguments], cwd=HERE, env=environment)
+    node = subprocess.Popen([sys.executable, "-m", "pilothouse", "serve", *arguments], cwd=here, env=environment)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda got, _: forward(node, got))
     where = "a local model server that follows rules" if model is not None else os.environ["OPENAI_BASE_URL"]
-    threading.Thread(target=announce, args=(node, f"http://{HOST}:{port}", where), daemon=True).start()
+    url = f"http://{HOST}:{port}"
+    threading.Thread(target=announce, args=(node, url, commands, where), daemon=True).start()
     code = node.wait()
     return code if code >= 0 else 128 - code
 
@@ -81,14 +82,14 @@ def forward(node: "subprocess.Popen[bytes]", number: int) -> None:
         node.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
 
 
-def announce(node: "subprocess.Popen[bytes]", url: str, where: str) -> None:
+def announce(node: "subprocess.Popen[bytes]", url: str, commands: str, where: str) -> None:
     """Says where the desk is, once it can serve."""
     until = time.monotonic() + READY_WITHIN
     while node.poll() is None and time.monotonic() < until:
         try:
             with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
                 if answer.status == 200:
-                    print(COMMANDS.format(url=url) + f"The model is {where}.", flush=True)
+                    print(commands.format(url=url) + f"The model is {where}.", flush=True)
                     return
         except (urllib.error.URLError, OSError):
             time.sleep(POLL_EVERY)
@@ -96,12 +97,12 @@ def announce(node: "subprocess.Popen[bytes]", url: str, where: str) -> None:
         print(f"The node is not ready after {READY_WITHIN:g} s; its log above says why.", file=sys.stderr, flush=True)
 
 
-def wanted_port(arguments: list[str]) -> int:
+def wanted_port(arguments: list[str], here: Path) -> int:
     """The port as `serve` would choose it: the option, the environment, the file."""
     said = option(arguments, "--port") or os.environ.get("PILOTHOUSE_SERVER_PORT", "")
     if said.isdecimal():
         return int(said)
-    with (HERE / "pilothouse.toml").open("rb") as file:
+    with (here / "pilothouse.toml").open("rb") as file:
         return int(tomllib.load(file).get("server", {}).get("port", 8700))
 
 

@@ -176,7 +176,7 @@ async def wait_held(gate: Gate) -> None:
 
 
 def steps_by_kind(steps: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(one["kind"] for one in steps if one["finished_at"])
+    return Counter(one["kind"] for one in steps if one["finished_at"] and one["kind"] != "checkpoint")
 
 
 def deltas(events: Sequence[Any]) -> list[Any]:

@@ -123,3 +123,13 @@ def test_a_value_that_contains_itself_is_no_json():
 
 def test_equal_values_give_equal_bytes_in_order():
     assert write_json({"b": 1, "a": {3, 1, 2}}, in_order=True) == write_json({"a": {1, 2, 3}, "b": 1}, in_order=True)
+
+
+def test_text_and_numbers_of_derived_types_are_written_as_what_they_are():
+    class Said(str):
+        """As libraries return text that can do more."""
+
+    class Count(int):
+        pass
+
+    assert write_json([Said("hello"), Count(3), {"text": Said("x")}]) == b'["hello",3,{"text":"x"}]'

@@ -12,7 +12,6 @@ The rows are append-only: `begun` (written only for `once` steps and for waits) 
 """
 
 import hashlib
-from collections.abc import Iterable
 from typing import Literal
 
 from msgspec import Struct
@@ -115,10 +114,10 @@ class Replay:
         self._open.discard(key)
         return self._begun.get(key)
 
-    def pass_over(self, keys: Iterable[str]) -> None:
-        """These steps will not be asked for: a checkpoint holds what came of them."""
-        self._unused.difference_update(keys)
-        self._open.difference_update(keys)
+    def pass_over(self) -> None:
+        """What is recorded need not be asked for: checkpoints hold what came of it."""
+        self._unused.clear()
+        self._open.clear()
 
     @property
     def is_repeating(self) -> bool:

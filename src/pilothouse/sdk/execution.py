@@ -26,7 +26,7 @@ from pilothouse.sdk.context import BlockingContext, Context
 from pilothouse.sdk.function import facts_of, step_name, takes_context
 from pilothouse.sdk.schema import read_json, shown_as_json, write_json
 from pilothouse.sdk.scope import step_here
-from pilothouse.sdk.step import DRAW, EffectShape, StepCall, encode_arguments, perform, shown
+from pilothouse.sdk.step import DRAW, EffectShape, StepCall, encode_arguments, perform, perform_at_once, shown
 from pilothouse.sdk.surroundings import Pace
 from pilothouse.sdk.usage import Usage
 from pilothouse.wire.frames import Emit
@@ -121,28 +121,51 @@ class Execution(Attempt):
         A failure is raised as the exception that it was, now and on every replay. What is of a `passing` type (how a
         framework interrupts itself) goes through, and the step has no end. Raises `CancelledError` as every verb does.
         """
+        call = self._effect_call(kind, name, arguments, body, call_id, scope, dump, load, passing)
+        call.once, call.retry, call.timeout = once, checked_retry(retry), checked_timeout(timeout)
+        return self._perform_tool(call, arguments) if kind == "tool" else self._perform(call)
+
+    def effect_at_once(
+        self,
+        kind: EffectKind,
+        name: str,
+        arguments: dict[str, Any],
+        function: Callable[[], Any],
+        *,
+        dump: Callable[[Any], Any] | None = None,
+        load: Callable[[Any], Any] | None = None,
+        call_id: str = "",
+        scope: str = "",
+        passing: tuple[type[BaseException], ...] = (),
+    ) -> Any:
+        """An effect of code that blocks the event loop: its result is given out before it is durable, as values are.
+        Raises `RuntimeError` for a tool, about which nobody could be asked here."""
+        if kind == "tool":
+            raise RuntimeError(f"the tool {name!r} was called on the event loop without await; call it with await")
+        call = self._effect_call(kind, name, arguments, function, call_id, scope, dump, load, passing)
+        call.args = ()
+        return perform_at_once(self, call, self.journal.recorded(call.key, kind) if self.kept else None)
+
+    def _effect_call(
+        self,
+        kind: EffectKind,
+        name: str,
+        arguments: dict[str, Any],
+        function: Callable[..., Any],
+        call_id: str,
+        scope: str,
+        dump: Callable[[Any], Any] | None,
+        load: Callable[[Any], Any] | None,
+        passing: tuple[type[BaseException], ...],
+    ) -> StepCall:
         self.check_alive()
         label = step_name(name)
         encoded = encode_arguments(arguments)
         mark = b"id\n%b" % call_id.encode() if call_id else encoded
         key = self.journal.reserve(kind, label, b"%b\n%b" % (mark, scope.encode()) if scope else mark)
-        call = StepCall(
-            kind,
-            label,
-            key,
-            body,
-            EffectShape(load),
-            (arguments,),
-            {},
-            shown(encoded),
-            checked_retry(retry),
-            checked_timeout(timeout),
-            once,
-            dump,
-            passing,
-            revives=True,
-        )
-        return self._perform_tool(call, arguments) if kind == "tool" else self._perform(call)
+        made = StepCall(kind, label, key, function, EffectShape(load), (arguments,), {}, shown(encoded))
+        made.dump, made.passing, made.revives = dump, passing, True
+        return made
 
     def _perform_tool(self, call: StepCall, arguments: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """The one door of tool steps, those of `ctx.call_tool` and those of every bridge: what is to be decided before

@@ -253,16 +253,20 @@ class AttemptJournal:
             return read(read_json(row.output or b"null"))
         value = make()
         at = self._attempt.clock()
-        row = StepRow(key, "value", name, ENDED, "succeeded", output=write_json(value), started_at=at, finished_at=at)
+        output = write_json(value)
+        self.give_out(StepRow(key, "value", name, ENDED, "succeeded", output=output, started_at=at, finished_at=at))
+        return value
+
+    def give_out(self, row: StepRow) -> None:
+        """Tells an end that is used before it is durable; no step runs a function until it is."""
         ref = self.next_ref()
         message = StepEnded(self._attempt.slot, ref, False, row)
         self._values.add(ref)
         if self.strict and self.replay.unused:
             self._held.append(message)
-            self._judged(key)
+            self._judged(row.key)
         else:
             self._attempt.tell(message)
-        return value
 
     @property
     def has_unsettled(self) -> bool:
@@ -307,6 +311,10 @@ class AttemptJournal:
         self._settled.close()
         if self._drained is not None:
             self._drained.close()
+
+    def note_usage(self, row: StepRow) -> None:
+        """Counts what a row that was given out has used."""
+        self._count(row)
 
     def _count(self, row: StepRow) -> None:
         if row.usage is not None and row.phase == ENDED:

@@ -49,7 +49,10 @@ class Codec(Protocol):
 
 
 def _more_types(value: object) -> object:
-    """What msgspec does not write by itself: pydantic models and paths."""
+    """What msgspec does not write by itself: derived kinds of text and numbers, pydantic models, paths."""
+    for plain in (str, int, float):
+        if isinstance(value, plain):
+            return plain(value)
     dump = getattr(type(value), "model_dump", None)
     if dump is not None:
         return dump(value, mode="json", by_alias=True)

@@ -57,9 +57,9 @@ class StepCall(Struct):
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     input: bytes | None
-    retry: Retry | None
-    timeout: float | None
-    once: bool
+    retry: Retry | None = None
+    timeout: float | None = None
+    once: bool = False
     dump: Callable[[Any], Any] | None = None
     passing: tuple[type[BaseException], ...] = ()
     revives: bool = False
@@ -248,6 +248,43 @@ async def _execute_unkept(attempt: Performer, call: StepCall) -> Any:
             raise cause
         raise step_failure(call.key, cause) from cause
     return _read(call, output or b"null")
+
+
+def perform_at_once(attempt: Performer, call: StepCall, row: StepRow | None) -> Any:
+    """The same for code that blocks the event loop and so cannot wait for its row: the result is given out at once, as
+    a value is. One try, no limit of time."""
+    if row is not None:
+        return _outcome(row, call)
+    scope, began_at = Scope(attempt, call.key, call.kind), attempt.clock()
+    token = step_here.set(scope)
+    result: Any = None
+    cause: BaseException | None = None
+    try:
+        result = call.function(*call.args, **call.kwargs)
+    except call.passing:
+        raise
+    except Exception as raised:
+        cause = raised
+    finally:
+        step_here.reset(token)
+    output, cause = _encoded_result(call, result, cause)
+    usage = _usage(call, scope)
+    if not attempt.kept:
+        if usage is not None:
+            attempt.journal.count(usage)
+        if cause is not None:
+            raise cause
+        return _read(call, output or b"null")
+    begun = StepRow(call.key, call.kind, call.name, BEGUN, "started", input=call.input, started_at=began_at)
+    error = None if cause is None else step_failure(call.key, cause)
+    end = _end(begun, attempt.clock(), output, error, usage=usage)
+    if error is not None and cause is not None:
+        end.error = write_failure(error, plain_attributes(cause))
+    attempt.journal.give_out(end)
+    attempt.journal.note_usage(end)
+    if cause is not None:
+        raise call.failure(end) from cause
+    return _outcome(end, call)
 
 
 def _usage(call: StepCall, scope: Scope) -> bytes | None:

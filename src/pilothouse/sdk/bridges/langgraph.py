@@ -1,0 +1,260 @@
+"""LangGraph: a compiled graph or an `@entrypoint`, as its users write it, on a copy that has our checkpointer.
+
+Two records carry a run. The checkpoints: a new attempt goes on at the last one, so a node that ended is not run again.
+And the journal: inside of a node that had not ended, every model call and tool call is a step (`langchain_calls`),
+counted in the task of the graph, whose id the checkpoint fixes. An interrupt is a review; its answer resumes the graph.
+A turn keeps what it changed in the state of the graph. A checkpointer of the user's own is not used.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from langchain_core.messages import AIMessage
+from langgraph.types import Command
+
+from pilothouse.domain.review import Answer
+from pilothouse.errors import InvalidInput
+from pilothouse.sdk.bridges.langchain_calls import Calls, calls_here, install
+from pilothouse.sdk.bridges.langgraph_saver import NAME, Journal, Saver
+from pilothouse.sdk.bridges.langgraph_state import Described, StateCodec, fields_of, schema_of
+from pilothouse.sdk.bridges.pause import ask_about_call, ask_freely
+from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.schema import FREE_CODEC, Codec
+
+FAULTS_LIMIT = 100
+
+
+class LangGraphBridge:
+    """The input is any part of the graph's state, or what an entrypoint takes."""
+
+    wants_history = False
+    keeps_trail = True
+
+    def __init__(self, graph: Any) -> None:
+        install()
+        self._graph = graph
+        self.description = ""
+        self._model: Any = None
+        self.input: Codec = self._input_codec()
+        self.output: Codec = self._output_codec()
+
+    def _input_codec(self) -> Codec:
+        builder = getattr(self._graph, "builder", None)
+        try:
+            return StateCodec(builder.input_schema)  # type: ignore[union-attr]
+        except (AttributeError, TypeError):
+            pass
+        try:
+            self._model = self._graph.get_input_schema()
+            return Described(self._graph.get_input_jsonschema())
+        except Exception:  # a type that has no schema
+            return FREE_CODEC
+
+    def _output_codec(self) -> Codec:
+        builder = getattr(self._graph, "builder", None)
+        try:
+            return Described(schema_of(fields_of(builder.output_schema)))  # type: ignore[union-attr]
+        except (AttributeError, TypeError):
+            pass
+        try:
+            return Described(self._graph.get_output_jsonschema())
+        except Exception:
+            return FREE_CODEC
+
+    def read(self, raw: bytes) -> Any:
+        value = self.input.read(raw)
+        if not hasattr(self._model, "model_validate"):
+            return value
+        try:
+            read = self._model.model_validate(value)
+        except ValueError as error:
+            raise InvalidInput(faults=_faults(error)) from None
+        if hasattr(read, "root"):
+            return read.root
+        return {name: getattr(read, name) for name in read.model_fields_set}
+
+    async def run(self, attempt: Execution, value: Any) -> object:
+        return await GraphRun(self._graph, attempt).finish(value)
+
+
+class Stopped(RuntimeError):
+    """A person did not let a graph go on after a breakpoint."""
+
+
+class GraphRun:
+    """One attempt at one run."""
+
+    def __init__(self, graph: Any, attempt: Execution) -> None:
+        self._attempt = attempt
+        thread = attempt.session.key or attempt.run_id
+        self._saver = Saver(Journal(attempt), thread, getattr(graph.checkpointer, "serde", None))
+        self._saver.restore(attempt.session.trails, attempt.journal.checkpoints(NAME))
+        self._graph = graph.copy(update={"checkpointer": self._saver})
+        self._config = {"configurable": {"thread_id": thread}}
+        self._calls = Calls(attempt)
+        self._output: Any = None
+        self._passed: set[str] = set()
+        """Checkpoints of breakpoints that a person let the graph pass."""
+
+    async def finish(self, value: Any) -> Any:
+        given = value
+        if self._saver.has_begun:
+            self._attempt.journal.replay.pass_over()
+            given = await self._answers()
+        token = calls_here.set(self._calls)
+        try:
+            while True:
+                await self._stream(given)
+                passed = len(self._passed)
+                given = await self._answers()
+                if given is None and len(self._passed) == passed:
+                    break
+        finally:
+            calls_here.reset(token)
+        self._keep_trail()
+        return self._output
+
+    # --- streaming ---
+
+    async def _stream(self, given: Any) -> None:
+        attempt = self._attempt
+        modes = ["values", *(("updates", "custom", "messages") if attempt.start.stream else ())]
+        async for ns, mode, said in self._graph.astream(
+            given, self._config, stream_mode=modes, subgraphs=True, durability="sync"
+        ):
+            if mode == "values":
+                if not ns and not _is_interrupt(said):
+                    self._output = said
+            elif mode == "messages":
+                await self._tell_text(said[0])
+            else:
+                body = {"namespace": list(ns), mode: said} if ns else {mode: said}
+                await attempt.emit_event(NAME, mode, body)
+
+    async def _tell_text(self, message: Any) -> None:
+        """The text of a model's answer, piece by piece. Tools speak through the model."""
+        if isinstance(message, AIMessage) and message.id not in self._calls.replayed:
+            text = message.text if isinstance(message.text, str) else message.text()
+            if text:
+                await self._attempt.emit(str(text))
+
+    # --- interrupts ---
+
+    async def _answers(self) -> Any:
+        """What the graph is gone on with, or None when it waits for nobody: people are asked about all open interrupts
+        at once."""
+        state = await self._graph.aget_state(self._config, subgraphs=True)
+        waiting = {one.id: one.value for one in state.interrupts if self._saver.waits(one.id)}
+        if not waiting:
+            await self._pass_breakpoint(state)
+            return None
+        asked = [ask_about(self._attempt, interrupt, value) for interrupt, value in sorted(waiting.items())]
+        answers = await asyncio.gather(*asked)
+        return Command(resume=dict(zip(sorted(waiting), answers, strict=True)))
+
+    async def _pass_breakpoint(self, state: Any) -> None:
+        """At a breakpoint that the graph was compiled with a person must approve. It is known by its checkpoint, so an
+        attempt that comes here again finds the answer."""
+        before, after = self._graph.interrupt_before_nodes, self._graph.interrupt_after_nodes
+        if not state.next or not (before or after):
+            return
+        stops = [f"before {name}" for name in state.next if before == "*" or name in before]
+        stops += [f"after {name}" for name in self._saver.ended_before(state) if after == "*" or name in after]
+        if not stops:
+            return
+        where = {"stopped": stops, "checkpoint": state.config["configurable"]["checkpoint_id"]}
+        answer = await ask_freely(self._attempt, NAME, f"The graph stopped {', '.join(stops)}. May it go on?", where)
+        if answer.verdict != "approve":
+            raise Stopped(f"A person did not let the graph go on {', '.join(stops)}. {answer.reason}".strip())
+        self._passed.add(where["checkpoint"])
+
+    # --- the session ---
+
+    def _keep_trail(self) -> None:
+        session = self._attempt.session
+        if session.key is None:
+            return
+        if session.wants_whole(self._saver.size):
+            session.keep_whole(self._saver.trail(whole=True))
+        else:
+            session.keep_trail(self._saver.trail())
+
+
+def ask_about(attempt: Execution, interrupt: str, value: Any) -> Coroutine[Any, Any, Any]:
+    """A review about an interrupt, giving what resumes the graph. The shapes in which the framework's own middleware
+    and inboxes ask about tool calls are known; anything else is shown as it is. Keys are reserved in this call."""
+    if isinstance(value, dict) and isinstance(value.get("action_requests"), list):
+        return _decide_actions(
+            [
+                ask_about_call(
+                    attempt, NAME, str(one.get("name")), one.get("args", {}), call_id=f"{interrupt}:{number}"
+                )
+                for number, one in enumerate(value["action_requests"])
+            ],
+            value["action_requests"],
+        )
+    first = value[0] if isinstance(value, list) and len(value) == 1 else value
+    if isinstance(first, dict) and isinstance(first.get("action_request"), dict):
+        action = first["action_request"]
+        asked = ask_about_call(attempt, NAME, str(action.get("action")), action.get("args", {}), call_id=interrupt)
+        return _decide_inbox(asked, action, isinstance(value, list))
+    question = value if isinstance(value, str) else "The graph asks; the details have what it says."
+    if isinstance(value, dict) and isinstance(value.get("question"), str):
+        question = value["question"]
+    return _resume_with(ask_freely(attempt, NAME, question, {"interrupt": interrupt, "says": value}))
+
+
+async def _decide_actions(asked: list[Any], actions: list[Any]) -> dict[str, Any]:
+    """Decisions for the human-in-the-loop middleware, one for each call."""
+    decisions: list[dict[str, Any]] = []
+    for verdict, action in zip(await asyncio.gather(*asked), actions, strict=True):
+        if verdict.is_allowed and verdict.arguments is None:
+            decisions.append({"type": "approve"})
+        elif verdict.is_allowed:
+            edited = {"name": action["name"], "args": verdict.arguments}
+            decisions.append({"type": "edit", "edited_action": edited})
+        else:
+            decisions.append({"type": "reject", "message": verdict.message})
+    return {"decisions": decisions}
+
+
+async def _decide_inbox(asked: Any, action: dict[str, Any], is_list: bool) -> Any:
+    """A response in the form of agent inboxes."""
+    verdict = await asked
+    if verdict.is_allowed and verdict.arguments is None:
+        response: dict[str, Any] = {"type": "accept", "args": None}
+    elif verdict.is_allowed:
+        response = {"type": "edit", "args": {"action": action.get("action"), "args": verdict.arguments}}
+    else:
+        response = {"type": "response" if verdict.is_result else "ignore", "args": verdict.message}
+    return [response] if is_list else response
+
+
+async def _resume_with(asked: Coroutine[Any, Any, Answer]) -> Any:
+    """What `interrupt()` returns: True, what was edited, the response, or False."""
+    answer = await asked
+    match answer.verdict:
+        case "approve":
+            return True
+        case "edit":
+            return answer.edited
+        case "respond":
+            return answer.response
+        case _:
+            return False
+
+
+def _is_interrupt(said: Any) -> bool:
+    return isinstance(said, dict) and "__interrupt__" in said
+
+
+def _faults(error: ValueError) -> list[dict[str, str]]:
+    told = getattr(error, "errors", None)
+    if told is None:
+        return [{"path": "$", "message": str(error)}]
+    found = []
+    for one in told()[:FAULTS_LIMIT]:
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in one["loc"])
+        found.append({"path": f"${path}", "message": one["msg"]})
+    return found

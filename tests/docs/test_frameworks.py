@@ -1,0 +1,54 @@
+"""The table of frameworks claims nothing that no test shows: each cell names a test, and that test is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "howto" / "frameworks.md").read_text(encoding="utf-8")
+COLUMNS = {
+    "LangGraph": "langgraph",
+    "Pydantic AI": "pydantic_ai",
+    "OpenAI Agents SDK": "openai_agents",
+    "Google ADK": "google_adk",
+    "CrewAI": "crewai",
+    "Agno": "agno",
+    "smolagents": "smolagents",
+}
+NEEDED = {"stream", "steps", "pause", "session", "fork", "usage", "cancel"}
+
+
+def rows():
+    table = PAGE[PAGE.index("| | LangGraph") :].split("\n\n")[0]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+
+
+HEAD, _, *BODY = rows()
+CELLS = [(row[0], name, row[at]) for row in BODY for at, name in enumerate(HEAD) if at]
+
+
+def named_in(framework):
+    files = (ROOT / "tests" / "frameworks" / COLUMNS[framework]).rglob("test_*.py")
+    return set(re.findall(r"def (test_\w+)", "\n".join(file.read_text(encoding="utf-8") for file in files)))
+
+
+def test_the_table_has_the_rows_that_were_promised():
+    assert {row[0] for row in BODY} >= NEEDED
+
+
+@pytest.mark.parametrize(("feature", "framework", "cell"), CELLS)
+def test_a_cell_names_a_test_that_is_there_or_says_what_is_missing(feature, framework, cell):
+    named = re.fullmatch(r"`(test_\w+)`", cell)
+    if named is None:
+        assert cell.startswith("no: "), "a cell names a test, or says no and why"
+    else:
+        assert named[1] in named_in(framework)
+
+
+def test_every_framework_of_the_table_is_one_that_is_recognised():
+    from pilothouse.sdk.bridges.detection import FRAMEWORKS
+
+    known = {one.name: one.floor for one in FRAMEWORKS}
+    for name in HEAD[1:]:
+        assert f"| {name} | {known[name]} |" in PAGE
