@@ -91,7 +91,7 @@ frameworks: $(FRAMEWORKS) ## make the environments of agent frameworks in .venv-
 .venv-frameworks/%/made: requirements/frameworks/%.txt | $(STAMP)
 	@echo "frameworks: making .venv-frameworks/$*"
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-frameworks/$*
-	@$(BIN)/uv pip install --quiet --python .venv-frameworks/$*/bin/python --require-hashes -r $<
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python .venv-frameworks/$*/bin/python --require-hashes -r $<
 	@touch $@
 
 .PHONY: test-frameworks

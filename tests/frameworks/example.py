@@ -14,7 +14,7 @@ from typing import Any
 
 from pilothouse.testing import ScriptedModel
 from tests.faults.served import ServedNode
-from tests.frameworks.stage import ROOT, environment_of
+from tests.frameworks.stage import ROOT, PatientCaller, PatientNode, environment_of
 
 FIRST = ROOT / "examples" / "01-licence-desk"
 IGNORED = shutil.ignore_patterns("*.db*", "__pycache__", "notes.txt")
@@ -43,7 +43,9 @@ async def standing(folder: Path, example: str, framework: str) -> AsyncIterator[
     assert 'environment = "requirements.txt"' in text
     settings.write_text(text.replace("requirements.txt", str(environment_of(framework))))
     with local_model() as model:
-        node = ServedNode(project, {"TMPDIR": str(folder), **model.environment})
+        node = PatientNode(project, {"TMPDIR": str(folder), **model.environment})
+        await node.caller.close()
+        node.caller = PatientCaller(lambda: node.url)
         try:
             await node.start()
             yield node, project

@@ -53,7 +53,7 @@ class Desk:
         self.receiver.__enter__()
         self.model.start()
         variables = {"RECEIVER_URL": self.receiver.url, "TMPDIR": self._scratch, **self.model.environment}
-        self.node = ServedNode(self.folder, variables)
+        self.node = PatientNode(self.folder, variables)
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -62,7 +62,7 @@ class Desk:
 
     def begin(self) -> None:
         """For each test: nothing is said yet, nothing was asked."""
-        self.node.caller = Caller(lambda: self.node.url)
+        self.node.caller = PatientCaller(lambda: self.node.url)
         self._script, self._before, self._failures = None, self.model.calls, []
 
     def check(self) -> None:
@@ -112,6 +112,27 @@ class Desk:
     async def recover(self, victim: str) -> None:
         if victim == "node":
             await self.node.start()
+
+
+class PatientCaller(Caller):
+    """Hosts that load a framework take long to come up, and longer on a busy machine."""
+
+    async def wait_end(self, run: str, within: float = LOADS_WITHIN) -> dict[str, Any]:
+        return await super().wait_end(run, within)
+
+    async def wait_run(
+        self, run: str, fits: Callable[[dict[str, Any]], bool], within: float = LOADS_WITHIN
+    ) -> dict[str, Any]:
+        return await super().wait_run(run, fits, within)
+
+    async def decide(self, run: str, verdict: str, within: float = LOADS_WITHIN, **more: Any) -> dict[str, Any]:
+        return await super().decide(run, verdict, within, **more)
+
+
+class PatientNode(ServedNode):
+    async def start(self) -> None:
+        seen = self.launch()
+        await wait_until(lambda: self._look_ready(seen), LOADS_WITHIN, self.read_log)
 
 
 def stage_of(request: Any) -> int:

@@ -12,6 +12,7 @@ from pilothouse.testing import Answer, Fault, Usage
 from tests.faults.client import wait_until
 from tests.frameworks.stage import (
     HERE,
+    LOADS_WITHIN,
     ROOT,
     call,
     calls,
@@ -23,7 +24,7 @@ from tests.frameworks.stage import (
     wait_held,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FRAMEWORK = "langgraph"
 SETTINGS = "[worker]\npark_after_seconds = 0.1"
@@ -70,7 +71,7 @@ async def test_tokens_are_deltas_and_calls_are_steps(desk):
         early = await desk.caller.events(run)
         return [one.body["name"] for one in early if one.kind == "step.started"] == ["scripted", "look", "scripted"]
 
-    await wait_until(have_begun)
+    await wait_until(have_begun, LOADS_WITHIN)
     gate.open()
     assert said_last(await desk.caller.wait_end(run)) == "It is here."
     events = await desk.caller.events(run)
@@ -89,7 +90,7 @@ async def test_a_stream_is_live_token_by_token(desk):
     async def has_begun():
         return deltas(await desk.caller.events(run)) != []
 
-    await wait_until(has_begun)
+    await wait_until(has_begun, LOADS_WITHIN)
     assert (await desk.caller.run(run))["status"] == "running"
     fault.release()
     assert said_last(await desk.caller.wait_end(run)) == "one two three"
@@ -112,7 +113,7 @@ async def test_a_kill_after_every_model_call_and_every_tool_call_repeats_none_of
     await desk.caller.start_known("support", run, "how long is the lamp?")
     for number, moment in enumerate(MOMENTS, start=1):
         if moment in tools:
-            await tools[moment].wait_reached()
+            await tools[moment].wait_reached(LOADS_WITHIN)
         else:
             await wait_held(models[moment])
         await wait_ended(desk.caller, run, number)
@@ -138,7 +139,7 @@ async def test_of_parallel_tools_those_that_ended_are_not_repeated(desk, victim)
     run = f"run_parallel_{victim}"
     gate = desk.receiver.hold(run, "look b")
     await desk.caller.start_known("support", run, "look for all")
-    await gate.wait_reached()
+    await gate.wait_reached(LOADS_WITHIN)
     await wait_ended(desk.caller, run, 3)
     await desk.strike(victim)
     gate.drop()
@@ -154,7 +155,7 @@ async def test_a_model_call_in_the_middle_of_a_node_is_not_repeated_whichever_wa
     run = f"run_{way}"
     gate = desk.receiver.hold(run, "after")
     await desk.caller.start_known("ways", run, {"way": way})
-    await gate.wait_reached()
+    await gate.wait_reached(LOADS_WITHIN)
     await wait_ended(desk.caller, run, 1)
     await desk.strike("host")
     gate.drop()
@@ -171,8 +172,8 @@ async def test_a_node_that_ended_is_not_run_again_in_the_graph_beside_it_or_in_a
     gates = [desk.receiver.hold(run, step) for step in ("right", "last")]
     await desk.caller.start_known("book", run, {"order": {"number": "o7"}, "log": []})
     for gate in gates:
-        await gate.wait_reached()
-        await wait_until(lambda: has_ended_all_but_one(desk, run))
+        await gate.wait_reached(LOADS_WITHIN)
+        await wait_until(lambda: has_ended_all_but_one(desk, run), LOADS_WITHIN)
         await desk.strike(victim)
         gate.drop()
         await desk.recover(victim)

@@ -4,7 +4,7 @@ import pytest
 
 from tests.frameworks.example import tell_story
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 async def test_the_licence_desk_answers_remembers_and_keeps_a_note_once_a_person_has_agreed(tmp_path):

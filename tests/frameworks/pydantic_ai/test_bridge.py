@@ -9,6 +9,7 @@ import pytest
 from pilothouse.testing import Answer, Fault, Usage
 from tests.faults.client import wait_until
 from tests.frameworks.stage import (
+    LOADS_WITHIN,
     call,
     calls,
     deltas,
@@ -18,7 +19,7 @@ from tests.frameworks.stage import (
     wait_held,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FRAMEWORK = "pydantic_ai"
 SETTINGS = "[worker]\npark_after_seconds = 0.1"
@@ -41,7 +42,7 @@ async def test_tokens_are_deltas_and_calls_are_steps(desk):
         early = await desk.caller.events(run)
         return [one.body["name"] for one in early if one.kind == "step.started"] == ["scripted", "look", "scripted"]
 
-    await wait_until(have_begun)
+    await wait_until(have_begun, LOADS_WITHIN)
     gate.open()
     assert (await desk.caller.wait_end(run))["output"] == "It is here."
     events = await desk.caller.events(run)
@@ -60,7 +61,7 @@ async def test_a_stream_is_live_token_by_token(desk):
     async def has_begun():
         return deltas(await desk.caller.events(run)) != []
 
-    await wait_until(has_begun)
+    await wait_until(has_begun, LOADS_WITHIN)
     assert (await desk.caller.run(run))["status"] == "running"
     fault.release()
     assert (await desk.caller.wait_end(run))["output"] == "one two three"
@@ -83,7 +84,7 @@ async def test_a_kill_after_every_model_call_and_every_tool_call_repeats_none_of
     await desk.caller.start_known("support", run, "how long is the lamp?")
     for number, moment in enumerate(MOMENTS, start=1):
         if moment in tools:
-            await tools[moment].wait_reached()
+            await tools[moment].wait_reached(LOADS_WITHIN)
         else:
             await wait_held(models[moment])
         await wait_ended(desk.caller, run, number)
@@ -109,7 +110,7 @@ async def test_of_parallel_tools_those_that_ended_are_not_repeated(desk, victim)
     run = f"run_parallel_{victim}"
     gate = desk.receiver.hold(run, "look b")
     await desk.caller.start_known("support", run, "look for all")
-    await gate.wait_reached()
+    await gate.wait_reached(LOADS_WITHIN)
     await wait_ended(desk.caller, run, 3)
     await desk.strike(victim)
     gate.drop()
