@@ -9,6 +9,7 @@ from pilothouse import Context, Retry, agent, idempotency_key
 from pilothouse.engine.retry import retry_run
 from pilothouse.engine.run import start_run
 from pilothouse.errors import NotKept, RunActive, RunEnded, RunNotFound, StepNotFound
+from pilothouse.sdk.scope import attempt_here
 from pilothouse.testing import LocalNode, ManualClock
 from tests.engine.agents import chat, command, held, note
 
@@ -208,3 +209,26 @@ async def test_a_forked_turn_that_stood_in_line_has_the_turns_that_were_before_i
             await node.wait(one.run.id)
         fork = await node.wait(await node.fork(started[2].run.id))
         assert fork.output == ["a", "b", "c"]
+
+
+async def test_a_fork_with_another_result_goes_without_the_checkpoints_that_came_of_the_old_one():
+    @agent(mode="event")
+    async def work(ctx: Context) -> list:
+        journal = attempt_here.get().journal
+        kept = [one.decode() for one in journal.checkpoints("graph")]
+        first = await ctx.step(lambda: 1, name="first")
+        await journal.checkpoint("graph", "a", b'"before"')
+        second = await ctx.step(lambda: 2, name="second")
+        await journal.checkpoint("graph", "b", b'"after"')
+        third = await ctx.step(lambda: 3, name="third")
+        return [kept, first, second, third]
+
+    async with LocalNode({"work": work}) as node:
+        run = await node.run("work")
+        assert run.output == [[], 1, 2, 3]
+        assert [event.type for event in run.events].count("step.finished") == 3, "a checkpoint is nobody's event"
+        second, third = run.step("second").key, run.step("third").key
+        whole = await node.wait(await node.fork(run, after=third))
+        assert whole.output == [['"before"', '"after"'], 1, 2, 3]
+        changed = await node.wait(await node.fork(run, after=third, replace={second: 20}))
+        assert changed.output == [['"before"'], 1, 20, 3]

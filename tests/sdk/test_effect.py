@@ -234,3 +234,60 @@ def test_edited_arguments_that_are_no_object_are_a_refusal_with_the_reason():
     verdict = verdict_of(Answer(verdict="edit", edited=[1]))
     assert not verdict.is_allowed
     assert "no JSON object" in verdict.message
+
+
+def test_a_result_that_is_given_out_at_once_is_kept_and_not_repeated_and_nothing_runs_before_it_is_durable():
+    """Code that blocks the event loop cannot wait for its row: what comes after waits instead."""
+    ran = []
+
+    async def run(attempt):
+        def ask():
+            ran.append("ask")
+            attempt.record_usage(input_tokens=3, model_calls=1)
+            return "said"
+
+        said = attempt.effect_at_once("model", "gpt", {"q": 1}, ask)
+        kept = [row.name for row in node.rows]
+
+        async def look(_):
+            ran.append("look")
+            return [row.name for row in node.rows]
+
+        return [said, kept, await attempt.effect("tool", "look", {}, look)]
+
+    node = Node(bridged(run))
+
+    async def both():
+        assert await node.output() == ["said", [], ["gpt"]]
+        rows = list(node.rows)
+        second = await node.run()
+        assert msgspec.json.decode(second.output)[0] == "said"
+        assert node.rows == rows
+        assert msgspec.json.decode(second.usage)["model_calls"] == 1
+
+    asyncio.run(both())
+    assert ran == ["ask", "look"]
+
+
+async def test_a_failure_that_is_given_out_at_once_is_the_same_on_replay():
+    ran = []
+
+    async def run(attempt):
+        def ask():
+            ran.append(1)
+            raise Provider("busy", 429)
+
+        try:
+            attempt.effect_at_once("model", "gpt", {}, ask)
+        except Provider as error:
+            return [str(error), error.status]
+
+    assert await replayed(Node(bridged(run))) == ["busy", 429]
+    assert ran == [1]
+
+
+async def test_a_tool_cannot_be_called_where_nobody_can_be_asked_about_it():
+    async def run(attempt):
+        attempt.effect_at_once("tool", "refund", {}, lambda: "done")
+
+    assert "call it with await" in (await Node(bridged(run)).failure())["message"]

@@ -7,18 +7,17 @@ A turn keeps what it changed in the state of the graph. A checkpointer of the us
 """
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 from langchain_core.messages import AIMessage
 from langgraph.types import Command
 
-from pilothouse.domain.review import Answer
 from pilothouse.errors import InvalidInput
 from pilothouse.sdk.bridges.langchain_calls import Calls, calls_here, install
+from pilothouse.sdk.bridges.langgraph_pause import ask_about
 from pilothouse.sdk.bridges.langgraph_saver import NAME, Journal, Saver
 from pilothouse.sdk.bridges.langgraph_state import Described, StateCodec, fields_of, schema_of
-from pilothouse.sdk.bridges.pause import ask_about_call, ask_freely
+from pilothouse.sdk.bridges.pause import ask_freely
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.schema import FREE_CODEC, Codec
 
@@ -179,70 +178,6 @@ class GraphRun:
             session.keep_whole(self._saver.trail(whole=True))
         else:
             session.keep_trail(self._saver.trail())
-
-
-def ask_about(attempt: Execution, interrupt: str, value: Any) -> Coroutine[Any, Any, Any]:
-    """A review about an interrupt, giving what resumes the graph. The shapes in which the framework's own middleware
-    and inboxes ask about tool calls are known; anything else is shown as it is. Keys are reserved in this call."""
-    if isinstance(value, dict) and isinstance(value.get("action_requests"), list):
-        return _decide_actions(
-            [
-                ask_about_call(
-                    attempt, NAME, str(one.get("name")), one.get("args", {}), call_id=f"{interrupt}:{number}"
-                )
-                for number, one in enumerate(value["action_requests"])
-            ],
-            value["action_requests"],
-        )
-    first = value[0] if isinstance(value, list) and len(value) == 1 else value
-    if isinstance(first, dict) and isinstance(first.get("action_request"), dict):
-        action = first["action_request"]
-        asked = ask_about_call(attempt, NAME, str(action.get("action")), action.get("args", {}), call_id=interrupt)
-        return _decide_inbox(asked, action, isinstance(value, list))
-    question = value if isinstance(value, str) else "The graph asks; the details have what it says."
-    if isinstance(value, dict) and isinstance(value.get("question"), str):
-        question = value["question"]
-    return _resume_with(ask_freely(attempt, NAME, question, {"interrupt": interrupt, "says": value}))
-
-
-async def _decide_actions(asked: list[Any], actions: list[Any]) -> dict[str, Any]:
-    """Decisions for the human-in-the-loop middleware, one for each call."""
-    decisions: list[dict[str, Any]] = []
-    for verdict, action in zip(await asyncio.gather(*asked), actions, strict=True):
-        if verdict.is_allowed and verdict.arguments is None:
-            decisions.append({"type": "approve"})
-        elif verdict.is_allowed:
-            edited = {"name": action["name"], "args": verdict.arguments}
-            decisions.append({"type": "edit", "edited_action": edited})
-        else:
-            decisions.append({"type": "reject", "message": verdict.message})
-    return {"decisions": decisions}
-
-
-async def _decide_inbox(asked: Any, action: dict[str, Any], is_list: bool) -> Any:
-    """A response in the form of agent inboxes."""
-    verdict = await asked
-    if verdict.is_allowed and verdict.arguments is None:
-        response: dict[str, Any] = {"type": "accept", "args": None}
-    elif verdict.is_allowed:
-        response = {"type": "edit", "args": {"action": action.get("action"), "args": verdict.arguments}}
-    else:
-        response = {"type": "response" if verdict.is_result else "ignore", "args": verdict.message}
-    return [response] if is_list else response
-
-
-async def _resume_with(asked: Coroutine[Any, Any, Answer]) -> Any:
-    """What `interrupt()` returns: True, what was edited, the response, or False."""
-    answer = await asked
-    match answer.verdict:
-        case "approve":
-            return True
-        case "edit":
-            return answer.edited
-        case "respond":
-            return answer.response
-        case _:
-            return False
 
 
 def _is_interrupt(said: Any) -> bool:
