@@ -1,8 +1,8 @@
 """What an interrupt of a graph asks of a person, and what the graph is resumed with.
 
-The shapes in which the framework's own middleware and the inboxes of agents ask about tool calls are known: each call is
-a review with its raw arguments, and its verdict becomes the decision they expect. Anything else is shown as it is, and
-`interrupt()` returns True, what was edited, the response, or False.
+The shapes in which the framework's own middleware and the inboxes of agents ask about tool calls are known: each call
+is a review with its raw arguments, and its verdict becomes the decision they expect. Anything else is shown as it is,
+and `interrupt()` returns True, what was edited, the response, or False.
 """
 
 import asyncio
