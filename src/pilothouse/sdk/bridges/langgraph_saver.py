@@ -63,7 +63,7 @@ class Channels:
             is_list = type(value) is list
             parts = [self._serde.dumps_typed(one) for one in (value if is_list else [value])]
             before = self.held.get(name)
-            stays = _common(before.parts, parts) if before is not None and is_list and before.is_list else 0
+            stays = _same_first(before.parts, parts) if before is not None and is_list and before.is_list else 0
             found[name] = {"version": version, "stays": stays if is_list else None, "parts": _packed(parts[stays:])}
             self.held[name] = Held(version, is_list, parts)
         return found
@@ -90,7 +90,7 @@ class Channels:
         return {name: held.version for name, held in self.held.items()}
 
 
-def _common(before: list[Typed], after: list[Typed]) -> int:
+def _same_first(before: list[Typed], after: list[Typed]) -> int:
     """How many first items are the same."""
     count = 0
     for one, other in zip(before, after, strict=False):
