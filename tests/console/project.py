@@ -145,8 +145,9 @@ class Node:
 
 
 @contextmanager
-def serve(folder: Path, *flags: str, **variables: str) -> Iterator[Node]:
-    (folder / "agents.py").write_text(AGENTS, encoding="utf-8")
+def serve(folder: Path, *flags: str, more: str = "", **variables: str) -> Iterator[Node]:
+    """`more`: code beside that of the agents, which makes them another release."""
+    (folder / "agents.py").write_text(AGENTS + more, encoding="utf-8")
     (folder / "pilothouse.toml").write_text(SETTINGS, encoding="utf-8")
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(

@@ -110,6 +110,19 @@ def test_a_page_goes_on_where_it_was_when_its_node_is_killed_and_comes_again(bro
     context.close()
 
 
+def test_the_overview_says_when_an_agent_went_over_to_another_release(browser, tmp_path):
+    for more in ("", "\n\ndef added() -> None: ...\n"):
+        with serve(tmp_path, more=more) as node:
+            release = node.ended(node.start("quick", 1)["id"])["release"]
+            if more:
+                context = browser.new_context(base_url=node.url)
+                page = context.new_page()
+                page.goto("/#/overview")
+                expect(page.get_by_role("link", name=f"quick went over to release {release[:12]}")).to_be_visible()
+                assert faults_of(page) == []
+                context.close()
+
+
 @pytest.mark.parametrize("name", ["overview", "runs", "sessions", "reviews", "queue", "audit", "alerts", "deliveries"])
 def test_an_empty_page_says_what_to_do_next(browser, tmp_path_factory, name, empty):
     context = browser.new_context(base_url=empty.url)

@@ -9,9 +9,11 @@ S = 1_000_000
 
 
 def fact(created: int, started: int | None = None, finished: int | None = None, status="running", **more) -> RunFact:
-    values = {"run": f"run_{created}", "agent": "desk", "usage": None, "error": None} | more
+    values = {"run": f"run_{created}", "agent": "desk", "usage": None, "error": None, "release": "r1"} | more
     at = [None if one is None else one * S for one in (created, started, finished)]
-    return RunFact(values["run"], values["agent"], status, at[0], at[1], at[2], values["usage"], values["error"])
+    return RunFact(
+        values["run"], values["agent"], status, at[0], at[1], at[2], values["usage"], values["error"], values["release"]
+    )
 
 
 def test_a_run_counts_where_it_was_created_and_its_end_where_it_ended():
@@ -62,3 +64,10 @@ def test_the_slices_sum_up_to_the_whole(runs, slices):
     for name in ("created", "live", "succeeded", "failed", "cancelled"):
         assert sum(getattr(one, name) for one in found.slices) == getattr(found.total, name)
         assert sum(getattr(one, name) for one in found.agents.values()) == getattr(found.total, name)
+
+
+def test_the_first_run_of_another_release_is_told_and_that_of_the_first_one_is_not():
+    runs = [fact(1, release="r1"), fact(2, release="r1"), fact(3, release="r2"), fact(5, release="r1")]
+    runs += [fact(4, agent="other", release="x")]
+    found = summarise(reversed(runs), 0, 10 * S, 2, 0)
+    assert [(one.agent, one.release, one.at) for one in found.releases] == [("desk", "r2", 3 * S)]

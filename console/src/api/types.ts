@@ -177,6 +177,7 @@ export interface Overview {
     slices: (Figures & { at: string })[];
     agents: Figures[];
     faults: { code: string; agent: string; runs: number; last_run: string; last_at: string }[];
+    releases: { agent: string; release: string; at: string }[];
     queue: { ready: number; held: number; running: number; waiting: number };
     reviews: { count: number; oldest_at: string | null; expires_at: string | null };
 }
@@ -227,6 +228,7 @@ export interface Host {
     agents: string[];
     taken: number;
     free: number;
+    memory_bytes: number;
 }
 
 export interface NodeState {

@@ -100,6 +100,7 @@ function Standing({ found, agent }: { found: Overview; agent: string }) {
             <Alerts />
             <Tiles found={found} />
             <Plots found={found} />
+            <Changes found={found} />
             {!agent && <ByAgent found={found} />}
             <Faults found={found} />
         </>
@@ -214,8 +215,50 @@ function seconds(value: number | null): string {
     return value === null ? "–" : span(value * 1000);
 }
 
+/** What changed in the span and may be why: releases that began, objectives that began to be missed. */
+function useMarks(found: Overview): { at: string; text: string; href: string }[] {
+    const alerts = useAlerts();
+    return useMemo(() => {
+        const begun = found.releases.map((one) => ({
+            at: one.at,
+            text: `${one.agent} went over to release ${one.release.slice(0, 12)}`,
+            href: to(["runs"], { agent: one.agent }),
+        }));
+        const missed = (alerts.data?.items ?? [])
+            .filter((one) => one.since >= found.begin)
+            .map((one) => ({
+                at: one.since,
+                text: `${one.agent} began to miss an objective`,
+                href: to(["alerts"]),
+            }));
+        return [...begun, ...missed].sort((a, b) => b.at.localeCompare(a.at));
+    }, [found, alerts.data]);
+}
+
+function Changes({ found }: { found: Overview }) {
+    const marks = useMarks(found);
+    if (marks.length === 0) return null;
+    return (
+        <section className="card" aria-labelledby="changes">
+            <h2 id="changes">What changed</h2>
+            <ul className="changes">
+                {marks.slice(0, 12).map((mark) => (
+                    <li key={mark.at + mark.text}>
+                        <span className="faint">
+                            <Ago at={mark.at} />
+                        </span>{" "}
+                        <a href={mark.href}>{mark.text}</a>
+                    </li>
+                ))}
+            </ul>
+        </section>
+    );
+}
+
 function Plots({ found }: { found: Overview }) {
     const { slices } = found;
+    const changes = useMarks(found);
+    const marks = useMemo(() => changes.map((one) => readAt(one.at) / 1000), [changes]);
     const times = useMemo(() => slices.map((slice) => readAt(slice.at) / 1000), [slices]);
     const traffic = useMemo<Line[]>(() => {
         const good = slices.map((slice) => slice.succeeded);
@@ -245,13 +288,14 @@ function Plots({ found }: { found: Overview }) {
     );
     return (
         <div className="plots">
-            <Plot title="Runs that ended" times={times} lines={traffic} format={brief} sync="overview" />
+            <Plot title="Runs that ended" times={times} lines={traffic} format={brief} sync="overview" marks={marks} />
             <Plot
                 title="How long they lasted"
                 times={times}
                 lines={lasted}
                 format={(value) => span(value * 1000)}
                 sync="overview"
+                marks={marks}
             />
             <Plot
                 title="How long they waited in the queue"
@@ -259,11 +303,12 @@ function Plots({ found }: { found: Overview }) {
                 lines={waited}
                 format={(value) => span(value * 1000)}
                 sync="overview"
+                marks={marks}
             />
             {hasCost ? (
-                <Plot title="Cost" times={times} lines={cost} format={money} sync="overview" />
+                <Plot title="Cost" times={times} lines={cost} format={money} sync="overview" marks={marks} />
             ) : (
-                <Plot title="Tokens" times={times} lines={tokens} format={brief} sync="overview" />
+                <Plot title="Tokens" times={times} lines={tokens} format={brief} sync="overview" marks={marks} />
             )}
         </div>
     );

@@ -7,7 +7,7 @@ import { useChanges } from "../api/changes";
 import { useAgents } from "../api/pages";
 import type { NodeState, Overview, PageOf, Run } from "../api/types";
 import { Ago, Empty, Facts, Head, Lasting, Loading, StatusMark, Trouble } from "../parts/parts";
-import { brief, count, shortId } from "../pure/words";
+import { brief, bytes, count, shortId } from "../pure/words";
 import { to } from "../shell/place";
 
 const SHOWN = 50;
@@ -182,6 +182,9 @@ function Workers() {
                                 <th scope="col" className="number">
                                     Free
                                 </th>
+                                <th scope="col" className="number">
+                                    Memory
+                                </th>
                             </tr>
                         </thead>
                         <tbody>
@@ -192,6 +195,7 @@ function Workers() {
                                     <td className="text wrap">{host.agents.join(", ")}</td>
                                     <td>{brief(host.taken)}</td>
                                     <td>{brief(host.free)}</td>
+                                    <td>{bytes(host.memory_bytes)}</td>
                                 </tr>
                             ))}
                         </tbody>

@@ -39,6 +39,8 @@ interface Drawn {
     lines: Line[];
     format: (value: number) => string;
     sync: string;
+    /** Instants (seconds) at which something changed: a line for each. */
+    marks?: number[];
 }
 
 const HEIGHT = 150;
@@ -60,7 +62,28 @@ function drawn(times: number[], lines: Line[]): uPlot.AlignedData {
     return [[...times, (times.at(-1) ?? 0) + width], ...lines.map(more)] as uPlot.AlignedData;
 }
 
-export function Plot({ title, times, lines, format, sync }: Drawn) {
+function drawMarks(plot: uPlot, marks: number[], colour: string): void {
+    const { ctx } = plot;
+    const { left, top, width, height } = plot.bbox;
+    ctx.save();
+    ctx.strokeStyle = ctx.fillStyle = colour;
+    ctx.lineWidth = devicePixelRatio;
+    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    for (const mark of marks) {
+        const x = Math.round(plot.valToPos(mark, "x", true));
+        if (x < left || x > left + width) continue;
+        ctx.beginPath();
+        ctx.moveTo(x, top);
+        ctx.lineTo(x, top + height);
+        ctx.stroke();
+        ctx.fillRect(x - 2.5 * devicePixelRatio, top, 5 * devicePixelRatio, 5 * devicePixelRatio);
+    }
+    ctx.restore();
+}
+
+export function Plot({ title, times, lines, format, sync, marks = [] }: Drawn) {
+    const marked = useRef(marks);
+    marked.current = marks;
     const box = useRef<HTMLDivElement>(null);
     const plot = useRef<uPlot | null>(null);
     const [at, setAt] = useState<number | null>(null);
@@ -131,6 +154,7 @@ export function Plot({ title, times, lines, format, sync }: Drawn) {
                     }),
                 ],
                 hooks: {
+                    draw: [(one) => drawMarks(one, marked.current, resolved("--warn"))],
                     setCursor: [
                         (one) =>
                             setAt(
@@ -156,7 +180,7 @@ export function Plot({ title, times, lines, format, sync }: Drawn) {
 
     useEffect(() => {
         plot.current?.setData(drawn(times, lines));
-    }, [times, lines]);
+    }, [times, lines, marks]);
 
     const isEmpty = lines.every((line) => line.values.every((value) => value === null || (value === 0 && line.isArea)));
     const said = (line: Line, index: number) => {

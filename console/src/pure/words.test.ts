@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { brief, distance, glance, money, share, shortId, span } from "./words";
+import { brief, bytes, distance, glance, money, share, shortId, span } from "./words";
 
 test.each([
     [0, "0 ms"],
@@ -33,6 +33,16 @@ test("large numbers keep three figures", () => {
         "999k",
         "1.23M",
         "2.50G",
+    ]);
+});
+
+test("bytes have three figures and a unit", () => {
+    expect([0, 900, 5_000_000, 327_155_712, 3_221_225_472].map(bytes)).toEqual([
+        "",
+        "0.879 KiB",
+        "4.77 MiB",
+        "312 MiB",
+        "3 GiB",
     ]);
 });
 

@@ -51,6 +51,14 @@ export function brief(value: number): string {
     return `${(value / size).toPrecision(3).replace(/\.0+$/, "")}${unit}`;
 }
 
+/** Bytes as `312 MiB`; nothing for 0. */
+export function bytes(value: number): string {
+    if (value === 0) return "";
+    const [size, unit] =
+        value < 1024 ** 2 ? [1024, "KiB"] : value < 1024 ** 3 ? [1024 ** 2, "MiB"] : [1024 ** 3, "GiB"];
+    return `${(value / size).toPrecision(3).replace(/\.0+$/, "")} ${unit}`;
+}
+
 export function money(usd: number): string {
     if (usd === 0) return "$0";
     if (usd < 0.0001) return "<$0.0001";

@@ -215,6 +215,7 @@ class Overview(Struct, kw_only=True):
     slices: list[Figures] = field(default_factory=list)
     agents: list[Figures] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
+    releases: list[dict[str, Any]] = field(default_factory=list)
     queue: dict[str, int] = field(default_factory=dict)
     reviews: dict[str, Any] = field(default_factory=dict)
 

@@ -60,6 +60,8 @@ class Host(ABC):
         self._pings: dict[int, Callable[[], None]] = {}
         self._ref = 0
         self.heard_at = 0.0
+        self.used = 0
+        """Resident bytes when it was looked at last; 0 for the node's own process."""
 
     # --- seats ------------------------------------------------------------------------------------------------------
 

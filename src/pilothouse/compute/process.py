@@ -212,7 +212,7 @@ class ProcessHost(Host):
                 self.ping(self._answered)
             elif now - max(self._asked_at, self.heard_at) > within:
                 reason = f"said nothing for {within:g} s"
-            used = _memory(process.pid)
+            self.used = used = _memory(process.pid)
             if self.meter is not None:
                 self.meter.host_held(self.name, used)
             if self._options.memory and used > self._options.memory:

@@ -237,7 +237,9 @@ class NodeWorker(Worker):
         return facts + [self._fact("quarantine", host) for host in self._quarantines.values()]
 
     def _fact(self, name: str, host: Host) -> HostFact:
-        return HostFact(f"{name} ({host.kind})", host.is_up, sorted(host.agents), len(host.seats), host.places)
+        return HostFact(
+            f"{name} ({host.kind})", host.is_up, sorted(host.agents), len(host.seats), host.places, host.used
+        )
 
     def find(self, agent: str) -> Agent | None:
         return self._agents.get(agent)

@@ -14,6 +14,7 @@ from msgspec import Struct
 from pilothouse.domain.run import LIVE, TERMINAL, Status
 
 FAULTS_SHOWN = 20
+ROLLOVERS_SHOWN = 50
 
 
 class RunFact(Struct, frozen=True, array_like=True):
@@ -27,6 +28,7 @@ class RunFact(Struct, frozen=True, array_like=True):
     finished_at: int | None
     usage: bytes | None
     error: bytes | None
+    release: str = ""
 
 
 class Spread(Struct, frozen=True):
@@ -63,6 +65,14 @@ class Fault(Struct):
     last_at: int
 
 
+class Rollover(Struct, frozen=True):
+    """The first run of a release of an agent that had run another one before."""
+
+    agent: str
+    release: str
+    at: int
+
+
 class Overview(Struct):
     """`slices` divide the time from `begin` to `end` evenly. `covers_from` is later than `begin` when there were more
     runs than are looked at: before it nothing is known."""
@@ -74,6 +84,7 @@ class Overview(Struct):
     slices: list[Figures]
     agents: dict[str, Figures]
     faults: list[Fault]
+    releases: list[Rollover]
 
 
 class _Spent(Struct):
@@ -107,6 +118,7 @@ class _Gathered:
 
 def summarise(facts: Iterable[RunFact], begin: int, end: int, slices: int, covers_from: int) -> Overview:
     """The overview of the facts, in any order. What lies outside of the span is left out."""
+    facts = list(facts)
     width = max(1, (end - begin) / slices)
     total, agents = _Gathered(), dict[str, _Gathered]()
     parts = [_Gathered() for _ in range(slices)]
@@ -132,7 +144,24 @@ def summarise(facts: Iterable[RunFact], begin: int, end: int, slices: int, cover
                 _count_fault(fact, faults)
     worst = sorted(faults.values(), key=lambda fault: (-fault.runs, -fault.last_at))[:FAULTS_SHOWN]
     by_name = {name: agents[name].close() for name in sorted(agents)}
-    return Overview(begin, end, covers_from, total.close(), [one.close() for one in parts], by_name, worst)
+    return Overview(
+        begin, end, covers_from, total.close(), [one.close() for one in parts], by_name, worst, find_rollovers(facts)
+    )
+
+
+def find_rollovers(facts: Iterable[RunFact]) -> list[Rollover]:
+    """Where agents went over to another release, oldest first. The first release of each agent is no news."""
+    first: dict[tuple[str, str], int] = {}
+    for fact in facts:
+        key = (fact.agent, fact.release)
+        first[key] = min(first.get(key, fact.created_at), fact.created_at)
+    found: list[Rollover] = []
+    known: set[str] = set()
+    for (agent, release), at in sorted(first.items(), key=lambda one: one[1]):
+        if agent in known:
+            found.append(Rollover(agent, release, at))
+        known.add(agent)
+    return found[-ROLLOVERS_SHOWN:]
 
 
 def _count_end(fact: RunFact, places: Iterable[_Gathered]) -> None:

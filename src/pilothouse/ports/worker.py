@@ -119,6 +119,8 @@ class HostFact(Struct, frozen=True):
     agents: list[str]
     taken: int
     free: int
+    memory_bytes: int
+    """Resident; 0: not measured."""
 
 
 class Worker(Protocol):

@@ -18,6 +18,8 @@ class HostView(Struct, kw_only=True):
     agents: list[str]
     taken: int
     free: int
+    memory_bytes: int
+    """Resident; 0: not measured."""
 
 
 class NodeView(Struct, kw_only=True):

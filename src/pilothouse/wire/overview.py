@@ -48,6 +48,14 @@ class FaultView(Struct, kw_only=True):
     last_at: Instant
 
 
+class RolloverView(Struct, kw_only=True):
+    """The first run of a release of an agent that had run another one before."""
+
+    agent: str
+    release: str
+    at: Instant
+
+
 class QueueView(Struct, kw_only=True):
     """`ready` runs wait for a place, `held` ones for their time or for another turn."""
 
@@ -75,6 +83,7 @@ class OverviewView(Struct, kw_only=True):
     slices: list[SliceView]
     agents: list[AgentFiguresView]
     faults: list[FaultView]
+    releases: list[RolloverView]
     queue: QueueView
     reviews: OpenReviewsView
 
@@ -95,6 +104,7 @@ def overview_view(
         ],
         agents=[AgentFiguresView(agent=name, **_fields(one)) for name, one in found.agents.items()],
         faults=[_fault(one) for one in found.faults],
+        releases=[RolloverView(agent=one.agent, release=one.release, at=stamp(one.at)) for one in found.releases],
         queue=QueueView(ready=queue[0], held=queue[1], running=queue[2], waiting=queue[3]),
         reviews=OpenReviewsView(count=reviews[0], oldest_at=stamp_if(reviews[1]), expires_at=stamp_if(reviews[2])),
     )

@@ -13,7 +13,14 @@ from pilothouse.wire.node import HostView, NodeView, SettingPage
 async def get_node(call: Call) -> None:
     front = call.front
     hosts = [
-        HostView(name=one.name, is_up=one.is_up, agents=one.agents, taken=one.taken, free=one.free)
+        HostView(
+            name=one.name,
+            is_up=one.is_up,
+            agents=one.agents,
+            taken=one.taken,
+            free=one.free,
+            memory_bytes=one.memory_bytes,
+        )
         for one in front.world.worker.host_facts()
     ]
     await call.show(

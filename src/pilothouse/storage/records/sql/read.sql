@@ -79,11 +79,11 @@ select pos, /* run */ from run where status = 'failed' and /* wanted */;
 
 -- name: list_facts
 -- The newest runs, however old: where they are older than is wanted the reader stops, so the cost has a bound.
-select id, agent, status, created_at, started_at, finished_at, usage, error from run
+select id, agent, status, created_at, started_at, finished_at, usage, error, release from run
 where tenant = :tenant order by pos desc limit :limit;
 
 -- name: list_facts_of_agent
-select id, agent, status, created_at, started_at, finished_at, usage, error from run
+select id, agent, status, created_at, started_at, finished_at, usage, error, release from run
 where tenant = :tenant and agent = :agent order by pos desc limit :limit;
 
 -- name: list_sessions
