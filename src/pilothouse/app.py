@@ -42,10 +42,13 @@ from pilothouse.domain.objective import Alert
 from pilothouse.domain.principal import LOCAL, PrincipalKind
 from pilothouse.domain.schedule import Rule, Schedule
 from pilothouse.domain.signature import read_secret
+from pilothouse.engine.calling import open_accounts
 from pilothouse.engine.cron import check_rule
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
+from pilothouse.engine.ledger import Ledger
 from pilothouse.engine.outbox import tell_alert
+from pilothouse.engine.outgoing import Outgoing
 from pilothouse.engine.schedule import keep_schedules
 from pilothouse.engine.session_memory import SessionMemory
 from pilothouse.engine.world import Limits, World, persist, spawn
@@ -60,6 +63,7 @@ from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import SigningKey, load_key
 from pilothouse.security.witness import FileWitness
 from pilothouse.settings import AgentSettings, Settings
+from pilothouse.settings.border import outgoing_options, secrets_of
 from pilothouse.settings.explain import explain_settings
 from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
@@ -114,6 +118,9 @@ class Node:
         self.world.sessions = SessionMemory(is_shared=settings.records.is_shared)
         self.world.witnesses = witnesses(settings)
         self.world.is_traced = self.tracer is not None
+        options = self.worker_options.outgoing
+        self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
+        open_accounts(self.world)
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
         self.schedules = Schedules(self.world, self.log.warn)
         self.sender = Sender(self.world, delivery_options(settings), self.log.warn, self.metrics)
@@ -458,6 +465,8 @@ def worker_options(settings: Settings) -> WorkerOptions:
         retention_days=settings.records.retention_days,
         environments=environment_options(settings),
         checkpoint_every=settings.audit.checkpoint_seconds,
+        outgoing=outgoing_options(settings),
+        secrets=secrets_of(settings),
     )
 
 

@@ -34,8 +34,8 @@ def test_a_cap_that_is_reached_stops_whatever_comes():
 
 def test_a_grant_of_a_person_is_the_same_amount_once_more():
     budget = Budget("run", model_calls=10)
-    assert judge(budget, Amounts(model_calls=10), Amounts(), 0, CALL, raised=1)[0] == "go"
-    assert judge(budget, Amounts(model_calls=20), Amounts(), 0, CALL, raised=1)[0] == "over"
+    assert judge(budget, Amounts(model_calls=10), Amounts(), 0, CALL, {"run.model_calls": 1})[0] == "go"
+    assert judge(budget, Amounts(model_calls=20), Amounts(), 0, CALL, {"run.model_calls": 1})[0] == "over"
 
 
 def test_periods_are_days_months_or_for_ever():

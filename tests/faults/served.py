@@ -199,6 +199,7 @@ def write_project(folder: Path, settings: str = "", agents: Sequence[str] = AGEN
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "agents.py").write_text((ROOT / "tests/faults/workload.py").read_text())
     head = settings if "[server]" in settings else f"[server]\nport = 0\n{settings}"
+    head += '\n[egress]\nmode = "open"\n'
     tables = [f'[agents.{name}]\ntarget = "agents:{name}"\n{more.get(name, "")}' for name in agents]
     (folder / "pilothouse.toml").write_text("\n".join([head, *tables]))
     return folder

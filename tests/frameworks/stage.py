@@ -35,7 +35,9 @@ def write_project(folder: Path, framework: str, agents: Mapping[str, str], setti
     shutil.copytree(HERE / framework / "agents", folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(HERE / "outside.py", folder)
     tables = [f'[agents.{name}]\nenvironment = "{environment_of(framework)}"\n{more}' for name, more in agents.items()]
-    (folder / "pilothouse.toml").write_text("\n".join(["[server]\nport = 0", settings, *tables]))
+    (folder / "pilothouse.toml").write_text(
+        "\n".join(['[egress]\nmode = "open"\n[server]\nport = 0', settings, *tables])
+    )
     return folder
 
 

@@ -130,7 +130,11 @@ def test_a_file_from_windows_is_read(tmp_path):
          "expected a text or an array, each a text"),
         ("[agents.a]\ntarget = 'a:a'\npython = '3.12'\n", "agents.a.python is for an environment of the agent's own"),
         ("[agents.a]\ntarget = 'a:a'\nenvironment = 'x'\nisolation = 'inline'\n", "agents.a.isolation is \"inline\""),
-        ("[agents.a]\ntarget = 'a:a'\nlimits = {}\n", "pilothouse.toml:3: agents.a.limits: limits for single agents"),
+        ("[agents.a]\ntarget = 'a:a'\nrun_budget = { token = 3 }\n", "there is no setting agents.a.run_budget.token"),
+        ("[providers.openai]\nbreaker = { failure = 3 }\n", "there is no setting providers.openai.breaker.failure"),
+        ("[secrets.KEY]\nhosts = ['a.example']\n", "secrets.KEY needs a value"),
+        ("[agents.a]\ntarget = 'a:a'\negress = ['https://a.example']\n", "agents.a.egress"),
+        ("[providers.local]\nurl = 'localhost'\n", "providers.local.url"),
         ("[agents.a]\ntarget = 'a:a'\nretry = { tries = 3 }\n", "pilothouse.toml:3: there is no setting "
          "agents.a.retry.tries"),
     ],

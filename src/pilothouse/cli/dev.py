@@ -58,7 +58,8 @@ def dev_settings(target: str | None, config: str | None, flags: list[Flag]) -> S
     local.append(Flag("deliveries.loopback", "dev", True))
     settings = load_settings(os.environ, folder=Path.cwd(), config=config, flags=[*local, *flags])
     on_new_code = {name: replace(agent, on_release_change="continue") for name, agent in settings.agents.items()}
-    settings = replace(settings, agents=on_new_code)
+    egress = settings.egress if settings.egress.mode else replace(settings.egress, mode="open")
+    settings = replace(settings, agents=on_new_code, egress=egress)
     if target is None:
         return settings
     if target in settings.agents:

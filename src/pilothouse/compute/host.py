@@ -13,9 +13,11 @@ import msgspec
 
 from pilothouse.compute.seat import Seat
 from pilothouse.domain.run import Run
+from pilothouse.domain.secret import Secret
 from pilothouse.domain.trace import traceparent_below
 from pilothouse.errors import HostUnavailable, TooLarge
 from pilothouse.ports.meter import RunMeter, Tracer
+from pilothouse.ports.outgoing import CallResult, CallWish
 from pilothouse.ports.worker import Assignment, Notebook
 from pilothouse.wire import frames
 from pilothouse.wire.frames import AgentDescription, Message
@@ -49,6 +51,7 @@ class Host(ABC):
         self.on_log: OnLog = lambda stream, text, run: None
         self.meter: RunMeter | None = None
         self.tracer: Tracer | None = None
+        self.secrets: tuple[Secret, ...] = ()
         self.on_lost: Callable[[], None] = lambda: None
         """The host ended although nobody asked it to."""
         self._slots = slots
@@ -191,6 +194,10 @@ class Host(ABC):
                 notebook.ask_review(ref, row, question, details, kind, expires_at)
             case frames.CallAgent():
                 self._on_call(notebook, message)
+            case frames.AskCall(_, ref, kind, provider, model, given, wanted, is_step, raised):
+                notebook.ask_call(ref, CallWish(kind, provider, model, given, wanted, is_step, raised))
+            case frames.SettleCall(_, ref, outcome, tokens, cost, wait):
+                notebook.settle_call(ref, CallResult(outcome, tokens, cost, wait))
             case _:
                 seat.is_silent = True
                 self._about_end(notebook, message)
@@ -221,6 +228,8 @@ class Host(ABC):
             case frames.Log(_, stream, text):
                 self.on_log(stream, text, None)
             case frames.Hello(_, _, agents):
+                if self.secrets:
+                    self.send(frames.KnowSecrets(list(self.secrets)))
                 self.agents = {agent.name: agent for agent in agents}
                 self.is_up = True
                 self._on_change(self)
@@ -285,4 +294,13 @@ def _start(
         run.origin,
         assignment.trails,
         traceparent=traceparent,
+        deadline_at=_deadline(assignment),
     )
+
+
+def _deadline(assignment: Assignment) -> int | None:
+    """The end of the run or of this attempt, whichever comes first."""
+    run, timeout = assignment.notebook.run, assignment.agent.timeout
+    ends = [] if timeout is None else [assignment.now + round(timeout * 1e6)]
+    ends += [] if run.deadline_at is None else [run.deadline_at]
+    return min(ends, default=None)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pilothouse.compute.host import INLINE, Calls, Host
 from pilothouse.sdk.host import HostRuntime
 from pilothouse.sdk.surroundings import HeldClock
-from pilothouse.wire.frames import Abandon, Message
+from pilothouse.wire.frames import Abandon, KnowSecrets, Message
 from pilothouse.wire.host import HostConfig
 
 
@@ -38,6 +38,8 @@ class InlineHost(Host):
         self._runtime.load()
         self.agents = {agent.name: agent for agent in self._runtime.describe()}
         self.is_up = True
+        if self.secrets:
+            self._runtime.receive([KnowSecrets(list(self.secrets))])
         self._on_change(self)
 
     def send(self, message: Message) -> None:

@@ -7,7 +7,9 @@ write, and whether it makes sense, is checked in `settings` before anything is b
 from dataclasses import dataclass, field
 
 from pilothouse.compute.environment.build import EnvironmentOptions
+from pilothouse.compute.outgoing import OutgoingOptions
 from pilothouse.domain.retry import Retry
+from pilothouse.domain.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class WorkerOptions:
     """None: in the folder `.pilothouse/environments` of the project."""
     is_alone: bool = True
     """No other node can have the records: what others hold there is orphaned."""
+    outgoing: OutgoingOptions = field(default_factory=OutgoingOptions)
+    secrets: tuple[Secret, ...] = ()
     retention_days: float = 0.0
     """Ended runs outside of sessions are removed after so many days; 0: never."""
     checkpoint_every: float = 60.0

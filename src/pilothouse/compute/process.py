@@ -37,7 +37,15 @@ def host_config(options: WorkerOptions, names: list[str], socket: str) -> HostCo
     targets = {}
     for name in names:
         agent = options.agents[name]
-        targets[name] = AgentTarget(target=agent.target, mode=agent.mode, keep=agent.keep, timeout=agent.timeout)
+        targets[name] = AgentTarget(
+            target=agent.target,
+            mode=agent.mode,
+            keep=agent.keep,
+            timeout=agent.timeout,
+            egress=options.outgoing.hosts.get(name, ()),
+            asks=options.outgoing.asks(name),
+            is_limited=options.outgoing.is_limited(name),
+        )
     return HostConfig(
         socket=socket,
         project=options.project,
@@ -47,6 +55,7 @@ def host_config(options: WorkerOptions, names: list[str], socket: str) -> HostCo
         memory=options.memory,
         cores=options.cores,
         connect_within=options.loads_within,
+        egress=options.outgoing.border,
         node=os.getpid(),
     )
 

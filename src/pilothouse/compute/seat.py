@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.price import Price
+from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Assignment
-from pilothouse.wire.frames import Abandon, Acks, Cancel, Message, Resolved
+from pilothouse.wire.frames import Abandon, Acks, CallDenied, CallGranted, Cancel, Message, Resolved
 
 
 class Bench(Protocol):
@@ -47,6 +49,15 @@ class Seat(Actor):
     def resolved(self, row: StepRow) -> None:
         if not self.is_silent:
             self.host.send(Resolved(self.slot, row))
+
+    def granted(self, ref: int, price: Price | None) -> None:
+        if not self.is_silent:
+            self.host.send(CallGranted(self.slot, ref, price))
+
+    def denied(self, ref: int, denial: Denial) -> None:
+        if not self.is_silent:
+            facts = (denial.status, denial.code, denial.message, denial.retry_after, denial.budget, denial.asks)
+            self.host.send(CallDenied(self.slot, ref, *facts, denial.hit))
 
     def cancel(self, reason: str) -> None:
         """Asks once; after the grace the attempt is taken from the host whatever its code does."""

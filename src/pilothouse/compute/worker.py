@@ -20,9 +20,11 @@ from pilothouse.compute.process import OWN_GROUND, Ground, ProcessHost, host_con
 from pilothouse.compute.seat import Seat
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.price import Price
 from pilothouse.domain.retry import Retry
 from pilothouse.errors import HostUnavailable
 from pilothouse.ports.meter import RunMeter, Tracer
+from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.records import ClaimWish, Queue
 from pilothouse.ports.worker import Actor, Assignment, HostFact, Worker
 from pilothouse.sdk.surroundings import HeldClock
@@ -57,6 +59,14 @@ class Waiting(Actor):
             self.seat.cancel(reason)
         else:
             self.let_go()
+
+    def granted(self, ref: int, price: Price | None) -> None:
+        if self.seat is not None:
+            self.seat.granted(ref, price)
+
+    def denied(self, ref: int, denial: Denial) -> None:
+        if self.seat is not None:
+            self.seat.denied(ref, denial)
 
     def let_go(self) -> None:
         """There is no host for it."""
@@ -163,6 +173,7 @@ class NodeWorker(Worker):
 
     def _hear(self, host: Host) -> None:
         host.meter, host.tracer = self._meter, self.tracer
+        host.secrets = self._options.secrets
         host.on_log = lambda stream, text, run: self.on_log(stream, text, run)
         host.on_lost = self._count_lost
 

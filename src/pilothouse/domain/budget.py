@@ -6,6 +6,7 @@ waits until they are settled: an estimate that was too high must not end a run. 
 is no estimate, so a cap of 10 calls is 10 calls, however many are made at once.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -38,6 +39,7 @@ class Amounts(Struct, array_like=True):
 
 
 AMOUNTS = Amounts.__struct_fields__
+NOTHING: Mapping[str, int] = {}
 EXACT = frozenset({"model_calls", "tool_calls", "steps"})
 
 
@@ -70,14 +72,19 @@ class Hit(Struct, frozen=True):
 
 
 def judge(
-    budget: Budget, spent: Amounts, reserved: Amounts, in_flight: int, wish: Amounts, raised: int = 0
+    budget: Budget,
+    spent: Amounts,
+    reserved: Amounts,
+    in_flight: int,
+    wish: Amounts,
+    raised: Mapping[str, int] = NOTHING,
 ) -> tuple[Verdict, Hit | None]:
-    """Whether a call that will use `wish` may begin. `in_flight`: how many calls have reserved. `raised`: how often a
-    person has granted this budget once more."""
+    """Whether a call that will use `wish` may begin. `in_flight`: how many calls have reserved. `raised`: how
+    often a person has granted a cap once more, by its name (`run.tokens`)."""
     verdict: Verdict = "go"
     found: Hit | None = None
     for name, once in budget.caps.items():
-        cap = once * (1 + raised)
+        cap = once * (1 + raised.get(f"{budget.scope}.{name}", 0))
         used, held, wanted = getattr(spent, name), getattr(reserved, name), getattr(wish, name)
         if not wanted and used < cap:
             continue

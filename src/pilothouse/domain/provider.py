@@ -34,6 +34,8 @@ ENDINGS = {
     ".openai.azure.com": "azure",
     ".services.ai.azure.com": "azure",
 }
+MORE_HOSTS = {"google": ("*.googleapis.com",), "bedrock": ("*.amazonaws.com",)}
+"""Names of single regions, which a list cannot tell apart from the others of the cloud."""
 PATHS: tuple[tuple[str, Shape, bool], ...] = (
     ("/chat/completions", "chat", True),
     ("/responses", "responses", False),
@@ -84,9 +86,21 @@ class Below(Struct, frozen=True):
     port: int
     path: str
 
+    @property
+    def authority(self) -> str:
+        """Host and port, as lists of hosts have them."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def holds(self, host: str, port: int, path: str) -> bool:
         below = path.startswith(self.path) and path[len(self.path) : len(self.path) + 1] in ("", "/", "?")
         return host == self.host and port == self.port and below
+
+
+def hosts_of(provider: str) -> tuple[str, ...]:
+    """The hosts of a known provider, as lists of hosts have them; none for a name that is not known."""
+    ends = tuple(f"*{end}" for end, name in ENDINGS.items() if name == provider and end.startswith("."))
+    known = tuple(host for host, name in HOSTS.items() if name == provider)
+    return (*known, *ends, *MORE_HOSTS.get(provider, ()))
 
 
 def read_below(provider: str, url: str) -> Below:

@@ -19,12 +19,14 @@ from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.audit_entry import entry
+from pilothouse.engine.calling import Calling
 from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_lines, step_started
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
-from pilothouse.errors import LimitReached
-from pilothouse.ports.change import Change, Conflict, Fence, InsertReview, Receipt, Refused, Statement
+from pilothouse.errors import BudgetExceeded, LimitReached
+from pilothouse.ports.change import AddSpend, Change, Conflict, Fence, InsertReview, Receipt, Refused, Statement
+from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Notebook
 
 WRITE_AGAIN_AFTER = 0.25
@@ -68,7 +70,7 @@ class Ends(Protocol):
     def refused(self, attempt: "Attempt") -> Outcome: ...
 
 
-class Attempt(Notebook):
+class Attempt(Calling, Notebook):
     """The node's side of an attempt that is kept. Known to the world from its first moment, so that a cancel finds it;
     it begins once it is equipped with what it starts from. `ended` is for who waits here: it gets the run at its end,
     or None when the run goes on elsewhere or later."""
@@ -290,6 +292,19 @@ class Attempt(Notebook):
             self.doom = self.ends.expired(self)
             self._tell_to_end("the deadline has passed")
 
+    def exceed(self, denial: Denial) -> None:
+        if self.doom is None:
+            self.doom = self.ends.failed(self, error_json(BudgetExceeded(denial.message)), [], False)
+            self._tell_to_end(denial.message)
+
+    def keep_spend(self, rows: list[AddSpend]) -> None:
+        if self.is_over:
+            super().keep_spend(rows)
+            return
+        for row in rows:
+            self._told.add_row(row)
+        self.flush()
+
     def let_go(self) -> None:
         self.is_let_go = True
         self._tell_to_end("the node needs the place")
@@ -436,6 +451,7 @@ class Attempt(Notebook):
         if self.is_over:
             return
         self.is_over = True
+        self.stop_calling()
         if self.world.attempts.get((self.run.tenant, self.run.id)) is self:
             del self.world.attempts[(self.run.tenant, self.run.id)]
         if not self.ended.done():

@@ -298,6 +298,7 @@ def _set_out(attempt: Attempt, start: Beginning) -> None:
         instead = RULES.handed_back(attempt)
     if instead is None:
         attempt.actor = world.worker.begin(attempt)
+        attempt.watch_time()
         return
     world.worker.unreserve(agent.name)
     attempt.come_to(instead, None)

@@ -14,11 +14,13 @@ from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run, Status
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.audit_entry import NODE, entry
+from pilothouse.engine.calling import Calling
 from pilothouse.engine.encoding import decode, encode, error_json
 from pilothouse.engine.ending import Ending, terminal_line
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.world import World
 from pilothouse.errors import (
+    BudgetExceeded,
     Cancelled,
     DeadlineExceeded,
     Draining,
@@ -30,12 +32,13 @@ from pilothouse.errors import (
     TooLarge,
 )
 from pilothouse.ports.change import AppendEvents, Change, Conflict, KeepRun, Receipt
+from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Notebook
 
 LOOK_AGAIN_AFTER = 0.05
 
 
-class Unkept(Notebook):
+class Unkept(Calling, Notebook):
     """One stateless run in memory. `ended` gets the run at its end; `faults` is set when the input did not fit."""
 
     kept = False
@@ -147,6 +150,11 @@ class Unkept(Notebook):
             self._doom = Ending("failed", 0, error=error_json(DeadlineExceeded()))
             self._tell_to_end("the deadline has passed")
 
+    def exceed(self, denial: Denial) -> None:
+        if self._doom is None:
+            self._doom = Ending("failed", 0, error=error_json(BudgetExceeded(denial.message)))
+            self._tell_to_end(denial.message)
+
     def let_go(self) -> None:
         if self.again_at is not None:
             self.again_at = None
@@ -252,6 +260,7 @@ class Unkept(Notebook):
         self.world.records.submit(change, done)
 
     def _leave(self) -> None:
+        self.stop_calling()
         self.world.attempts.pop((self.run.tenant, self.run.id), None)
         if not self.ended.done():
             self.ended.set_result(self.run)
@@ -271,4 +280,5 @@ def begin_unkept(world: World, run: Run, agent: Agent, traceparent: str | None, 
     unkept.note("run.queued", b"{}")
     unkept.note("run.started", encode({"attempt": run.attempt, "release": run.release}))
     unkept.actor = world.worker.begin(unkept)
+    unkept.watch_time()
     return unkept

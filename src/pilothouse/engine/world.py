@@ -16,6 +16,7 @@ from pilothouse.domain.journal import StepRow
 from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import Seals
+from pilothouse.engine.outgoing import Outgoing
 from pilothouse.engine.session_memory import SessionMemory, SessionName
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.bus import Bus
@@ -108,6 +109,8 @@ class World:
     """How many turns of a session are being inserted: reads do not see them yet."""
     signalling: "WeakValueDictionary[tuple[str, str, str], asyncio.Lock]" = field(default_factory=WeakValueDictionary)
     """One sender at a time for each name of a run, since the number of a signal is read before it is written."""
+    outgoing: Outgoing = field(default_factory=Outgoing)
+    """The calls of agents, of all hosts of this node."""
     seals: Seals = field(default_factory=Seals)
     keys: dict[str, Key] = field(default_factory=dict)
     """API keys by id; none: only this machine is let in."""

@@ -299,6 +299,21 @@ class AppendAudit(Row):
     entry: bytes
 
 
+class AddSpend(Row):
+    """Adds to what a scope has used in a period; `id` is the name of what is capped, see `engine.ledger`."""
+
+    scope: str
+    period: str
+    tokens: int
+    cost_nano: int
+    """Billionths of a US dollar."""
+    model_calls: int
+    tool_calls: int
+    steps: int
+    wall_us: int
+    at: int
+
+
 class WriteDocument(Act):
     """A small JSON document that changes rarely (a key, a hold, a policy). `id` is unique in the tenant whatever the
     kind. Falls unless the document has `version` (0: it does not exist); raises it by one. `body` None removes it."""

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from pilothouse.domain.budget import Amounts
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
@@ -225,6 +226,10 @@ class Records(Deliveries, Protocol):
 
     async def count_audit(self) -> list[tuple[str, int]]:
         """For each tenant that has an audit log, the number of its last entry."""
+        ...
+
+    async def get_spend(self, tenant: str, scope: str, name: str, period: str) -> Amounts:
+        """What `change.AddSpend` has added up; nothing when there is nothing."""
         ...
 
     async def get_document(self, tenant: str, id: str) -> Document | None: ...

@@ -10,8 +10,10 @@ from msgspec import Struct
 
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.price import Price
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
+from pilothouse.ports.outgoing import CallResult, CallWish, Denial
 
 
 class Notebook(Protocol):
@@ -48,6 +50,14 @@ class Notebook(Protocol):
         ...
 
     def log(self, stream: str, text: str) -> None: ...
+
+    def ask_call(self, ref: int, wish: CallWish) -> None:
+        """May this call be made? `Actor` hears the answer, now or later."""
+        ...
+
+    def settle_call(self, ref: int, result: CallResult) -> None:
+        """What came of it."""
+        ...
 
     def finish(self, output: bytes, state: bytes | None, usage: bytes | None, trail: Trail | None) -> None: ...
 
@@ -89,6 +99,12 @@ class Actor(Protocol):
     def cancel(self, reason: str) -> None:
         """Somebody wants the run to end."""
         ...
+
+    def granted(self, ref: int, price: Price | None) -> None:
+        """The call that was asked for may be made."""
+        ...
+
+    def denied(self, ref: int, denial: Denial) -> None: ...
 
     def over(self) -> None:
         """The end of the attempt is durable, or another attempt has the run: the slot is free. Called exactly once."""

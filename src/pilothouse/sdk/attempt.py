@@ -13,10 +13,11 @@ from functools import cached_property
 from time import monotonic_ns
 from typing import Any, Literal, Protocol
 
-from pilothouse.domain.journal import StepRow
+from pilothouse.domain.journal import StepKind, StepRow
 from pilothouse.domain.review import Answer, ReviewKind
 from pilothouse.errors import PilothouseError, TooLarge
 from pilothouse.sdk.egress.border import Border
+from pilothouse.sdk.egress.call import ask_node
 from pilothouse.sdk.egress.passage import Passage
 from pilothouse.sdk.failure import end_error, kinds_of, may_help, own_traceback, text_of
 from pilothouse.sdk.journal import AttemptJournal
@@ -86,7 +87,7 @@ class Attempt:
 
     @cached_property
     def passage(self) -> Passage:
-        return Passage(self.slot, self.tell, self.loop)
+        return Passage(self.slot, self.tell, self._tell_still, self.loop)
 
     @cached_property
     def session(self) -> SessionMemory:
@@ -247,6 +248,13 @@ class Attempt:
     def deadline_at(self) -> int | None:
         return self.start.deadline_at
 
+    @property
+    def asks(self) -> frozenset[str]:
+        return self.surroundings.border.asks_of(self.start.agent)
+
+    async def may_begin(self, kind: StepKind) -> None:
+        await ask_node(self, "tool" if kind == "tool" else "step", True)
+
     async def ask_person(self, question: str, details: dict[str, Any], kind: ReviewKind) -> Answer:
         return await self.waits.ask(question, details, kind, None)
 
@@ -268,6 +276,10 @@ class Attempt:
     def take_back(self, message: Message) -> bool:
         """Whether the node will not hear what was told last; see `Surroundings`."""
         return self.surroundings.take_back(message)
+
+    def _tell_still(self, message: Message) -> None:
+        if not self.is_over:
+            self.surroundings.send(message)
 
     def clock(self) -> int:
         """The node's clock, as far as this host knows it: never ahead, so that nothing is early."""

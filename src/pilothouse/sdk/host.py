@@ -46,6 +46,7 @@ from pilothouse.wire.frames import (
     Drain,
     Failed,
     Hello,
+    KnowSecrets,
     Message,
     Ping,
     Pong,
@@ -93,6 +94,7 @@ class HostRuntime:
             Drain: self._drain,
             CallGranted: self._answered,
             CallDenied: self._answered,
+            KnowSecrets: self._know,
         }
 
     def load(self, *, anew: bool = False) -> None:
@@ -166,6 +168,9 @@ class HostRuntime:
         attempt = self._attempts.get(resolved.slot)
         if attempt is not None:
             attempt.resolved(resolved.row)
+
+    def _know(self, known: KnowSecrets) -> None:
+        self.surroundings.border.secrets.learn(known.secrets)
 
     def _answered(self, answer: CallGranted | CallDenied) -> None:
         attempt = self._attempts.get(answer.slot)

@@ -129,6 +129,15 @@ class Performer(Protocol):
     @property
     def is_ending(self) -> bool: ...
 
+    @property
+    def asks(self) -> frozenset[str]:
+        """The kinds of steps that the node is asked before."""
+        ...
+
+    async def may_begin(self, kind: StepKind) -> None:
+        """Returns when the node allows the step; it may end the run instead."""
+        ...
+
 
 def encode_arguments(named: dict[str, Any]) -> bytes:
     """The arguments of a step as JSON, for its key and for people.
@@ -167,6 +176,8 @@ async def perform(attempt: Performer, call: StepCall, row: StepRow | None) -> An
         await journal.admit(call.key)
     if journal.has_unsettled:
         await journal.settled()
+    if attempt.asks and call.kind in attempt.asks:
+        await attempt.may_begin(call.kind)
     if not attempt.kept:
         return await _execute_unkept(attempt, call)
     intent, once = call.key, call.once

@@ -16,6 +16,7 @@ from msgspec.structs import fields
 
 from pilothouse.errors import SettingsInvalid
 from pilothouse.settings.expectation import expectation, secrecy, shown_value
+from pilothouse.settings.outgoing import check_places
 from pilothouse.settings.source import PREFIX, Given, Reading, guess, read_environment, read_file
 from pilothouse.settings.tree import NAMED, NEEDED, SECTIONS, AgentSettings, Settings, absolute_url
 
@@ -151,6 +152,7 @@ def _convert(given: Given, project: Path) -> object:
         value = msgspec.convert(_plain(given, wanted), wanted, strict=not given.is_text)
         if given.path == ("records", "url"):
             absolute_url(value, project)
+        check_places(given.path, value)
     except msgspec.ValidationError as error:
         # What a type checks by itself is in `expectation`; a ValueError of a value's own rules speaks for itself.
         own = error.__cause__

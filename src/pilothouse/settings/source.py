@@ -32,14 +32,14 @@ PROGRAM_VARIABLES = {
 SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)\Z")
 """What Kubernetes sets in every container beside a Service named pilothouse or pilothouse-...: nobody's word."""
 
-LATER = {
-    "limits": "limits for single agents are not available yet; `concurrency` and `timeout_seconds` are",
-}
+LATER: dict[str, str] = {}
 """Keys of an agent that the contract names and a later release brings."""
 
 
-ONE = {"agents": "agent", "receivers": "receiver", "schedules": "schedule"}
-ARTICLE = {"agents": "an agent", "receivers": "a receiver", "schedules": "a schedule"}
+ONE = {
+    "agents": "agent", "receivers": "receiver", "schedules": "schedule", "providers": "provider", "secrets": "secret",
+}  # fmt: skip
+ARTICLE = {name: f"{'an' if one[0] == 'a' else 'a'} {one}" for name, one in ONE.items()}
 
 
 class Given(Struct, frozen=True):

@@ -18,6 +18,14 @@ from pilothouse.domain.retry import Retry
 from pilothouse.domain.roster import Role
 from pilothouse.domain.run import Mode
 from pilothouse.domain.schedule import Misfire, Overlap
+from pilothouse.settings.outgoing import (
+    BudgetSettings,
+    EgressSettings,
+    ProviderSettings,
+    RateSettings,
+    SecretSettings,
+    TenantSettings,
+)
 
 DAY = 86_400.0
 
@@ -247,6 +255,16 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     """Past turns an attempt is given."""
     session_ttl_seconds: Seconds | None = None
     """A session is swept so long after its last turn; None: never."""
+    egress: tuple[Text, ...] = ()
+    """Hosts that it may connect to: names, `*.example.com`, addresses and networks, each with or without a port."""
+    limits: RateSettings | None = None
+    """How much a minute its runs may use together of language models."""
+    run_budget: BudgetSettings | None = None
+    """Hard caps of one run."""
+    session_budget: BudgetSettings | None = None
+    """Hard caps of one session."""
+    budget: BudgetSettings | None = None
+    """Hard caps of all its runs together."""
     objectives: Objectives | None = None
     """What is promised of its runs: counted, and alerted on when it is missed."""
 
@@ -264,9 +282,13 @@ class Settings(Struct, frozen=True, kw_only=True):
     traces: TraceSettings = TraceSettings()
     audit: AuditSettings = AuditSettings()
     deliveries: DeliverySettings = DeliverySettings()
+    egress: EgressSettings = EgressSettings()
+    tenants: TenantSettings = TenantSettings()
     agents: dict[str, AgentSettings] = field(default_factory=dict)
     receivers: dict[str, ReceiverSettings] = field(default_factory=dict)
     schedules: dict[str, ScheduleSettings] = field(default_factory=dict)
+    providers: dict[str, ProviderSettings] = field(default_factory=dict)
+    secrets: dict[str, SecretSettings] = field(default_factory=dict)
     folder: Path
     file: Path | None = None
     sources: dict[str, str] = field(default_factory=dict)
@@ -290,12 +312,16 @@ SECTIONS: dict[str, type[Struct]] = {
     "traces": TraceSettings,
     "audit": AuditSettings,
     "deliveries": DeliverySettings,
+    "egress": EgressSettings,
+    "tenants": TenantSettings,
 }
 
 NAMED: dict[str, type[Struct]] = {
     "agents": AgentSettings,
     "receivers": ReceiverSettings,
     "schedules": ScheduleSettings,
+    "providers": ProviderSettings,
+    "secrets": SecretSettings,
 }
 """Sections of which there is one table for each name."""
 
@@ -303,6 +329,7 @@ NEEDED = {
     "agents": ("target", 'target = "agents:{name}"'),
     "receivers": ("url", 'url = "https://..."'),
     "schedules": ("agent", 'agent = "report"'),
+    "secrets": ("value", 'value = "$OPENAI_API_KEY"'),
 }
 """The key that each table of them must have, and an example."""
 

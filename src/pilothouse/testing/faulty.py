@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Literal, ParamSpec, TypeVar
 
+from pilothouse.domain.budget import Amounts
 from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
@@ -231,6 +232,9 @@ class FaultyRecords(Records):
 
     async def count_audit(self) -> list[tuple[str, int]]:
         return await self._pass(self._records.count_audit)
+
+    async def get_spend(self, tenant: str, scope: str, name: str, period: str) -> Amounts:
+        return await self._pass(self._records.get_spend, tenant, scope, name, period)
 
     async def get_document(self, tenant: str, id: str) -> Document | None:
         return await self._pass(self._records.get_document, tenant, id)

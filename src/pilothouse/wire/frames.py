@@ -13,12 +13,14 @@ A host that was started says Hello first; frames of a version it does not know e
 
 import struct
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 from msgspec import Raw, Struct
 
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.price import Price, Tokens
+from pilothouse.domain.secret import Secret
 from pilothouse.domain.session import Trail, Turn
 
 VERSION = 1
@@ -190,27 +192,28 @@ class Pong(Message, tag=13):
 
 
 class AskCall(Message, tag=20):
-    """May this call be made? Answered by CallGranted or CallDenied, maybe later: then it waited in line. `kind`:
-    `model`, `tool` or `step`. Tokens are estimates. `raised`: budgets that a person has granted once more to this run,
-    by name (`run.tokens`)."""
+    """May this call be made? Answered by CallGranted or CallDenied, maybe later: then it waited in line. Tokens are
+    estimates. `is_step`: it becomes a step of its own. `raised`: budgets that a person has granted once more to this
+    run, by name (`run.tokens`)."""
 
     slot: int
     ref: int
-    kind: str
+    kind: Literal["model", "tool", "step"]
     provider: str = ""
     model: str = ""
     input_tokens: int = 0
     output_tokens: int = 0
+    is_step: bool = False
     raised: dict[str, int] = {}
 
 
 class SettleCall(Message, tag=21):
-    """What came of a call that was granted (or was asked for and is wanted no more). `outcome`: `ok`, `failed`,
-    `refused`, `throttled` or `dropped`; `wait`: seconds the provider wants to be left alone. `tokens` None: unknown."""
+    """What came of a call that was granted (or was asked for and is wanted no more). `wait`: seconds the provider wants
+    to be left alone. `tokens` None: unknown."""
 
     slot: int
     ref: int
-    outcome: str
+    outcome: Literal["ok", "failed", "refused", "throttled", "dropped", "lost"]
     tokens: Tokens | None = None
     cost: float = 0.0
     wait: float = 0.0
@@ -301,6 +304,12 @@ class CallGranted(Message, tag=50):
     price: Price | None = None
 
 
+class KnowSecrets(Message, tag=52):
+    """All there are; the host puts them in at its border and tells them to nobody."""
+
+    secrets: list[Secret]
+
+
 class CallDenied(Message, tag=51):
     """`status`: what a provider would answer in this case; 0: a budget is used up, and the run ends. `budget`: its
     name; `asks`: a person may grant it once more. `hit`: JSON of what stands in the way."""
@@ -334,4 +343,4 @@ ToNode = (
     | AskCall
     | SettleCall
 )
-ToHost = Start | Acks | Resolved | Cancel | Abandon | Check | Ping | Drain | CallGranted | CallDenied
+ToHost = Start | Acks | Resolved | Cancel | Abandon | Check | Ping | Drain | CallGranted | CallDenied | KnowSecrets

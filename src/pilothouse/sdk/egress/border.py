@@ -27,6 +27,7 @@ class Border:
         self._policies = {name: self._policy(agent.egress) for name, agent in agents.items()}
         everybody = tuple(rule for agent in agents.values() for rule in agent.egress)
         self.outside = self._policy(everybody)
+        self._asks = {name: _steps_asked(agent.asks) for name, agent in agents.items()}
         self.secrets = Secrets()
         self.is_closed = config.mode != "open"
 
@@ -35,6 +36,10 @@ class Border:
 
     def policy_of(self, agent: str) -> EgressPolicy:
         return self._policies.get(agent, self.outside)
+
+    def asks_of(self, agent: str) -> frozenset[str]:
+        """The kinds of steps that the node is asked before."""
+        return self._asks.get(agent, NOTHING)
 
     def check_host(self, agent: str | None, host: str, port: int) -> None:
         """Raises `EgressDenied`."""
@@ -56,6 +61,16 @@ class Border:
         must_ask = asks and target is not None and target.is_limited
         fallbacks = self._config.fallbacks.get(facts.model, ()) if not seen.model else ()
         return ModelCall(caller, request, seen, facts, step_here.get(), self._patience, asks, must_ask, fallbacks)
+
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def _steps_asked(asks: tuple[str, ...]) -> frozenset[str]:
+    """A budget of steps asks before tools and models too, since they are steps."""
+    if "step" in asks:
+        return frozenset({"step", "tool", "model"})
+    return frozenset({"tool"}) if "tool" in asks else NOTHING
 
 
 def denied(agent: str | None, host: str, port: int) -> EgressDenied:

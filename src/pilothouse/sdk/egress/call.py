@@ -21,14 +21,14 @@ from pilothouse.domain.review import ReviewKind
 from pilothouse.errors import BlockedLoop, BudgetExceeded, PilothouseError
 from pilothouse.sdk.egress.body import BodyFacts, with_model
 from pilothouse.sdk.egress.exchange import Answer, Outgoing, dump, load, problem
-from pilothouse.sdk.egress.passage import Passage
+from pilothouse.sdk.egress.passage import CallKind, Outcome, Passage
 from pilothouse.sdk.egress.patience import Patience
 from pilothouse.sdk.egress.stream import StreamCopy
 from pilothouse.sdk.egress.tokens import read_tokens
 from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.scope import Scope
 from pilothouse.sdk.usage import Usage
-from pilothouse.wire.frames import CallDenied
+from pilothouse.wire.frames import CallDenied, CallGranted
 
 ANSWER_LIMIT = 24 * 1024 * 1024
 """Bytes of an answer that is kept; a longer one passes and is not."""
@@ -36,29 +36,13 @@ SHOWN_LIMIT = 1024 * 1024
 NAME_LIMIT = 100
 
 
-class Caller(Protocol):
-    """The attempt, as the border sees it."""
-
-    kept: bool
-    loop: asyncio.AbstractEventLoop
-
-    @property
-    def journal(self) -> AttemptJournal: ...
+class Asker(Protocol):
+    """The attempt, as the one that asks the node."""
 
     @property
     def passage(self) -> Passage: ...
 
-    @property
-    def is_ending(self) -> bool: ...
-
-    @property
-    def deadline_at(self) -> int | None: ...
-
-    def clock(self) -> int: ...
-
     def check_alive(self) -> None: ...
-
-    async def pause(self, seconds: float) -> None: ...
 
     async def ask_person(self, question: str, details: dict[str, Any], kind: ReviewKind) -> Decision: ...
 
@@ -68,22 +52,46 @@ class Caller(Protocol):
 
     def call_ended(self) -> None: ...
 
+
+class Caller(Asker, Protocol):
+    """The attempt, as the border sees it."""
+
+    kept: bool
+    loop: asyncio.AbstractEventLoop
+
+    @property
+    def journal(self) -> AttemptJournal: ...
+
+    @property
+    def is_ending(self) -> bool: ...
+
+    @property
+    def deadline_at(self) -> int | None: ...
+
+    def clock(self) -> int: ...
+
+    async def pause(self, seconds: float) -> None: ...
+
     def from_thread(self, begin: Callable[[], Any]) -> Any: ...
 
 
-async def ask_node(caller: Caller, kind: str, *facts: Any) -> Any:
+async def ask_node(caller: Asker, kind: CallKind, is_step: bool, *facts: Any) -> CallGranted | CallDenied:
     """The node's answer. A budget that is used up ends the run, or is a question to a person; so it is never an answer
     here. Raises `CancelledError` when the run ends."""
     passage = caller.passage
     while True:
-        answer = await passage.ask(kind, *facts)
+        answer = await passage.ask(kind, is_step, *facts)
         if not isinstance(answer, CallDenied) or answer.status:
             return answer
         if answer.asks:
             number = passage.raised.get(answer.budget, 0) + 1
             details = {**msgspec.json.decode(answer.hit), "budget": answer.budget, "number": number}
             question = f"{answer.message} Grant the same amount once more to this run?"
+            if kind == "model":
+                caller.call_ended()  # a person may take days: meanwhile the run only waits, and can be parked
             decision = await caller.ask_person(question, details, "budget")
+            if kind == "model":
+                caller.call_began()
             if decision.verdict == "approve":
                 passage.raised[answer.budget] = number
                 continue
@@ -118,6 +126,8 @@ class ModelCall:
         self._price: Price | None = None
         self._tries = 0
         self._is_open = False
+        self.is_sent = False
+        """Whether bytes may have left, and no answer has come: what is cancelled now may have been paid for."""
 
     # --- before ---
 
@@ -183,7 +193,13 @@ class ModelCall:
         while self._asks:
             facts = self.facts
             answer = await ask_node(
-                self.caller, "model", self.seen.provider, self._model, facts.input_tokens, facts.output_tokens
+                self.caller,
+                "model",
+                self.scope is None,
+                self.seen.provider,
+                self._model,
+                facts.input_tokens,
+                facts.output_tokens,
             )
             if not isinstance(answer, CallDenied):
                 self._ask_ref, self._price = answer.ref, answer.price
@@ -199,7 +215,7 @@ class ModelCall:
         """The provider answered with an error, or with nonsense. True: send it again."""
         wait = self._patience.wait_in(answer.headers)
         if answer.status < 400 or answer.status >= 500:
-            outcome = "failed"
+            outcome: Outcome = "failed"
         else:
             outcome = "throttled" if answer.status == 429 else "refused"
         self._settle(outcome, wait=wait or 0.0)
@@ -288,7 +304,8 @@ class ModelCall:
         else:
             self.caller.journal.count(usage.encoded() or b"{}")
 
-    def _settle(self, outcome: str, tokens: Tokens | None = None, cost: float = 0.0, wait: float = 0.0) -> None:
+    def _settle(self, outcome: Outcome, tokens: Tokens | None = None, cost: float = 0.0, wait: float = 0.0) -> None:
+        self.is_sent = False
         if self._ask_ref is not None:
             self.caller.passage.settle(self._ask_ref, outcome, tokens, cost, wait)
             self._ask_ref = None
@@ -298,7 +315,7 @@ class ModelCall:
         if self._is_open and self._begun is not None:
             self.caller.passage.give_back(self._name, self._digest, self._number)
             self._begun = None
-        self._settle("dropped")
+        self._settle("lost" if self.is_sent else "dropped")
         self._close()
 
     def let_go(self) -> None:

@@ -64,6 +64,7 @@ async def drive(call: ModelCall, wire: AsyncWire) -> Any:
         while True:
             got = None
             try:
+                call.is_sent = True
                 got = await wire.send(call.request)
                 if got.is_stream(call):
                     return wire.pass_on(got, call)
@@ -174,6 +175,7 @@ def drive_blocking(hand: Hand, wire: Wire) -> Any:
         while True:
             got = None
             try:
+                hand.call.is_sent = True
                 got = wire.send(hand.call.request)
                 if got.is_stream(hand.call):
                     return wire.pass_on(got, hand)

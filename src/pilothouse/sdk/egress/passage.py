@@ -8,17 +8,29 @@ once, gets the answer and never sees the failure that went before.
 import asyncio
 import heapq
 from collections.abc import Callable
+from typing import Literal
 
 from pilothouse.domain.journal import step_key
 from pilothouse.domain.price import Tokens
 from pilothouse.wire.frames import AskCall, CallDenied, CallGranted, Message, SettleCall
 
+CallKind = Literal["model", "tool", "step"]
+Outcome = Literal["ok", "failed", "refused", "throttled", "dropped", "lost"]
+"""`failed` by the provider's fault, `refused` for what it was (4xx), `throttled` (429), `dropped`: never sent,
+`lost`: sent, and nobody knows what became of it."""
+
 
 class Passage:
-    """`tell` sends a frame to the node."""
+    """`tell` sends a frame to the node, `tell_still` also while the attempt ends: what was used must be heard."""
 
-    def __init__(self, slot: int, tell: Callable[[Message], None], loop: asyncio.AbstractEventLoop) -> None:
-        self._slot, self._tell, self._loop = slot, tell, loop
+    def __init__(
+        self,
+        slot: int,
+        tell: Callable[[Message], None],
+        tell_still: Callable[[Message], None],
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self._slot, self._tell, self._tell_still, self._loop = slot, tell, tell_still, loop
         self._ref = 0
         self._waiting: dict[int, asyncio.Future[CallGranted | CallDenied]] = {}
         self._next: dict[str, int] = {}
@@ -47,14 +59,20 @@ class Passage:
     # --- questions ---
 
     async def ask(
-        self, kind: str, provider: str = "", model: str = "", input_tokens: int = 0, output_tokens: int = 0
+        self,
+        kind: CallKind,
+        is_step: bool,
+        provider: str = "",
+        model: str = "",
+        input_tokens: int = 0,
+        output_tokens: int = 0,
     ) -> CallGranted | CallDenied:
         self._ref += 1
         ref = self._ref
         answer: asyncio.Future[CallGranted | CallDenied] = self._loop.create_future()
         self._waiting[ref] = answer
         raised = dict(self.raised)
-        self._tell(AskCall(self._slot, ref, kind, provider, model, input_tokens, output_tokens, raised))
+        self._tell(AskCall(self._slot, ref, kind, provider, model, input_tokens, output_tokens, is_step, raised))
         try:
             return await answer
         except asyncio.CancelledError:  # it may have been granted meanwhile, or will be
@@ -64,9 +82,9 @@ class Passage:
             self._waiting.pop(ref, None)
 
     def settle(
-        self, ref: int, outcome: str, tokens: Tokens | None = None, cost: float = 0.0, wait: float = 0.0
+        self, ref: int, outcome: Outcome, tokens: Tokens | None = None, cost: float = 0.0, wait: float = 0.0
     ) -> None:
-        self._tell(SettleCall(self._slot, ref, outcome, tokens, cost, wait))
+        self._tell_still(SettleCall(self._slot, ref, outcome, tokens, cost, wait))
 
     def answered(self, answer: CallGranted | CallDenied) -> None:
         waiting = self._waiting.get(answer.ref)

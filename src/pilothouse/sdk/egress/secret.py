@@ -12,23 +12,17 @@ from urllib.parse import quote
 
 from msgspec import Struct, structs
 
-from pilothouse.domain.egress import HostRule, is_listed
+from pilothouse.domain.egress import is_listed
+from pilothouse.domain.secret import HANDLE as MARK
+from pilothouse.domain.secret import Secret
 from pilothouse.errors import SecretRefused
 from pilothouse.sdk.egress.exchange import Outgoing
 
 HANDLE = re.compile(r"secret://([A-Za-z0-9_.-]{1,64})")
 HANDLE_BYTES = re.compile(rb"secret://([A-Za-z0-9_.-]{1,64})")
-MARK, MARK_BYTES = "secret://", b"secret://"
+MARK_BYTES = MARK.encode()
 SHORTEST = 8
 """Characters of a value that is looked for in what leaves: shorter ones would be found in everything."""
-
-
-class Secret(Struct, frozen=True, array_like=True):
-    """`hosts`: where the value may go."""
-
-    name: str
-    value: str
-    hosts: tuple[HostRule, ...] = ()
 
 
 class Secrets:

@@ -96,5 +96,6 @@ def prune(connection: Database, ended_before: int, limit: int) -> int:
     remove_runs(connection, runs)
     prune_deliveries(connection, ended_before, limit)
     ask(connection, "prune_idempotency", before=ended_before, limit=limit)
+    ask(connection, "prune_spend", before=ended_before)
     ask(connection, "prune_early_cancels", before=ended_before, limit=limit)
     return len(runs)

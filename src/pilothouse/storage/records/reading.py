@@ -7,6 +7,7 @@ limit.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pilothouse.domain.budget import Amounts
 from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
@@ -105,6 +106,9 @@ class Reading:
 
     async def count_audit(self) -> list[tuple[str, int]]:
         return await self._few(reads.count_audit)
+
+    async def get_spend(self, tenant: str, scope: str, name: str, period: str) -> Amounts:
+        return await self._few(reads.get_spend, tenant, scope, name, period)
 
     async def get_document(self, tenant: str, id: str) -> Document | None:
         return await self._few(reads.get_document, tenant, id)

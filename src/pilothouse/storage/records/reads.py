@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from pilothouse.domain.budget import Amounts
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
@@ -273,6 +274,14 @@ def read_audit(connection: Database, tenant: str, after: int, limit: int) -> lis
 
 def count_audit(connection: Database) -> list[tuple[str, int]]:
     return [(tenant, seq) for tenant, seq in ask(connection, "count_audit")]
+
+
+def get_spend(connection: Database, tenant: str, scope: str, name: str, period: str) -> Amounts:
+    rows = ask(connection, "get_spend", tenant=tenant, scope=scope, who=name, period=period)
+    if not rows:
+        return Amounts()
+    tokens, cost_nano, model_calls, tool_calls, steps, wall_us = rows[0]
+    return Amounts(tokens, cost_nano / 1e9, model_calls, tool_calls, steps, wall_us / 1e6)
 
 
 def get_document(connection: Database, tenant: str, id: str) -> Document | None:

@@ -72,7 +72,7 @@ class Wave:
 
     def apply(self) -> None:
         """Gives every ticket its outcome. An exception means that the transaction must be rolled back."""
-        fences, steps, events, entries = self._read(self.tickets)
+        fences, steps, events, entries, spends = self._read(self.tickets)
         fell = bool(fences) and self._look_at(fences)
         movers = [ticket for ticket in self.tickets if ticket.moves and ticket.outcome is None]
         if movers:
@@ -82,13 +82,15 @@ class Wave:
         if fell or movers:
             standing = [ticket for ticket in self.tickets if ticket.outcome is None]
             if len(standing) < len(self.tickets):
-                _, steps, events, entries = self._read(standing)
+                _, steps, events, entries, spends = self._read(standing)
         if steps:
             many(self.connection, "append_step", [self.step_row(ticket, statement) for ticket, statement in steps])
         if events:
             self._append(events)
         if entries:
             self._append_audit(entries)
+        if spends:
+            self._add_spends(spends)
         if self.aside:
             self._keep_payloads()
         for ticket in movers:
@@ -100,13 +102,16 @@ class Wave:
             ticket.outcome = receipt(ticket.seq, ticket.status)
 
     @staticmethod
-    def _read(tickets: list[Ticket]) -> tuple[list[Row], Members, Members, list[c.AppendAudit]]:
-        """What is not a move: fences, steps, events and entries of the audit log, in order."""
+    def _read(
+        tickets: list[Ticket],
+    ) -> tuple[list[Row], Members, Members, list[c.AppendAudit], list[c.AddSpend]]:
+        """What is not a move: fences, steps, events, entries of the audit log and what was spent, in order."""
         append_step, append_events, append_audit, fence = c.AppendStep, c.AppendEvents, c.AppendAudit, c.Fence
         fences: list[Row] = []
         steps: Members = []
         events: Members = []
         entries: list[c.AppendAudit] = []
+        spends: list[c.AddSpend] = []
         for ticket in tickets:
             for statement in ticket.change.statements:
                 kind = type(statement)
@@ -118,7 +123,9 @@ class Wave:
                     entries.append(statement)  # type: ignore[arg-type]
                 elif kind is fence:
                     fences.append(astuple(statement))
-        return fences, steps, events, entries
+                elif kind is c.AddSpend:
+                    spends.append(statement)  # type: ignore[arg-type]
+        return fences, steps, events, entries, spends
 
     def _look_at(self, fences: list[Row]) -> bool:
         """Whether a fence fell. The statement returns those that did: usually none."""
@@ -224,6 +231,19 @@ class Wave:
             rows.append((tenant, last[tenant] + 1, len(found), b"\n".join(found)))
             last[tenant] += len(found)
         many(self.connection, "append_audit", rows)
+
+    def _add_spends(self, spends: list[c.AddSpend]) -> None:
+        """One row for each account, however many steps the wave has."""
+        sums: dict[Row, list[Any]] = {}
+        for spend in spends:
+            tenant, name, scope, period, *amounts, at = astuple(spend)
+            found = sums.get((tenant, name, scope, period))
+            if found is None:
+                sums[tenant, name, scope, period] = [*amounts, at]
+            else:
+                found[:-1] = [sum(pair) for pair in zip(found, amounts, strict=False)]
+                found[-1] = at
+        many(self.connection, "add_spend", [(*key, *amounts) for key, amounts in sums.items()])
 
     def spill(self, ticket: Ticket, row: Row, columns: Sequence[int], owner: str) -> Row:
         """The row with its long payloads replaced by their marks; the tenant is its first column."""

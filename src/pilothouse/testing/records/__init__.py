@@ -20,6 +20,7 @@ from pilothouse.testing.records.queue import QueueClauses
 from pilothouse.testing.records.review import ReviewClauses
 from pilothouse.testing.records.run import RunClauses
 from pilothouse.testing.records.session import SessionClauses
+from pilothouse.testing.records.spend import SpendClauses
 from pilothouse.testing.records.timer import TimerClauses
 
 
@@ -35,6 +36,7 @@ class RecordsSuite(
     ErasureClauses,
     AuditClauses,
     DeliveryClauses,
+    SpendClauses,
 ):
     """All clauses."""
 

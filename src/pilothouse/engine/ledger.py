@@ -1,0 +1,231 @@
+"""The accounts behind budgets: what runs, sessions, agents and tenants have used and reserved, in memory and kept.
+
+An account is read from the records when it is first looked at, and from then on this node's memory is the truth that
+calls are judged by. What is settled goes into the next Change of the attempt that used it, so a step and what it cost
+are durable together; what is only reserved is lost with the node, and its calls are asked for again by their runs.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+import msgspec
+from msgspec import Struct, field
+
+from pilothouse.domain.budget import Amounts, Budget, Hit, Verdict, judge, period_key
+from pilothouse.domain.run import Run
+from pilothouse.ports.change import AddSpend
+from pilothouse.ports.outgoing import Denial
+
+ACCOUNTS_LIMIT = 20_000
+"""Accounts in memory; those that nobody uses are forgotten, oldest first, and read again when needed."""
+
+WORDS = {
+    "tokens": "tokens", "cost_usd": "US dollars", "model_calls": "model calls", "tool_calls": "tool calls",
+    "steps": "steps", "wall_seconds": "seconds",
+}  # fmt: skip
+
+
+class AccountKey(Struct, frozen=True):
+    tenant: str
+    scope: str
+    name: str
+    period: str
+
+
+class Account(Struct):
+    spent: Amounts = field(default_factory=Amounts)
+    reserved: Amounts = field(default_factory=Amounts)
+    in_flight: int = 0
+    is_loaded: bool = False
+    is_loading: bool = False
+    began: dict[int, float] = field(default_factory=dict)
+    """Attempts that run on it, and since when in seconds: only where wall time is capped."""
+
+    def used(self, now: float) -> Amounts:
+        """What is spent, with the time of attempts that still run."""
+        if not self.began:
+            return self.spent
+        running = sum(max(0.0, now - began) for began in self.began.values())
+        return msgspec.structs.replace(self.spent, wall_seconds=self.spent.wall_seconds + running)
+
+
+class Spender(Protocol):
+    """The attempt that uses something."""
+
+    run: Run
+
+    def keep_spend(self, rows: list[AddSpend]) -> None:
+        """These become durable with what the attempt tells next, or at once when it is over."""
+        ...
+
+
+class Ledger:
+    """`budgets` by agent; `tenant` holds for every tenant. `now` gives microseconds since 1970."""
+
+    def __init__(self, budgets: dict[str, tuple[Budget, ...]] | None = None, tenant: tuple[Budget, ...] = ()) -> None:
+        self._budgets = budgets or {}
+        self._tenant = tenant
+        self._accounts: dict[AccountKey, Account] = {}
+        self.now: Callable[[], int] = lambda: 0
+        self.load: Callable[[AccountKey], None] = lambda key: None
+        """Reads an account and says so with `loaded`."""
+
+    def budgets_of(self, agent: str) -> tuple[Budget, ...]:
+        return (*self._budgets.get(agent, ()), *self._tenant)
+
+    def _found(self, spender: Spender) -> list[tuple[Budget, AccountKey, Account]]:
+        run = spender.run
+        return [
+            (budget, key, self._account(key, run))
+            for budget in self.budgets_of(run.agent)
+            if (key := self._key(budget, run)) is not None
+        ]
+
+    def _key(self, budget: Budget, run: Run) -> AccountKey | None:
+        day = datetime.fromtimestamp(self.now() / 1e6, UTC).date().isoformat()
+        match budget.scope:
+            case "run":
+                return AccountKey(run.tenant, "run", run.id, "")
+            case "session" if run.session is None:
+                return None
+            case "session":
+                return AccountKey(run.tenant, "session", f"{run.agent}/{run.session}", period_key(budget.period, day))
+            case "agent":
+                return AccountKey(run.tenant, "agent", run.agent, period_key(budget.period, day))
+        return AccountKey(run.tenant, "tenant", "", period_key(budget.period, day))
+
+    def _account(self, key: AccountKey, run: Run) -> Account:
+        account = self._accounts.get(key)
+        if account is None:
+            self._make_room()
+            account = self._accounts[key] = Account()
+            account.is_loaded = key.scope == "run" and run.epoch <= 1
+        return account
+
+    def _make_room(self) -> None:
+        if len(self._accounts) < ACCOUNTS_LIMIT:
+            return
+        for key, account in list(self._accounts.items())[: ACCOUNTS_LIMIT // 10]:
+            if not (account.in_flight or account.began or account.is_loading):
+                del self._accounts[key]
+
+    # --- before a call ---
+
+    def judge(self, spender: Spender, wish: Amounts, raised: dict[str, int]) -> tuple[Verdict, Denial | None]:
+        verdict: Verdict = "go"
+        for budget, key, account in self._found(spender):
+            if not account.is_loaded:
+                self._read(key, account)
+                verdict = "wait"
+                continue
+            used = account.used(self.now() / 1e6)
+            said, hit = judge(budget, used, account.reserved, account.in_flight, wish, raised)
+            if said == "over" and hit is not None:
+                return "over", refusal(budget, hit, spender.run)
+            if said == "wait":
+                verdict = "wait"
+        return verdict, None
+
+    def _read(self, key: AccountKey, account: Account) -> None:
+        if not account.is_loaded and not account.is_loading:
+            account.is_loading = True
+            self.load(key)
+
+    def loaded(self, key: AccountKey, spent: Amounts) -> None:
+        account = self._accounts.get(key)
+        if account is not None and not account.is_loaded:
+            account.spent.add(spent)
+            account.is_loaded, account.is_loading = True, False
+
+    def not_loaded(self, key: AccountKey) -> None:
+        """It could not be read; the next look tries again."""
+        account = self._accounts.get(key)
+        if account is not None:
+            account.is_loading = False
+
+    def reserve(self, spender: Spender, wish: Amounts) -> None:
+        for _, _, account in self._found(spender):
+            account.reserved.add(wish)
+            account.in_flight += 1
+
+    # --- after it ---
+
+    def settle(self, spender: Spender, reserved: Amounts, used: Amounts) -> None:
+        for _, _, account in self._found(spender):
+            if account.in_flight:  # an account of a new day has none
+                account.reserved.take(reserved)
+                account.in_flight -= 1
+        self.spend(spender, used)
+
+    def spend(self, spender: Spender, used: Amounts) -> None:
+        if used.is_nothing:
+            return
+        rows = []
+        for key, account in {key: account for _, key, account in self._found(spender)}.items():
+            account.spent.add(used)
+            rows.append(self._row(key, used))
+        if rows:
+            spender.keep_spend(rows)
+
+    def _row(self, key: AccountKey, used: Amounts) -> AddSpend:
+        return AddSpend(
+            key.tenant, key.name, key.scope, key.period, used.tokens, round(used.cost_usd * 1e9), used.model_calls,
+            used.tool_calls, used.steps, round(used.wall_seconds * 1e6), self.now(),
+        )  # fmt: skip
+
+    # --- the time of attempts ---
+
+    def enter(self, spender: Spender) -> None:
+        """An attempt begins."""
+        for budget, key, account in self._found(spender):
+            if budget.wall_seconds is not None:
+                self._read(key, account)
+                account.began.setdefault(id(spender), self.now() / 1e6)
+
+    def is_timed(self, agent: str) -> bool:
+        return any(budget.wall_seconds is not None for budget in self.budgets_of(agent))
+
+    def time_left(self, spender: Spender) -> tuple[float, Denial] | None:
+        """Seconds until a cap of wall time ends the attempt, and with what; None: there is none. A budget that asks
+        a person does so at the next call."""
+        found: tuple[float, Denial] | None = None
+        now = self.now() / 1e6
+        for budget, _, account in self._found(spender):
+            if budget.wall_seconds is None or budget.on_hit != "fail":
+                continue
+            used = account.used(now).wall_seconds
+            running = max(1, len(account.began))
+            left = max(0.0, budget.wall_seconds - used) / running
+            hit = Hit(budget.scope, "wall_seconds", budget.wall_seconds, used)
+            if found is None or left < found[0]:
+                found = left, refusal(budget, hit, spender.run)
+        return found
+
+    def leave(self, spender: Spender) -> None:
+        now = self.now() / 1e6
+        rows = []
+        for _, key, account in self._found(spender):
+            began = account.began.pop(id(spender), None)
+            if began is not None and now > began:
+                used = Amounts(wall_seconds=now - began)
+                account.spent.add(used)
+                rows.append(self._row(key, used))
+        if rows:
+            spender.keep_spend(rows)
+        if any(budget.scope == "run" for budget in self.budgets_of(spender.run.agent)):
+            self._accounts.pop(AccountKey(spender.run.tenant, "run", spender.run.id, ""), None)
+
+
+def refusal(budget: Budget, hit: Hit, run: Run) -> Denial:
+    who = {"run": "This run", "session": "This session", "agent": f"The agent {run.agent!r}", "tenant": "The tenant"}
+    period = {"day": " a day", "month": " a month", "total": ""}[budget.period if hit.scope != "run" else "total"]
+    text = (
+        f"{who[hit.scope]} may use {hit.cap:g} {WORDS[hit.amount]}{period}, has used {hit.spent:g}, "
+        "and what comes next would be too much."
+    )
+    said = {"scope": hit.scope, "amount": hit.amount, "cap": hit.cap, "spent": round(hit.spent, 6)}
+    return Denial(
+        0, "budget_exceeded", text, budget=f"{hit.scope}.{hit.amount}", asks=budget.on_hit == "review",
+        hit=msgspec.json.encode(said),
+    )  # fmt: skip

@@ -1,0 +1,75 @@
+"""The border as the settings say it: what hosts are told of it, and what the node decides by.
+
+Both sides are made from the same words here, so that neither asks for what the other has no rule for.
+"""
+
+from pilothouse.compute.outgoing import OutgoingOptions
+from pilothouse.domain.address import read_networks
+from pilothouse.domain.breaker import BreakerRule
+from pilothouse.domain.budget import Budget
+from pilothouse.domain.egress import read_rule
+from pilothouse.domain.provider import hosts_of, read_below
+from pilothouse.domain.secret import Secret
+from pilothouse.engine.outgoing import OutgoingRules, ProviderRule, Rates
+from pilothouse.settings.outgoing import BreakerSettings, ProviderSettings, RateSettings
+from pilothouse.settings.tree import AgentSettings, Settings
+from pilothouse.wire.host import EgressConfig
+
+
+def secrets_of(settings: Settings) -> tuple[Secret, ...]:
+    return tuple(Secret(name, one.value, tuple(map(read_rule, one.hosts))) for name, one in settings.secrets.items())
+
+
+def outgoing_options(settings: Settings) -> OutgoingOptions:
+    """Both sides of the border: what hosts are told, and what the node decides by."""
+    says = settings.egress
+    below = tuple(read_below(name, one.url) for name, one in settings.providers.items() if one.url)
+    everywhere = [read_rule(host) for host in says.hosts]
+    everywhere += [read_rule(place.authority) for place in below]
+    everywhere += [read_rule(host) for name in settings.providers for host in hosts_of(name)]
+    border = EgressConfig(
+        mode=says.mode or "listed",
+        networks=tuple(str(network) for network in read_networks(says.networks)),
+        providers=below,
+        retries=says.retries,
+        retry_wait_seconds=says.retry_wait_seconds,
+        fallbacks=says.fallbacks or {},
+    )
+    agents = settings.agents.items()
+    tenant = settings.tenants.budget
+    return OutgoingOptions(
+        border,
+        hosts={name: (*map(read_rule, one.egress), *everywhere) for name, one in agents},
+        budgets={name: _budgets(one) for name, one in agents},
+        tenant=() if tenant is None else (tenant.budget("tenant"),),
+        rules=outgoing_rules(settings),
+        is_asked=True,
+    )
+
+
+def _budgets(agent: AgentSettings) -> tuple[Budget, ...]:
+    said = (("run", agent.run_budget), ("session", agent.session_budget), ("agent", agent.budget))
+    return tuple(one.budget(scope) for scope, one in said if one is not None)  # type: ignore[arg-type]
+
+
+def outgoing_rules(settings: Settings) -> OutgoingRules:
+    return OutgoingRules(
+        providers={name: _provider_rule(one) for name, one in settings.providers.items()},
+        agents={name: _rates(one.limits) for name, one in settings.agents.items() if one.limits is not None},
+        tenant=_rates(settings.tenants.limits),
+        wait_seconds=settings.egress.line_seconds,
+        line=settings.egress.line,
+    )
+
+
+def _provider_rule(says: ProviderSettings) -> ProviderRule:
+    breaker = says.breaker or BreakerSettings()
+    rule = BreakerRule(breaker.failures, breaker.pause_seconds, breaker.pause_at_most_seconds)
+    return ProviderRule(_rates(says.limits), rule, says.concurrency)
+
+
+def _rates(says: RateSettings | None) -> Rates:
+    if says is None:
+        return Rates()
+    amounts = (says.requests_per_minute, says.tokens_per_minute, says.cost_usd_per_minute)
+    return Rates(*map(says.limit, amounts))
