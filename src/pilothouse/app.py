@@ -28,9 +28,7 @@ from pilothouse.communication.http.app import HttpApp
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.server import HttpServer, bind, is_loopback
 from pilothouse.compute.clock import SystemClock, SystemEntropy
-from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.loops import Loops
-from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.compute.roster import SharedWorker
 from pilothouse.compute.schedules import Schedules
 from pilothouse.compute.worker import NodeWorker
@@ -51,7 +49,7 @@ from pilothouse.engine.outbox import tell_alert
 from pilothouse.engine.outgoing import Outgoing
 from pilothouse.engine.schedule import keep_schedules
 from pilothouse.engine.session_memory import SessionMemory
-from pilothouse.engine.world import Limits, World, persist, spawn
+from pilothouse.engine.world import World, persist, spawn
 from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable, SettingsInvalid, TargetInvalid
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
@@ -62,9 +60,9 @@ from pilothouse.ports.records import Custody, Records
 from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import SigningKey, load_key
 from pilothouse.security.witness import FileWitness
-from pilothouse.settings import AgentSettings, Settings
-from pilothouse.settings.border import outgoing_options, secrets_of
+from pilothouse.settings import Settings
 from pilothouse.settings.explain import explain_settings
+from pilothouse.settings.work import limits, worker_options
 from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.wire.alert import alert_view, summary
@@ -357,22 +355,6 @@ def told(settings: Settings) -> list[SettingView]:
     ]
 
 
-def limits(settings: Settings) -> Limits:
-    says = settings.limits
-    return Limits(
-        queue=says.queue,
-        session_queue=says.session_queue,
-        signals=says.signals,
-        steps=says.steps,
-        depth=says.depth,
-        log_bytes=says.log_bytes,
-        held_bytes=says.held_bytes,
-        unkept_stream_bytes=says.unkept_stream_bytes,
-        idempotency_ttl=says.idempotency_seconds,
-        losses=settings.worker.losses_limit,
-    )
-
-
 def signer(settings: Settings) -> SigningKey:
     """The key of the audit log. Records in memory end with the node, and so does their key."""
     if settings.records.path is None:
@@ -446,51 +428,6 @@ def open_networks(settings: Settings) -> Networks:
     except ValueError as fault:
         raise SettingsInvalid(reason=f"deliveries.networks: {fault}") from None
     return (*networks, *LOOPBACK) if settings.deliveries.loopback else networks
-
-
-def worker_options(settings: Settings) -> WorkerOptions:
-    worker = settings.worker
-    agents = {name: _agent_options(settings, agent) for name, agent in settings.agents.items()}
-    return WorkerOptions(
-        project=str(settings.folder),
-        agents={} if settings.server.role == "gateway" else agents,
-        hosts=worker.hosts,
-        slots=worker.slots,
-        park_after=worker.park_after_seconds,
-        cancel_grace=worker.cancel_grace_seconds,
-        threads=worker.threads,
-        memory=worker.host_memory_mb * 1024 * 1024,
-        cores=worker.host_cores,
-        is_alone=not settings.records.is_shared,
-        retention_days=settings.records.retention_days,
-        environments=environment_options(settings),
-        checkpoint_every=settings.audit.checkpoint_seconds,
-        outgoing=outgoing_options(settings),
-        secrets=secrets_of(settings),
-    )
-
-
-def environment_options(settings: Settings) -> EnvironmentOptions:
-    says = settings.environments
-    return EnvironmentOptions(settings.folder / says.folder, says.tool, says.build_seconds, says.kept)
-
-
-def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
-    isolation = agent.isolation or settings.worker.isolation
-    return AgentOptions(
-        target=agent.target,
-        environment=agent.environment,
-        python=agent.python,
-        mode=agent.mode,
-        keep=agent.keep,
-        concurrency=agent.concurrency,
-        timeout=agent.timeout_seconds,
-        retry=agent.retry,
-        is_inline=isolation == "inline" and not agent.environment,
-        on_release_change=agent.on_release_change,
-        history_limit=agent.history_limit,
-        session_ttl=agent.session_ttl_seconds,
-    )
 
 
 def http_options(settings: Settings) -> HttpOptions:

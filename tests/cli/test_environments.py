@@ -125,8 +125,8 @@ def test_serve_leaves_at_once_when_it_is_told_to_while_it_makes_one(project):
 
 
 def test_dev_runs_an_agent_with_an_environment_in_a_process_of_its_own(project, monkeypatch):
-    from pilothouse.app import worker_options
     from pilothouse.cli.dev import dev_settings
+    from pilothouse.settings.work import worker_options
 
     monkeypatch.chdir(project.folder)
     options = worker_options(dev_settings(None, None, []))

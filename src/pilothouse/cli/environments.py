@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 from msgspec import Struct
 
-from pilothouse.app import environment_options
 from pilothouse.cli.connect import DefaultGroup, json_option
 from pilothouse.cli.exits import Exit
 from pilothouse.cli.records import config_option
@@ -18,6 +17,7 @@ from pilothouse.compute.environment.shelf import Made, Shelf
 from pilothouse.compute.environment.supply import Wanted, obtain_wanted, read_wanted
 from pilothouse.errors import AgentNotFound
 from pilothouse.settings import Settings, load_settings
+from pilothouse.settings.work import environment_options
 
 
 class EnvironmentView(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -18,12 +18,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pilothouse.app import environment_options, look_at_postgres
+from pilothouse.app import look_at_postgres
 from pilothouse.cli.environments import EnvironmentView, megabytes, view_environments
 from pilothouse.client import ApiError, Client
 from pilothouse.compute.environment.supply import sdk_path
 from pilothouse.errors import EnvironmentFailed, RecordsInvalid, SettingsInvalid
 from pilothouse.settings import Settings
+from pilothouse.settings.work import environment_options
 from pilothouse.storage.records.examine import examine as examine_file
 from pilothouse.storage.records.examine import library_version
 

@@ -1,0 +1,71 @@
+"""What the settings say of work: the Options of compute and the limits of the engine, made from the tree.
+
+Rooms are not given the tree, and the composition root does not repeat its names.
+"""
+
+from pilothouse.compute.environment.build import EnvironmentOptions
+from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.engine.world import Limits
+from pilothouse.settings.border import outgoing_options, secrets_of
+from pilothouse.settings.tree import AgentSettings, Settings
+
+
+def limits(settings: Settings) -> Limits:
+    says = settings.limits
+    return Limits(
+        queue=says.queue,
+        session_queue=says.session_queue,
+        signals=says.signals,
+        steps=says.steps,
+        depth=says.depth,
+        log_bytes=says.log_bytes,
+        held_bytes=says.held_bytes,
+        unkept_stream_bytes=says.unkept_stream_bytes,
+        idempotency_ttl=says.idempotency_seconds,
+        losses=settings.worker.losses_limit,
+    )
+
+
+def worker_options(settings: Settings) -> WorkerOptions:
+    worker = settings.worker
+    agents = {name: _agent_options(settings, agent) for name, agent in settings.agents.items()}
+    return WorkerOptions(
+        project=str(settings.folder),
+        agents={} if settings.server.role == "gateway" else agents,
+        hosts=worker.hosts,
+        slots=worker.slots,
+        park_after=worker.park_after_seconds,
+        cancel_grace=worker.cancel_grace_seconds,
+        threads=worker.threads,
+        memory=worker.host_memory_mb * 1024 * 1024,
+        cores=worker.host_cores,
+        is_alone=not settings.records.is_shared,
+        retention_days=settings.records.retention_days,
+        environments=environment_options(settings),
+        checkpoint_every=settings.audit.checkpoint_seconds,
+        outgoing=outgoing_options(settings),
+        secrets=secrets_of(settings),
+    )
+
+
+def environment_options(settings: Settings) -> EnvironmentOptions:
+    says = settings.environments
+    return EnvironmentOptions(settings.folder / says.folder, says.tool, says.build_seconds, says.kept)
+
+
+def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
+    isolation = agent.isolation or settings.worker.isolation
+    return AgentOptions(
+        target=agent.target,
+        environment=agent.environment,
+        python=agent.python,
+        mode=agent.mode,
+        keep=agent.keep,
+        concurrency=agent.concurrency,
+        timeout=agent.timeout_seconds,
+        retry=agent.retry,
+        is_inline=isolation == "inline" and not agent.environment,
+        on_release_change=agent.on_release_change,
+        history_limit=agent.history_limit,
+        session_ttl=agent.session_ttl_seconds,
+    )
