@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 import uvloop
-from msgspec import Raw, Struct, json
+from msgspec import Struct
 
 from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.communication.deliveries.loop import Sender
-from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
 from pilothouse.communication.http.app import HttpApp
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.server import HttpServer, bind, is_loopback
@@ -33,15 +32,11 @@ from pilothouse.compute.roster import SharedWorker
 from pilothouse.compute.schedules import Schedules
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.console.page import BuiltPages
-from pilothouse.domain.address import LOOPBACK, Networks, read_networks
-from pilothouse.domain.delivery import AlertEvent, Receiver, Receivers
+from pilothouse.domain.delivery import AlertEvent
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.objective import Alert
 from pilothouse.domain.principal import LOCAL, PrincipalKind
-from pilothouse.domain.schedule import Rule, Schedule
-from pilothouse.domain.signature import read_secret
 from pilothouse.engine.calling import open_accounts
-from pilothouse.engine.cron import check_rule
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
@@ -62,6 +57,7 @@ from pilothouse.security.signing import SigningKey, load_key
 from pilothouse.security.witness import FileWitness
 from pilothouse.settings import Settings
 from pilothouse.settings.explain import explain_settings
+from pilothouse.settings.triggers import delivery_options, open_networks, receivers, schedules, sources
 from pilothouse.settings.work import limits, worker_options
 from pilothouse.storage.records import backup as copies
 from pilothouse.storage.records.sqlite import SqliteRecords
@@ -120,6 +116,7 @@ class Node:
         self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
         open_accounts(self.world)
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
+        self.sources = sources(settings, self.world, self.log.warn)
         self.schedules = Schedules(self.world, self.log.warn)
         self.sender = Sender(self.world, delivery_options(settings), self.log.warn, self.metrics)
         self.http: HttpApp | None = None
@@ -197,11 +194,14 @@ class Node:
         self.sender.start()
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
         options, door = http_options(self.settings), KeyDoor(self.world)
-        self.http = HttpApp(self.world, options, self.metrics, self.alerts, BuiltPages(), door, told(self.settings))
+        self.http = HttpApp(
+            self.world, options, self.metrics, self.alerts, BuiltPages(), door, told(self.settings), self.sources
+        )
         if self.settings.records.is_shared:
             self._timekeeper = asyncio.get_running_loop().create_task(self._keep_time(), name="timekeeper")
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
         await self.server.start()
+        self.sources.start()
         gc.collect()
         gc.freeze()  # what is here stays: the collector need not look at it again
 
@@ -232,6 +232,7 @@ class Node:
         self.worker.is_draining = True
         if self._watching is not None:
             self._watching.cancel()
+        await self.sources.stop()
         await self.schedules.stop()
         await self.loops.drain()
         if self.shared is not None:
@@ -365,69 +366,6 @@ def signer(settings: Settings) -> SigningKey:
 def witnesses(settings: Settings) -> tuple[Witness, ...]:
     file = settings.audit.checkpoint_file
     return (FileWitness(settings.folder / file),) if file else ()
-
-
-def schedules(settings: Settings) -> list[Schedule]:
-    """Those of the file. Raises `SettingsInvalid` for one that cannot be."""
-    found = []
-    for name, one in settings.schedules.items():
-        rule = Rule(cron=one.cron, every_seconds=one.every_seconds, at=one.at, zone=one.zone)
-        try:
-            check_rule(rule)
-        except ValueError as fault:
-            raise SettingsInvalid(reason=f"schedules.{name}: {fault}") from None
-        if one.agent not in settings.agents:
-            raise SettingsInvalid(reason=f"schedules.{name}: there is no agent {one.agent}")
-        found.append(
-            Schedule(
-                name=name,
-                agent=one.agent,
-                rule=rule,
-                input=Raw(json.encode(one.input)),
-                session=one.session,
-                subject=one.subject,
-                metadata=one.metadata,
-                misfire=one.misfire,
-                overlap=one.overlap,
-                jitter_seconds=one.jitter_seconds,
-            )
-        )
-    return found
-
-
-def receivers(settings: Settings) -> Receivers:
-    """Who is told of events by this deployment."""
-    found = [
-        Receiver(name=name, events=one.events, agents=one.agents, where=dict(one.where), ordered=one.ordered)
-        for name, one in settings.receivers.items()
-    ]
-    return Receivers(tuple(found), signs=settings.deliveries.secret is not None)
-
-
-def delivery_options(settings: Settings) -> DeliveryOptions:
-    """Raises `SettingsInvalid` for a secret, network or URL that cannot be used."""
-    says = settings.deliveries
-    keys = read_keys("deliveries", says.secret, says.previous_secret)
-    found = {}
-    for name, one in settings.receivers.items():
-        own = read_keys(f"receivers.{name}", one.secret, one.previous_secret)
-        found[name] = ReceiverOptions(one.url, own or keys, one.format, one.headers)
-    return DeliveryOptions(found, keys, open_networks(settings), says.within_seconds, says.at_once, says.at_once_each)
-
-
-def read_keys(section: str, *secrets: str | None) -> tuple[bytes, ...]:
-    try:
-        return tuple(read_secret(one) for one in secrets if one is not None)
-    except ValueError as fault:
-        raise SettingsInvalid(reason=f"{section}.secret: {fault}") from None
-
-
-def open_networks(settings: Settings) -> Networks:
-    try:
-        networks = read_networks(settings.deliveries.networks)
-    except ValueError as fault:
-        raise SettingsInvalid(reason=f"deliveries.networks: {fault}") from None
-    return (*networks, *LOOPBACK) if settings.deliveries.loopback else networks
 
 
 def http_options(settings: Settings) -> HttpOptions:

@@ -365,6 +365,27 @@ class ScheduleRefused(PilothouseError):
     hint_text = 'Give one of cron (as in "0 7 * * MON-FRI"), every_seconds and at (as in 2026-12-24T18:00:00Z).'
 
 
+class SourceNotFound(PilothouseError):
+    """There is no source {source!r}."""
+
+    code = "source_not_found"
+    hint_text = "GET /v1/sources lists them; the settings name them, as in [sources.orders]."
+
+
+class DeadLetterNotFound(PilothouseError):
+    """There is no dead letter {letter!r} of this source."""
+
+    code = "dead_letter_not_found"
+    hint_text = "GET /v1/sources/{{source}}/dead lists them; one that became a run is none any more."
+
+
+class SignatureRefused(PilothouseError):
+    """The message is not from who it says it is: {reason}."""
+
+    code = "signature_refused"
+    hint_text = "Sign it with the secret of this source, over the very bytes of the body."
+
+
 class WebhookRefused(PilothouseError):
     """The webhook cannot be used: {reason}."""
 

@@ -22,6 +22,8 @@ CONTRACT = {
     "GET /v1/deliveries", "GET /v1/deliveries/{delivery}", "POST /v1/deliveries/{delivery}/retry",
     "GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{id}/rotate", "DELETE /v1/keys/{id}",
     "GET /v1/overview", "GET /v1/feed", "GET /v1/agents/{agent}/sessions",
+    "GET /v1/sources", "POST /v1/sources/{source}/messages", "GET /v1/sources/{source}/dead",
+    "POST /v1/sources/{source}/replay",
     "GET /v1/schedules", "POST /v1/schedules", "GET /v1/schedules/{schedule}", "DELETE /v1/schedules/{schedule}",
     "GET /v1/schedules/{schedule}/firings", "POST /v1/schedules/{schedule}/pause",
     "POST /v1/schedules/{schedule}/resume", "POST /v1/schedules/{schedule}/run",

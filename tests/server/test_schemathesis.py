@@ -56,7 +56,7 @@ def known(served) -> dict[str, list[str]]:
     reviewed = [reviews[0]["id"]]
     known = {"agent": list(AGENTS), "run": runs, "key": ["known"], "review": reviewed, "name": ["go"]}
     served.http.post("/v1/schedules", json={"name": "known", "agent": "digest", "every_seconds": 86400})
-    return known | {"delivery": deliveries, "schedule": ["known"], "id": ["0123456789abcdef"]}
+    return known | {"delivery": deliveries, "schedule": ["known"], "source": ["nobody"], "id": ["0123456789abcdef"]}
 
 
 schema = schemathesis.openapi.from_dict(make_document(DESCRIBED))

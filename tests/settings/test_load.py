@@ -33,17 +33,17 @@ def test_without_any_source_the_defaults_hold(tmp_path):
     assert settings.server.host == "127.0.0.1"
     assert settings.server.port == 8700
     assert settings.file is None
-    assert settings.sources == {}
+    assert settings.given_by == {}
 
 
 def test_a_later_source_wins_and_the_source_is_remembered(tmp_path):
     file, environ = "[server]\nport = 2\n", {"PILOTHOUSE_SERVER_PORT": "3"}
     assert load(tmp_path, file).server.port == 2
-    assert load(tmp_path, file).sources == {"server.port": "pilothouse.toml:2"}
+    assert load(tmp_path, file).given_by == {"server.port": "pilothouse.toml:2"}
     assert load(tmp_path, file, environ).server.port == 3
-    assert load(tmp_path, file, environ).sources == {"server.port": "PILOTHOUSE_SERVER_PORT"}
+    assert load(tmp_path, file, environ).given_by == {"server.port": "PILOTHOUSE_SERVER_PORT"}
     assert load(tmp_path, file, environ, flags=[PORT]).server.port == 4
-    assert load(tmp_path, file, environ, flags=[PORT]).sources == {"server.port": "--port"}
+    assert load(tmp_path, file, environ, flags=[PORT]).given_by == {"server.port": "--port"}
 
 
 def test_a_source_sets_only_what_it_says(tmp_path):
@@ -75,7 +75,7 @@ def test_variables_that_are_no_settings_and_those_of_kubernetes_are_passed_over(
         "PILOTHOUSE_SERVER_PORT": "tcp://10.0.0.1:8700",
         "OTHER_SERVER_PORT": "1",
     }
-    assert load(tmp_path, environ=environ).sources == {}
+    assert load(tmp_path, environ=environ).given_by == {}
 
 
 def test_the_settings_cannot_be_changed(tmp_path):

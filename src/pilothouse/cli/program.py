@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "top": ("pilothouse.cli.top:top", "How a node stands, agent by agent."),
     "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules."),
     "dashboards": ("pilothouse.cli.alerts:dashboards", "Export dashboards for Grafana."),
+    "sources": ("pilothouse.cli.sources:sources", "Look at what brings messages, replay dead letters."),
     "schedules": ("pilothouse.cli.schedules:schedules", "Start runs by the clock; pause them, or fire now."),
     "deliveries": ("pilothouse.cli.deliveries:deliveries", "Look at what goes out, and send it once more."),
     "settings": ("pilothouse.cli.settings:settings", "Print each setting with where it came from."),

@@ -20,6 +20,7 @@ from pilothouse.client.shape import (
     AlertPage,
     AuditPage,
     Checkpoint,
+    DeadLetterPage,
     Delivery,
     DeliveryPage,
     EventPage,
@@ -36,7 +37,9 @@ from pilothouse.client.shape import (
     SchedulePage,
     Session,
     SessionPage,
+    SourcePage,
     StepPage,
+    TakenPage,
     TurnPage,
 )
 from pilothouse.client.stream import EventStream, RunStart
@@ -210,6 +213,19 @@ class Client:
 
     def retry_delivery(self, delivery: str) -> Delivery:
         return self._wire.call(Delivery, "POST", f"/v1/deliveries/{_part(delivery)}/retry")
+
+    # --- sources ------------------------------------------------------------------------------------------------------
+
+    def list_sources(self) -> SourcePage:
+        return self._wire.call(SourcePage, "GET", "/v1/sources")
+
+    def list_dead(self, source: str, *, cursor: str | None = None, limit: int | None = None) -> DeadLetterPage:
+        params = {"cursor": cursor, "limit": limit}
+        return self._wire.call(DeadLetterPage, "GET", f"/v1/sources/{_part(source)}/dead", params=params)
+
+    def replay_dead(self, source: str, ids: list[str] | None = None) -> TakenPage:
+        """Those letters, or as many as the node takes at once."""
+        return self._wire.call(TakenPage, "POST", f"/v1/sources/{_part(source)}/replay", body={"ids": ids})
 
     # --- schedules ----------------------------------------------------------------------------------------------------
 

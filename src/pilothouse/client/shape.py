@@ -269,6 +269,47 @@ class FiringPage(Struct):
     items: list[str]
 
 
+class Source(Struct, kw_only=True):
+    name: str
+    kind: str = ""
+    agent: str = ""
+    taken: int = 0
+    repeated: int = 0
+    dead: int = 0
+    given_back: int = 0
+    problem: str | None = None
+
+
+class SourcePage(Struct):
+    items: list[Source]
+
+
+class DeadLetter(Struct, kw_only=True):
+    id: str
+    source: str = ""
+    key: str = ""
+    reason: str = ""
+    at: str = ""
+    text: str | None = None
+    encoding: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+class DeadLetterPage(Struct):
+    items: list[DeadLetter]
+    next_cursor: str | None = None
+
+
+class Taken(Struct):
+    outcome: str
+    run: str | None = None
+    reason: str | None = None
+
+
+class TakenPage(Struct):
+    items: list[Taken]
+
+
 class DeliveryPage(Struct):
     items: list[Delivery]
     next_cursor: str | None = None

@@ -12,6 +12,7 @@ from base64 import b64decode, b64encode
 PREFIX = "whsec_"
 SECRET_LEAST, SECRET_MOST = 16, 512
 """Bytes of a secret. The specification wants 24 to 64; longer and slightly shorter ones are in use."""
+NOT_OURS = "its signature is not one of ours"
 TOLERANCE = 300
 """Seconds by which the clock of the sender may differ from ours; a message that is older could be a replay."""
 
@@ -34,16 +35,60 @@ def sign(keys: tuple[bytes, ...], message: str, at: int, body: bytes) -> str:
 
 def verify(keys: tuple[bytes, ...], message: str, at: str, signatures: str, body: bytes, now: float) -> str | None:
     """What is wrong with a message that says it was signed with one of the keys; None: nothing."""
-    if not at.isascii() or not at.isdigit() or len(at) > 12:
-        return "its timestamp is no number of seconds"
-    if abs(now - int(at)) > TOLERANCE:
-        return f"its timestamp is more than {TOLERANCE} s from now"
+    late = _is_late(at, now)
+    if late is not None:
+        return late
     given = [text.partition(",")[2] for text in signatures.split(" ")[:10] if text.startswith("v1,")]
     wanted = [_digest(key, message, at, body) for key in keys]
     if any(hmac.compare_digest(one.encode(), other.encode()) for one in given for other in wanted):
         return None
-    return "its signature is not one of ours"
+    return NOT_OURS
 
 
 def _digest(key: bytes, message: str, at: str, body: bytes) -> str:
     return b64encode(hmac.digest(key, f"{message}.{at}.".encode() + body, "sha256")).decode()
+
+
+# --- the forms of others, for messages that come ----------------------------------------------------------------------
+
+
+def verify_github(keys: tuple[bytes, ...], signature: str, body: bytes) -> str | None:
+    """`X-Hub-Signature-256`. https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries"""
+    return None if _fits(keys, body, signature.removeprefix("sha256=")) else NOT_OURS
+
+
+def verify_stripe(keys: tuple[bytes, ...], signature: str, body: bytes, now: float) -> str | None:
+    """`Stripe-Signature`: t=SECONDS,v1=HEX,... https://docs.stripe.com/webhooks#verify-manually"""
+    parts = [one.partition("=")[::2] for one in signature.split(",")[:20]]
+    at = next((value for name, value in parts if name == "t"), "")
+    late = _is_late(at, now)
+    if late is not None:
+        return late
+    signed = f"{at}.".encode() + body
+    given = [value for name, value in parts if name == "v1"]
+    return None if any(_fits(keys, signed, one) for one in given) else NOT_OURS
+
+
+def verify_slack(keys: tuple[bytes, ...], at: str, signature: str, body: bytes, now: float) -> str | None:
+    """`X-Slack-Signature`. https://docs.slack.dev/authentication/verifying-requests-from-slack"""
+    late = _is_late(at, now)
+    if late is not None:
+        return late
+    return None if _fits(keys, f"v0:{at}:".encode() + body, signature.removeprefix("v0=")) else NOT_OURS
+
+
+def verify_token(keys: tuple[bytes, ...], token: str) -> str | None:
+    """A secret that the sender says itself, as Pub/Sub does in the URL of a push."""
+    given = token.encode()
+    return None if given and any(hmac.compare_digest(given, key) for key in keys) else "its token is not ours"
+
+
+def _is_late(at: str, now: float) -> str | None:
+    if not at.isascii() or not at.isdigit() or len(at) > 12:
+        return "its timestamp is no number of seconds"
+    return None if abs(now - int(at)) <= TOLERANCE else f"its timestamp is more than {TOLERANCE} s from now"
+
+
+def _fits(keys: tuple[bytes, ...], signed: bytes, given: str) -> bool:
+    wanted = [hmac.digest(key, signed, "sha256").hex() for key in keys]
+    return any(hmac.compare_digest(given.encode(), one.encode()) for one in wanted)

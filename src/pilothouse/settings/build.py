@@ -77,7 +77,7 @@ def _absolute(path: Path) -> Path:
 def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path | None, folder: Path) -> Settings:
     project = file.parent if file is not None else _absolute(folder)
     groups: dict[tuple[str, ...], dict[str, object]] = {}
-    sources = {}
+    given_by = {}
     for path, given in merged.items():
         try:
             value = _convert(given, project)
@@ -85,7 +85,7 @@ def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path |
             faults.append(str(error))
             value = None
         groups.setdefault(path[:-1], {})[path[-1]] = value
-        sources[".".join(path)] = given.source
+        given_by[".".join(path)] = given.source
     named = {section: {path[1]: group for path, group in groups.items() if path[0] == section} for section in NAMED}
     for section, (key, example) in NEEDED.items():
         faults += [f"{section}.{name} needs a {key}, as in {example.format(name=name)}"
@@ -104,7 +104,7 @@ def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path |
         **tables,
         folder=project,
         file=file,
-        sources=sources,
+        given_by=given_by,
     )
 
 

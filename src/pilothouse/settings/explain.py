@@ -23,18 +23,18 @@ class Explained(Struct, frozen=True):
 def explain_settings(settings: Settings) -> list[Explained]:
     explained = []
     for section, kind in SECTIONS.items():
-        explained += _explain(section, kind, getattr(settings, section), settings.sources)
+        explained += _explain(section, kind, getattr(settings, section), settings.given_by)
     for section, kind in NAMED.items():
         for name, table in getattr(settings, section).items():
-            explained += _explain(f"{section}.{name}", kind, table, settings.sources)
+            explained += _explain(f"{section}.{name}", kind, table, settings.given_by)
     return explained
 
 
-def _explain(prefix: str, kind: type[Struct], section: Struct, sources: dict[str, str]) -> list[Explained]:
+def _explain(prefix: str, kind: type[Struct], section: Struct, given_by: dict[str, str]) -> list[Explained]:
     found = []
     for field in structs.fields(kind):
         name = f"{prefix}.{field.name}"
         value = mask(getattr(section, field.name), field.type)
         found.append(Explained(name, structs.asdict(value) if isinstance(value, Struct) else value,
-                               sources.get(name, DEFAULT)))  # fmt: skip
+                               given_by.get(name, DEFAULT)))  # fmt: skip
     return found

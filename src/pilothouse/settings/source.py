@@ -37,7 +37,8 @@ LATER: dict[str, str] = {}
 
 
 ONE = {
-    "agents": "agent", "receivers": "receiver", "schedules": "schedule", "providers": "provider", "secrets": "secret",
+    "agents": "agent", "receivers": "receiver", "schedules": "schedule", "sources": "source",
+    "providers": "provider", "secrets": "secret",
 }  # fmt: skip
 ARTICLE = {name: f"{'an' if one[0] == 'a' else 'a'} {one}" for name, one in ONE.items()}
 

@@ -40,6 +40,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Url = Annotated[str, Meta(min_length=1, max_length=1024, extra={"secret": "password"})]
 Secret = Annotated[str, Meta(min_length=1, max_length=2048, extra={"secret": "all"})]
 """Never shown. In the file it may be written as $NAME: then the variable NAME has it."""
+Verify = Literal["key", "standard", "github", "stripe", "slack", "token"]
 Isolation = Literal["process", "inline"]
 Keep = bool | Literal["errors"] | Share
 Environment = Text | tuple[Text, ...]
@@ -213,6 +214,45 @@ class ScheduleSettings(Struct, frozen=True, kw_only=True):
     """By how much a firing may be moved."""
 
 
+class SourceSettings(Struct, frozen=True, kw_only=True):
+    """Where messages come from that become runs. Secrets and URLs may be written as $NAME."""
+
+    agent: Text
+    """Which agent it starts."""
+    kind: Literal["http", "folder", "nats", "redis"] = "http"
+    """What brings the messages."""
+    input: Text = "body"
+    """How a message becomes the input: JMESPath over body, attributes, key and source."""
+    key: Text | None = None
+    """What the message is, instead of what its sender says: JMESPath. The same key is the same message."""
+    order: Text | None = None
+    """Messages of one order are worked off one after the other: JMESPath."""
+    concurrency: Annotated[int, Meta(ge=1, le=100_000)] = 16
+    """Messages that are taken and not worked off yet, at most."""
+    acknowledge: Literal["durable", "end"] = "durable"
+    """When its sender hears that a message was taken."""
+    verify: Verify = "key"
+    """http: how a sender proves itself."""
+    secret: Secret | None = None
+    """http: what its messages are signed with."""
+    previous_secret: Secret | None = None
+    """http: is taken beside it while it is replaced."""
+    path: Text | None = None
+    """folder: the folder; a relative path is taken from that of pilothouse.toml."""
+    pattern: Text = "*"
+    """folder: which files."""
+    url: Secret | None = None
+    """nats, redis: where the broker is."""
+    stream: Text | None = None
+    """nats, redis: the stream."""
+    subject: Text | None = None
+    """nats: the subject within the stream; without it that of the stream's name."""
+    group: Text = "pilothouse"
+    """nats, redis: the durable consumer, or the consumer group, that all nodes share."""
+    field: Text = "body"
+    """redis: the field of an entry that is the body."""
+
+
 class LogSettings(Struct, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
@@ -271,7 +311,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
 
 class Settings(Struct, frozen=True, kw_only=True):
     """`folder` holds the project: it is on the import path, and relative paths start there. `file` is the
-    pilothouse.toml that was read, if there is one. `sources` tells for each setting that was set by whom."""
+    pilothouse.toml that was read, if there is one. `given_by` tells for each setting that was set by whom."""
 
     server: ServerSettings = ServerSettings()
     records: RecordsSettings = RecordsSettings()
@@ -289,9 +329,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     schedules: dict[str, ScheduleSettings] = field(default_factory=dict)
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
     secrets: dict[str, SecretSettings] = field(default_factory=dict)
+    sources: dict[str, SourceSettings] = field(default_factory=dict)
     folder: Path
     file: Path | None = None
-    sources: dict[str, str] = field(default_factory=dict)
+    given_by: dict[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -322,6 +363,7 @@ NAMED: dict[str, type[Struct]] = {
     "schedules": ScheduleSettings,
     "providers": ProviderSettings,
     "secrets": SecretSettings,
+    "sources": SourceSettings,
 }
 """Sections of which there is one table for each name."""
 
@@ -330,6 +372,7 @@ NEEDED = {
     "receivers": ("url", 'url = "https://..."'),
     "schedules": ("agent", 'agent = "report"'),
     "secrets": ("value", 'value = "$OPENAI_API_KEY"'),
+    "sources": ("agent", 'agent = "report"'),
 }
 """The key that each table of them must have, and an example."""
 

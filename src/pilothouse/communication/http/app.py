@@ -25,6 +25,7 @@ from pilothouse.communication.http.run import EventsQuery, RunQuery, get_run, re
 from pilothouse.communication.http.signin import PATH as SIGNIN
 from pilothouse.communication.http.signin import check_own_page, key_in_cookie
 from pilothouse.communication.http.table import DESCRIBED, PAGES
+from pilothouse.communication.triggers.registry import Sources
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.engine.world import World
 from pilothouse.errors import Overloaded, PilothouseError
@@ -79,13 +80,22 @@ class HttpApp:
         pages: Pages | None = None,
         door: Door | None = None,
         settings: Sequence[SettingView] = (),
+        sources: Sources | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         options = options or HttpOptions()
         document = msgspec.json.encode(make_document(DESCRIBED))
         self.front = Front(
-            world, options, meter or NoMeter(), Neighbours(options.hosts), door or OpenDoor(), document, alerts, pages
+            world,
+            options,
+            meter or NoMeter(),
+            Neighbours(options.hosts),
+            door or OpenDoor(),
+            document,
+            alerts,
+            pages,
         )
+        self.front.sources = sources or Sources()
         self.front.settings, self.front.started_at = settings, world.clock.now()
         self._route = make_router((*DESCRIBED, *PAGES))
         self._run_reader = BodyReader(RunRequest)
@@ -132,6 +142,8 @@ class HttpApp:
         front = self.front
         if front.door.is_open:
             front.neighbours.check(call.headers)
+        elif front.sources.proves_itself(path):
+            pass  # its signature is looked at by the route
         elif path not in PUBLIC and not path.startswith(PUBLIC_PAGES):
             given = call.headers.get(b"authorization")
             if path == SIGNIN and call.exchange.method == "POST":

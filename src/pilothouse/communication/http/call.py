@@ -17,6 +17,7 @@ from pilothouse.communication.http.deadline import Patience, Patiences
 from pilothouse.communication.http.exchange import Exchange, header_line
 from pilothouse.communication.http.header import REQUEST_ID, TRACEPARENT, Neighbours
 from pilothouse.communication.http.options import HttpOptions
+from pilothouse.communication.triggers.registry import Sources
 from pilothouse.domain.principal import LOCAL
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor, Forbidden
@@ -53,6 +54,7 @@ class Front:
     settings: Sequence[SettingView] = ()
     started_at: int = 0
     """Microseconds since 1970 UTC."""
+    sources: Sources = field(default_factory=Sources)
     patiences: Patiences = field(default_factory=Patiences)
     streams: int = 0
     held_bytes: int = 0

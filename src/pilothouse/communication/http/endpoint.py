@@ -49,6 +49,7 @@ SCOPES = {
     "policies": {"GET": "audit:read", "other": "policy:write"},
     "audit": {"GET": "audit:read"},
     "deliveries": {"GET": "runs:read", "other": "runs:write"},
+    "sources": {"GET": "runs:read", "other": "runs:write"},
     "schedules": {"GET": "runs:read", "other": "runs:write"},
     "keys": {"GET": "keys:write", "other": "keys:write"},
 }

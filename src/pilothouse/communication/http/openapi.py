@@ -46,6 +46,7 @@ PLACES: dict[str, tuple[str, dict[str, Any]]] = {
         "The key of a session, percent-encoded: any printable characters.",
         {"type": "string", "minLength": 1, "maxLength": 256},
     ),
+    "source": ("The name of a source.", {"type": "string", "minLength": 1, "maxLength": 63}),
     "schedule": ("The name of a schedule.", {"type": "string", "minLength": 1, "maxLength": 63}),
     "delivery": ("The id of a delivery.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "review": ("The id of a review.", {"type": "string", "minLength": 1, "maxLength": 128}),

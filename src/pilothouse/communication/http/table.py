@@ -22,11 +22,14 @@ from pilothouse.communication.http import (
     schedule,
     session,
     signin,
+    source,
 )
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
+from pilothouse.communication.http.problem import ClientGone, RequestTimeout
 from pilothouse.errors import (
     AgentNotFound,
     BadCursor,
+    DeadLetterNotFound,
     DeliveryNotFound,
     HostUnavailable,
     IdempotencyMismatch,
@@ -46,8 +49,11 @@ from pilothouse.errors import (
     SessionBusy,
     SessionExists,
     SessionNotFound,
+    SignatureRefused,
+    SourceNotFound,
     StateConflict,
     StepNotFound,
+    TooLarge,
     Unauthenticated,
     Unsupported,
     WebhookRefused,
@@ -65,6 +71,7 @@ from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
 from pilothouse.wire.schedule import FiringPage, SchedulePage, ScheduleView
 from pilothouse.wire.session import HistoryPage, SessionPage, SessionView
 from pilothouse.wire.signin import SigninView
+from pilothouse.wire.source import DeadLetterPage, SourcePage, TakenPage
 
 PREFER = Header(
     "Prefer", "`respond-async`: answer 202 at once. `wait=N`: answer within N seconds, 202 if the run goes on."
@@ -175,6 +182,11 @@ OVERSIGHT = (
 
 DELIVERY = Reply("The delivery.", DeliveryView)
 SCHEDULE = Reply("The schedule.", ScheduleView)
+ONE_SOURCE = "/v1/sources/{source}"
+MESSAGE_HEADERS = (
+    Header("ce-id", "With `ce-source`, `ce-type` and `ce-specversion`: a CloudEvent in binary form."),
+    Header("Idempotency-Key", "Of a message that is no CloudEvent: the same key is the same message."),
+)
 ONE_SCHEDULE = "/v1/schedules/{schedule}"
 WORLD = (
     Endpoint("GET", "/v1/deliveries", delivery.list_deliveries, "List deliveries",
@@ -183,6 +195,16 @@ WORLD = (
              (DeliveryNotFound,), tag="deliveries"),
     Endpoint("POST", "/v1/deliveries/{delivery}/retry", delivery.retry_delivery, "Deliver once more",
              {202: DELIVERY}, (DeliveryNotFound,), tag="deliveries"),
+    Endpoint("GET", "/v1/sources", source.list_sources, "List sources",
+             {200: Reply("All sources.", SourcePage)}, tag="sources"),
+    Endpoint("POST", f"{ONE_SOURCE}/messages", source.post_message, "Post a message to a source",
+             {202: Reply("What became of it is durable.", TakenPage)},
+             (SourceNotFound, SignatureRefused, TooLarge, RequestTimeout, ClientGone), MESSAGE_HEADERS, tag="messages"),
+    Endpoint("GET", f"{ONE_SOURCE}/dead", source.list_dead, "List the dead letters of a source",
+             {200: Reply("A page of dead letters.", DeadLetterPage)}, (SourceNotFound, BadCursor), tag="sources"),
+    Endpoint("POST", f"{ONE_SOURCE}/replay", source.replay_dead, "Replay dead letters of a source",
+             {200: Reply("What became of each.", TakenPage)}, (SourceNotFound, DeadLetterNotFound), tag="sources",
+             is_body_optional=True),
     Endpoint("GET", "/v1/schedules", schedule.list_schedules, "List schedules",
              {200: Reply("A page of schedules.", SchedulePage)}, (BadCursor,), tag="schedules"),
     Endpoint("POST", "/v1/schedules", schedule.make_schedule, "Make a schedule", {201: SCHEDULE},

@@ -1,0 +1,141 @@
+"""The loop of one source: takes as many messages as can be worked off, and settles each when it is durable.
+
+Messages of one order are taken in one after the other, and when one has to come again, so have those behind it. All
+others of a batch go together, so that they share a commit. A connection that breaks is tried again, with a pause that
+grows; nothing that was not acknowledged is lost by that.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pilothouse.engine.run import wait_run
+from pilothouse.engine.source import Intake, Taken, Unfit, take_in
+from pilothouse.engine.world import World
+from pilothouse.errors import PilothouseError
+from pilothouse.ports.source import Incoming, Source
+
+FULL_PAUSE = 0.05
+AGAIN_AFTER = 5.0
+"""Seconds for which a message is given back that could not be taken now."""
+CONNECT_AGAIN = (0.2, 1.0, 5.0, 15.0)
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a source has brought since the node started."""
+
+    taken: int = 0
+    repeated: int = 0
+    dead: int = 0
+    given_back: int = 0
+    problem: str | None = None
+    """What is wrong with its connection now."""
+
+
+@dataclass(slots=True)
+class SourceLoop:
+    """`start`, then `stop`. Stopping twice does nothing. `round` is public, so that a test can drive it."""
+
+    world: World
+    intake: Intake
+    source: Source
+    on_error: Callable[[str], None]
+    counts: Counts = field(default_factory=Counts)
+    _task: "asyncio.Task[None] | None" = None
+    _held: "set[asyncio.Task[None]]" = field(default_factory=set)
+
+    def start(self) -> None:
+        name = f"source {self.intake.rule.name}"
+        self._task = asyncio.get_running_loop().create_task(self._work(), name=name)
+
+    async def stop(self) -> None:
+        task, self._task = self._task, None
+        tasks = [*([] if task is None else [task]), *self._held]
+        for one in tasks:
+            one.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self.source.close()
+
+    async def _work(self) -> None:
+        failed = 0
+        while True:
+            try:
+                if not await self.round():
+                    await asyncio.sleep(FULL_PAUSE)
+                failed, self.counts.problem = 0, None
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # whatever a broker's client raises: it is told, and tried again
+                pause = CONNECT_AGAIN[min(failed, len(CONNECT_AGAIN) - 1)]
+                failed += 1
+                told = error.message if isinstance(error, PilothouseError) else f"{type(error).__name__}: {error}"
+                if self.counts.problem is None:
+                    self.on_error(f"source {self.intake.rule.name}: {told}")
+                self.counts.problem = told[:500]
+                await asyncio.sleep(pause)
+
+    async def credit(self) -> int:
+        """How many messages may be taken: what the agent has not begun or not ended counts, what waits for a person or
+        a signal does not."""
+        rule = self.intake.rule
+        if self.world.is_draining:
+            return 0
+        queue = await self.world.records.count_queue(self.intake.tenant, rule.agent)
+        return rule.concurrency - queue.ready - queue.held - queue.running
+
+    async def round(self) -> bool:
+        """Takes what there is credit for. False: there is none now."""
+        credit = await self.credit()
+        if credit <= 0:
+            return False
+        batch = await self.source.want(credit)
+        lanes: dict[str, list[Incoming]] = {}
+        for number, one in enumerate(batch):
+            try:
+                order = self.intake.order_of(one.message)
+            except Unfit:
+                order = None  # it becomes a dead letter below
+            lanes.setdefault(f"={order}" if order is not None else f"#{number}", []).append(one)
+        await asyncio.gather(*[self._take_lane(lane) for lane in lanes.values()])
+        return True
+
+    async def _take_lane(self, lane: list[Incoming]) -> None:
+        for number, one in enumerate(lane):
+            taken = await take_in(self.world, self.intake, one.message)
+            await self._settle(one, taken)
+            if taken.outcome == "again":
+                for behind in lane[number + 1 :]:
+                    await self._give_back(behind)
+                return
+
+    async def _settle(self, one: Incoming, taken: Taken) -> None:
+        counts = self.counts
+        match taken.outcome:
+            case "dead":
+                counts.dead += 1
+                await one.dead_letter(taken.reason or "")
+            case "again":
+                await self._give_back(one)
+            case _:
+                counts.taken += taken.outcome == "run"
+                counts.repeated += taken.outcome == "repeat"
+                if self.intake.rule.acknowledge == "durable" or taken.run is None:
+                    await one.ack()
+                else:
+                    task = asyncio.get_running_loop().create_task(self._hold(one, taken.run))
+                    self._held.add(task)
+                    task.add_done_callback(self._held.discard)
+
+    async def _give_back(self, one: Incoming) -> None:
+        self.counts.given_back += 1
+        await one.nack(AGAIN_AFTER)
+
+    async def _hold(self, one: Incoming, run: str) -> None:
+        """Until the run has ended; the sender is told meanwhile that it is worked on."""
+        with contextlib.suppress(PilothouseError):
+            while not (await wait_run(self.world, self.intake.tenant, run, self.source.extend_every)).is_terminal:
+                await one.extend()
+            await one.ack()

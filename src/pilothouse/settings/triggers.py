@@ -1,0 +1,148 @@
+"""What comes in and goes out by itself: receivers, schedules and sources, from the settings to what each room is given.
+
+Whatever cannot be is told here, before anything starts: a secret, a network, a rule, an expression.
+"""
+
+import os
+import socket
+from collections.abc import Callable
+
+from msgspec import Raw, json
+
+from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
+from pilothouse.communication.triggers.folder import Folder
+from pilothouse.communication.triggers.loop import SourceLoop
+from pilothouse.communication.triggers.nats import JetStream
+from pilothouse.communication.triggers.push import Desk
+from pilothouse.communication.triggers.redis import RedisStream
+from pilothouse.communication.triggers.registry import Sources
+from pilothouse.domain.address import LOOPBACK, Networks, read_networks
+from pilothouse.domain.delivery import Receiver, Receivers
+from pilothouse.domain.ids import DEFAULT_TENANT
+from pilothouse.domain.schedule import Rule, Schedule
+from pilothouse.domain.signature import read_secret
+from pilothouse.domain.source import SourceRule
+from pilothouse.engine.cron import check_rule
+from pilothouse.engine.source import Intake
+from pilothouse.engine.world import World
+from pilothouse.errors import SettingsInvalid
+from pilothouse.ports.source import Source
+from pilothouse.settings.tree import Settings, SourceSettings
+
+
+def schedules(settings: Settings) -> list[Schedule]:
+    """Those of the file. Raises `SettingsInvalid` for one that cannot be."""
+    found = []
+    for name, one in settings.schedules.items():
+        rule = Rule(cron=one.cron, every_seconds=one.every_seconds, at=one.at, zone=one.zone)
+        try:
+            check_rule(rule)
+        except ValueError as fault:
+            raise SettingsInvalid(reason=f"schedules.{name}: {fault}") from None
+        if one.agent not in settings.agents:
+            raise SettingsInvalid(reason=f"schedules.{name}: there is no agent {one.agent}")
+        found.append(
+            Schedule(
+                name=name,
+                agent=one.agent,
+                rule=rule,
+                input=Raw(json.encode(one.input)),
+                session=one.session,
+                subject=one.subject,
+                metadata=one.metadata,
+                misfire=one.misfire,
+                overlap=one.overlap,
+                jitter_seconds=one.jitter_seconds,
+            )
+        )
+    return found
+
+
+def receivers(settings: Settings) -> Receivers:
+    """Who is told of events by this deployment."""
+    found = [
+        Receiver(name=name, events=one.events, agents=one.agents, where=dict(one.where), ordered=one.ordered)
+        for name, one in settings.receivers.items()
+    ]
+    return Receivers(tuple(found), signs=settings.deliveries.secret is not None)
+
+
+def delivery_options(settings: Settings) -> DeliveryOptions:
+    """Raises `SettingsInvalid` for a secret, network or URL that cannot be used."""
+    says = settings.deliveries
+    keys = read_keys("deliveries", says.secret, says.previous_secret)
+    found = {}
+    for name, one in settings.receivers.items():
+        own = read_keys(f"receivers.{name}", one.secret, one.previous_secret)
+        found[name] = ReceiverOptions(one.url, own or keys, one.format, one.headers)
+    return DeliveryOptions(found, keys, open_networks(settings), says.within_seconds, says.at_once, says.at_once_each)
+
+
+def read_keys(section: str, *secrets: str | None) -> tuple[bytes, ...]:
+    try:
+        return tuple(read_secret(one) for one in secrets if one is not None)
+    except ValueError as fault:
+        raise SettingsInvalid(reason=f"{section}.secret: {fault}") from None
+
+
+def open_networks(settings: Settings) -> Networks:
+    try:
+        networks = read_networks(settings.deliveries.networks)
+    except ValueError as fault:
+        raise SettingsInvalid(reason=f"deliveries.networks: {fault}") from None
+    return (*networks, *LOOPBACK) if settings.deliveries.loopback else networks
+
+
+# --- sources ----------------------------------------------------------------------------------------------------------
+
+
+def sources(settings: Settings, world: World, warn: Callable[[str], None]) -> Sources:
+    """Raises `SettingsInvalid` for one that cannot be."""
+    desks: dict[str, Desk] = {}
+    loops: dict[str, tuple[str, SourceLoop]] = {}
+    for name, one in settings.sources.items():
+        if one.agent not in settings.agents:
+            raise SettingsInvalid(reason=f"sources.{name}: there is no agent {one.agent}")
+        rule = SourceRule(
+            name=name,
+            agent=one.agent,
+            input=one.input,
+            key=one.key,
+            order=one.order,
+            concurrency=one.concurrency,
+            acknowledge=one.acknowledge,
+        )
+        try:
+            intake = Intake(rule, DEFAULT_TENANT)
+            if one.kind == "http":
+                desks[name] = Desk(intake, one.verify, _source_keys(one))
+            else:
+                loops[name] = (one.kind, SourceLoop(world, intake, _adapter(settings, name, one), warn))
+        except ValueError as fault:
+            raise SettingsInvalid(reason=f"sources.{name}: {fault}") from None
+    return Sources(desks, loops)
+
+
+def _source_keys(one: SourceSettings) -> tuple[bytes, ...]:
+    if one.verify == "key":
+        return ()
+    if one.secret is None:
+        raise ValueError(f"verify = {one.verify!r} needs a secret")
+    secrets = [one.secret, *([] if one.previous_secret is None else [one.previous_secret])]
+    return tuple(read_secret(text) if one.verify == "standard" else text.encode() for text in secrets)
+
+
+def _adapter(settings: Settings, name: str, one: SourceSettings) -> Source:
+    if one.kind == "folder":
+        return Folder(settings.folder / _needed(one.path, "path"), one.pattern)
+    url, stream = _needed(one.url, "url"), _needed(one.stream, "stream")
+    if one.kind == "nats":
+        return JetStream(url, stream, one.subject or stream, one.group)
+    consumer = f"{socket.gethostname()}-{os.getpid()}"
+    return RedisStream(url, stream, one.group, consumer, one.field)
+
+
+def _needed(value: str | None, key: str) -> str:
+    if value is None:
+        raise ValueError(f"it needs a {key}")
+    return value

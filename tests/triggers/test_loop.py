@@ -1,0 +1,236 @@
+"""The loop of a source: nothing lost, nothing run twice, order kept, no more taken than can be worked off (I7, I18)."""
+
+import asyncio
+import contextlib
+import json
+
+import pytest
+
+from pilothouse import Context, agent
+from pilothouse.communication.triggers.loop import SourceLoop
+from pilothouse.domain.source import SourceRule
+from pilothouse.engine.run import list_runs
+from pilothouse.engine.source import Intake, list_dead, replay_dead
+from pilothouse.errors import DeadLetterNotFound, RecordsUnavailable
+from pilothouse.ports.records import RunFilter
+from pilothouse.testing import LocalNode, NodeCrashed
+from tests.engine.agents import held, until
+from tests.triggers.fakes import HeldSource, message
+
+
+@agent(mode="event")
+def count(order: dict[str, int]) -> int:
+    return order["n"]
+
+
+def loop_of(node: LocalNode, source, agent: str = "count", **rule) -> SourceLoop:
+    intake = Intake(SourceRule(**({"name": "orders", "agent": agent} | rule)), "default")
+    return SourceLoop(node.world, intake, source, lambda text: None)
+
+
+async def runs(node: LocalNode, *statuses: str):
+    page = await list_runs(node.world, "default", RunFilter(statuses=statuses), None, 1000)
+    return list(reversed(page.items))
+
+
+async def drain(node: LocalNode, loop: SourceLoop) -> None:
+    async with asyncio.timeout(30):
+        while loop.source.queue or loop.source.out:
+            await loop.round()
+            await node.settle()
+
+
+async def test_a_message_becomes_a_run_and_is_acknowledged_then():
+    source = HeldSource(message("1", b'{"n": 4}'))
+    async with LocalNode({"count": count}) as node:
+        await drain(node, loop_of(node, source))
+        [run] = await runs(node, "succeeded")
+        assert run.output == b"4"
+        assert json.loads(run.metadata) == {"source": "orders", "message": "1"}
+        assert source.settled == {("ack", "1"): 1}
+
+
+async def test_a_message_that_comes_ten_times_and_out_of_order_is_one_run():
+    source = HeldSource(*[message(str(key)) for _ in range(10) for key in (3, 1, 2)])
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source)
+        await drain(node, loop)
+        assert len(await runs(node)) == 3
+        assert (loop.counts.taken, loop.counts.repeated) == (3, 27)
+        await node.restart()
+        again = loop_of(node, HeldSource(message("1"), message("4")))
+        await drain(node, again)
+        assert (again.counts.taken, again.counts.repeated) == (1, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["before", "after", "fail"])
+async def test_a_node_that_dies_at_any_call_loses_nothing_and_runs_nothing_twice(mode):
+    for nth in range(1, 8):
+        async with LocalNode({"count": count}) as node:
+            source = HeldSource(message("1"), message("2"))
+            node.records.strike(nth, mode)
+            with contextlib.suppress(NodeCrashed, RecordsUnavailable):
+                await node._or_die(loop_of(node, source).round())
+            node.records.strike(0)
+            acknowledged = {key for how, key in source.settled if how == "ack"}
+            if node.is_dead:
+                await node.restart()
+            kept = {json.loads(run.metadata)["message"] for run in await runs(node)}
+            assert acknowledged <= kept
+            await drain(node, loop_of(node, HeldSource(message("1"), message("2"))))
+            assert len(await runs(node)) == 2, nth
+
+
+async def test_what_does_not_fit_the_agent_is_a_dead_letter_and_can_be_replayed_when_that_is_mended():
+    source = HeldSource(message("1", b'{"n": "four"}', shop="blue"), message("2", b"\xff\x00"), message("3"))
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source)
+        await drain(node, loop)
+        assert source.settled == {("dead", "1"): 1, ("dead", "2"): 1, ("ack", "3"): 1}
+        letters, _ = await list_dead(node.world, "default", "orders", None, 10)
+        assert [(one.key, one.encoding) for _, one in letters] == [("1", "utf-8"), ("2", "base64")]
+        assert "Expected `int`" in letters[0][1].reason
+        assert letters[0][1].attributes == {"shop": "blue"}
+        assert (await replay_dead(node.world, loop.intake, letters[0][0], "ann")).outcome == "dead"
+        mended = loop_of(node, source, input="{n: `9`}").intake
+        assert (await replay_dead(node.world, mended, letters[0][0], "ann")).outcome == "run"
+        with pytest.raises(DeadLetterNotFound):
+            await replay_dead(node.world, mended, letters[0][0], "ann")
+        await node.settle()
+        assert sorted(run.output for run in await runs(node, "succeeded")) == [b"1", b"9"]
+
+
+async def test_a_message_that_is_too_large_is_a_dead_letter_without_its_body():
+    source = HeldSource(message("1", b"x" * (1024 * 1024 + 1)))
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source)
+        await drain(node, loop)
+        [(id, letter)], _ = await list_dead(node.world, "default", "orders", None, 10)
+        assert letter.text is None
+        assert (await replay_dead(node.world, loop.intake, id, "ann")).outcome == "dead"
+
+
+async def test_the_mapping_says_what_the_input_the_key_and_the_order_are():
+    body = b'{"data": {"order": "A7", "n": 5}, "shop": "blue"}'
+    rule = {"input": "{n: body.data.n}", "key": "body.data.order", "order": "body.shop"}
+    source = HeldSource(message("1", body), message("2", body), message("3", b'{"data": {"n": 5}}'))
+    async with LocalNode({"count": count}) as node:
+        await drain(node, loop_of(node, source, **rule))
+        [run] = await runs(node)
+        assert (run.output, run.session, json.loads(run.metadata)["message"]) == (b"5", "blue", "A7")
+        letters, _ = await list_dead(node.world, "default", "orders", None, 10)
+        assert "its key" in letters[0][1].reason or "its order" in letters[0][1].reason
+
+
+async def test_no_more_is_taken_than_can_be_worked_off():
+    gate, hold = held()
+    source = HeldSource(*[message(str(key), b'"x"') for key in range(30)])
+    async with LocalNode({"hold": hold}) as node:
+        loop = loop_of(node, source, "hold", concurrency=4)
+        for _ in range(10):
+            await loop.round()
+        await until(node, lambda: runs(node, "running"))
+        assert len(await runs(node)) == 4
+        assert len(source.queue) == 26
+        assert not await loop.round()
+        gate.set()
+        await node.settle()
+        await drain(node, loop)
+        assert len(await runs(node, "succeeded")) == 30
+        assert source.most <= 4
+
+
+async def test_a_run_that_waits_for_a_person_does_not_stop_the_source():
+    @agent(mode="event")
+    async def waits(ctx: Context, text: str) -> str:
+        return await ctx.signal("go")
+
+    source = HeldSource(*[message(str(key), b'"x"') for key in range(6)])
+    async with LocalNode({"waits": waits}) as node:
+        await drain(node, loop_of(node, source, "waits", concurrency=2))
+        assert len(await runs(node, "waiting")) == 6
+
+
+async def test_messages_of_one_order_are_worked_off_one_after_the_other():
+    seen: list[str] = []
+
+    @agent(mode="event")
+    async def note(ctx: Context, text: str) -> str:
+        await asyncio.sleep(0)
+        seen.append(text)
+        return text
+
+    names = [f"{customer}{number}" for number in range(8) for customer in "ab"]
+    source = HeldSource(*[message(name, json.dumps(name).encode(), customer=name[0]) for name in names])
+    async with LocalNode({"note": note}) as node:
+        await drain(node, loop_of(node, source, "note", order="attributes.customer"))
+        for customer in "ab":
+            assert [name for name in seen if name[0] == customer] == [f"{customer}{number}" for number in range(8)]
+
+
+async def test_when_one_must_come_again_so_must_those_behind_it():
+    source = HeldSource(*[message(key, b'{"n":1}', customer=key[0]) for key in ("a1", "a2", "b1", "a3")])
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source, order="attributes.customer")
+        node.records.strike(1, "fail", "submit")
+        await loop.round()
+        acknowledged = [key for how, key in source.settled if how == "ack"]
+        given_back = [one.key for one in source.queue]
+        assert acknowledged == ["b1"] or given_back == ["b1"]
+        assert given_back in (["a1", "a2", "a3"], ["b1"])
+        await drain(node, loop)
+        assert len(await runs(node, "succeeded")) == 4
+
+
+async def test_where_it_is_asked_for_a_message_is_acknowledged_when_its_run_has_ended():
+    gate, hold = held()
+    source = HeldSource(message("1", b'"x"'))
+    async with LocalNode({"hold": hold}) as node:
+        loop = loop_of(node, source, "hold", acknowledge="end")
+        await loop.round()
+        async with asyncio.timeout(5):
+            while not source.settled["extend", "1"]:
+                await asyncio.sleep(0.005)
+        assert not source.settled["ack", "1"]
+        gate.set()
+        async with asyncio.timeout(5):
+            while not source.settled["ack", "1"]:
+                await asyncio.sleep(0.005)
+        await loop.stop()
+
+
+async def test_ten_thousand_messages_are_worked_off_a_bounded_number_at_a_time():
+    source = HeldSource(*[message(str(key), b'{"n":1}') for key in range(2000)])
+    async with LocalNode({"count": count}, slots=64) as node:
+        loop = loop_of(node, source, concurrency=64)
+        loop.start()
+        async with asyncio.timeout(60):
+            while loop.counts.taken < 2000:
+                await asyncio.sleep(0.01)
+        await loop.stop()
+        assert source.most <= 64
+        assert loop.counts.repeated == 0
+
+
+async def test_a_connection_that_breaks_is_tried_again_and_told():
+    source = HeldSource(message("1"))
+    source.faults = [ConnectionError("the broker is away")]
+    told: list[str] = []
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source)
+        loop.on_error = told.append
+        loop.start()
+        async with asyncio.timeout(10):
+            while not loop.counts.taken or loop.counts.problem is not None:
+                await asyncio.sleep(0.01)
+        await loop.stop()
+        await loop.stop()
+        assert told == ["source orders: ConnectionError: the broker is away"]
+        assert loop.counts.problem is None
+
+
+@pytest.mark.parametrize("expression", ["body.", "{a", ""])
+def test_an_expression_that_is_none_is_refused(expression):
+    with pytest.raises(ValueError, match="no JMESPath"):
+        Intake(SourceRule(name="s", agent="a", input=expression), "default").command(message("1"))
