@@ -17,13 +17,14 @@ import uvloop
 from benchmarks import journal
 from benchmarks.footprint import measure_footprint
 from benchmarks.growth import measure_growth
+from benchmarks.outgoing import measure_outgoing
 from benchmarks.plan import Plan, full_plan, quick_plan
 from benchmarks.report import Results
 from benchmarks.server import LOAD_CORES, SERVER_CORES, serving
 from benchmarks.start import measure_starts
 from benchmarks.workloads import JOURNAL, WORKLOADS, measure, measure_idle, order_rows, sections
 
-PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "growth", "footprint")
+PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "growth", "footprint", "outgoing")
 
 
 def read_words() -> argparse.Namespace:
@@ -80,6 +81,8 @@ async def measure_all(plan: Plan, parts: set[str], folder: Path) -> Results:
         results.tables.append(starts)
     if "growth" in parts:
         results.tables.append(await measure_growth(plan, folder))
+    if "outgoing" in parts:
+        results.tables.append(await asyncio.to_thread(measure_outgoing, plan, folder))
         tell("growth")
     if "footprint" in parts:
         results.tables.append(measure_footprint(plan, folder))

@@ -28,6 +28,7 @@ from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.server import HttpServer, bind, is_loopback
 from pilothouse.compute.clock import SystemClock, SystemEntropy
 from pilothouse.compute.loops import Loops
+from pilothouse.compute.price import Prices
 from pilothouse.compute.roster import SharedWorker
 from pilothouse.compute.schedules import Schedules
 from pilothouse.compute.worker import NodeWorker
@@ -56,6 +57,7 @@ from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import SigningKey, load_key
 from pilothouse.security.witness import FileWitness
 from pilothouse.settings import Settings
+from pilothouse.settings.border import prices_of
 from pilothouse.settings.explain import explain_settings
 from pilothouse.settings.triggers import delivery_options, open_networks, receivers, schedules, sources
 from pilothouse.settings.work import limits, worker_options
@@ -114,6 +116,8 @@ class Node:
         self.world.is_traced = self.tracer is not None
         options = self.worker_options.outgoing
         self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
+        self.world.outgoing.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")
+        self.metrics.providers = self.world.outgoing.state
         open_accounts(self.world)
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
         self.sources = sources(settings, self.world, self.log.warn)

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 from pilothouse.domain.objective import Objectives
+from pilothouse.domain.price import Tokens
+from pilothouse.domain.provider import ProviderState
 from pilothouse.observability import metric
 from pilothouse.observability.metric import AGENTS_LIMIT, Metrics
 
@@ -25,6 +27,8 @@ def told_of_everything() -> Metrics:
     metrics.delivery_tried("again", "pending")
     metrics.queue_counted(1, 2, 3, 4)
     metrics.committed(20, 0.004)
+    state = ProviderState("openai", "m", "open", 3.0, 1, 2, {"ok": 3}, Tokens(7, 5), 0.5, None)
+    metrics.providers = lambda: ([state], {"limit_reached": 1})
     return metrics
 
 

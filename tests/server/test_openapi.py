@@ -18,7 +18,7 @@ CONTRACT = {
     "DELETE /v1/agents/{agent}/sessions/{key}", "GET /v1/agents", "GET /v1/agents/{agent}", "GET /v1/reviews",
     "GET /v1/reviews/{review}", "POST /v1/reviews/{review}/decision", "GET /healthz", "GET /readyz", "GET /metrics",
     "GET /openapi.json", "GET /v1/audit", "GET /v1/audit/checkpoint",
-    "GET /v1/alerts",
+    "GET /v1/alerts", "GET /v1/providers",
     "GET /v1/deliveries", "GET /v1/deliveries/{delivery}", "POST /v1/deliveries/{delivery}/retry",
     "GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{id}/rotate", "DELETE /v1/keys/{id}",
     "GET /v1/overview", "GET /v1/feed", "GET /v1/agents/{agent}/sessions",

@@ -172,7 +172,7 @@ class ProcessHost(Host):
             "pilothouse.sdk.host",
             msgspec.json.encode(config).decode(),
             cwd=self._options.project,
-            env={**os.environ, **self._ground.variables, **self._options.variables, "PYTHONUNBUFFERED": "1"},
+            env=self._environment(),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -180,6 +180,12 @@ class ProcessHost(Host):
             start_new_session=True,
             pass_fds=(theirs.fileno(),),
         )
+
+    def _environment(self) -> dict[str, str]:
+        """That of the node, without the variables that secrets came from: hosts hold handles."""
+        values = {secret.value for secret in self._options.secrets}
+        inherited = {name: value for name, value in os.environ.items() if value not in values}
+        return {**inherited, **self._ground.variables, **self._options.variables, "PYTHONUNBUFFERED": "1"}
 
     async def _watch_over(self, process: asyncio.subprocess.Process) -> None:
         """Until the process ends, or must be ended."""

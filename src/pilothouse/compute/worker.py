@@ -22,11 +22,13 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.price import Price
 from pilothouse.domain.retry import Retry
+from pilothouse.domain.run import Run
 from pilothouse.errors import HostUnavailable
 from pilothouse.ports.meter import RunMeter, Tracer
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.records import ClaimWish, Queue
 from pilothouse.ports.worker import Actor, Assignment, HostFact, Worker
+from pilothouse.sdk.egress.secret import Secrets
 from pilothouse.sdk.surroundings import HeldClock
 from pilothouse.wire.frames import AgentDescription
 from pilothouse.wire.host import HostConfig
@@ -94,6 +96,8 @@ class NodeWorker(Worker):
     ) -> None:
         self._held_clock = held_clock
         self._owner, self._options, self._on_work, self._meter = owner, options, on_work, meter
+        self._secrets = Secrets()
+        self._secrets.learn(list(options.secrets))
         self.on_call: Calls = lambda notebook, call: None
         self.tracer: Tracer | None = None
         """Set before `start`."""
@@ -171,10 +175,13 @@ class NodeWorker(Worker):
         options = self._options
         return InlineHost(config, options.slots, options.cancel_grace, self._call, self._changed, self._held_clock)
 
+    def _log_of_host(self, stream: str, text: str, run: Run | None) -> None:
+        self.on_log(stream, self._secrets.take_out_text(text), run)
+
     def _hear(self, host: Host) -> None:
         host.meter, host.tracer = self._meter, self.tracer
         host.secrets = self._options.secrets
-        host.on_log = lambda stream, text, run: self.on_log(stream, text, run)
+        host.on_log = self._log_of_host
         host.on_lost = self._count_lost
 
     def _add(self, host: ProcessHost | InlineHost) -> None:

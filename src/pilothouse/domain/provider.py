@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
+from pilothouse.domain.breaker import State
+from pilothouse.domain.price import Price, Tokens
+
 Shape = Literal["chat", "completions", "responses", "embeddings", "messages", "generate", "converse", "invoke"]
 """OpenAI chat completions, completions, responses and embeddings (others have the same), Anthropic messages, Google
 generateContent, Bedrock Converse and InvokeModel."""
@@ -150,3 +153,20 @@ def _bedrock(provider: str, path: str) -> ModelRequest | None:
     model, _, verb = path.rpartition("/model/")[2].rpartition("/")
     found = BEDROCK.get(verb)
     return None if found is None or not model else ModelRequest(provider, found[0], model, found[1])
+
+
+class ProviderState(Struct, frozen=True):
+    """One model of one provider, as this node has seen it since it started."""
+
+    provider: str
+    model: str
+    breaker: State
+    opens_in: float
+    """Seconds until calls may go through again; 0: now."""
+    in_flight: int
+    waiting: int
+    calls: dict[str, int]
+    """By outcome."""
+    tokens: Tokens
+    cost_usd: float
+    price: Price | None

@@ -115,8 +115,8 @@ class Ledger:
     def judge(self, spender: Spender, wish: Amounts, raised: dict[str, int]) -> tuple[Verdict, Denial | None]:
         verdict: Verdict = "go"
         for budget, key, account in self._found(spender):
+            self._read(key, account)
             if not account.is_loaded:
-                self._read(key, account)
                 verdict = "wait"
                 continue
             used = account.used(self.now() / 1e6)

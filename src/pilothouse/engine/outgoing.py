@@ -10,7 +10,6 @@ Order of the questions: budgets (they end the run), the breaker (waiting would n
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct, field
@@ -19,9 +18,10 @@ from pilothouse.domain.breaker import Breaker, BreakerRule
 from pilothouse.domain.budget import Amounts
 from pilothouse.domain.limit import Limit, advance, wait_for
 from pilothouse.domain.price import Price, Tokens, cost_of
+from pilothouse.domain.provider import ProviderState
 from pilothouse.engine.ledger import Ledger, Spender
 from pilothouse.ports.clock import Clock
-from pilothouse.ports.outgoing import CallResult, CallWish, Denial, PriceList, ProviderState
+from pilothouse.ports.outgoing import CallResult, CallWish, Denial, PriceList
 
 MODELS_LIMIT = 1000
 """Models that are told apart; more share one state for each provider."""
@@ -115,8 +115,8 @@ class Outgoing:
         self.rules = rules or OutgoingRules()
         self.ledger = ledger or Ledger()
         self.prices: PriceList = NoPrices()
-        self.on_settled: Callable[[str, str, str, Tokens, float], None] = lambda *_: None
-        self.on_denied: Callable[[str, str, str], None] = lambda *_: None
+        self.denials: dict[str, int] = {}
+        """By the code of the error."""
         self._models: dict[tuple[str, str], Model] = {}
         self._line: deque[Standing] = deque()
         self._flying: dict[int, dict[int, Flying]] = {}
@@ -184,20 +184,23 @@ class Outgoing:
         if closed_for > 0:
             self._deny(standing, _open_breaker(model, closed_for))
             return None
-        wait = self.rules.wait_seconds if verdict == "wait" or is_behind else self._wait(standing, model, now)
+        if verdict == "wait":  # for calls that are under way, and those end
+            standing.until = now + self.rules.wait_seconds
+            return self.rules.wait_seconds
+        is_full = bool(model.rule.concurrency) and model.in_flight >= model.rule.concurrency
+        if is_behind or is_full:  # what it waits for serves the line when it comes
+            return max(0.0, standing.until - now)
+        wait = self._wait(standing, model, now)
         if wait <= 0:
             self._grant(standing, model, now)
             return None
-        if verdict == "wait":  # it waits for calls that are under way, and those end
-            standing.until = now + self.rules.wait_seconds
-        elif now + min(wait, self.rules.wait_seconds) > standing.until:
+        if now + wait > standing.until:
             self._deny(standing, _too_busy("it would have to wait longer than it may", wait))
             return None
         return wait
 
     def _wait(self, standing: Standing, model: Model, now: float) -> float:
-        if model.rule.concurrency and model.in_flight >= model.rule.concurrency:
-            return max(0.0, standing.until - now) or self.rules.wait_seconds
+        """Seconds that the provider and the limits want."""
         wait = max(0.0, model.free_at - now)
         for key, limit, cost in self._limits(standing, model):
             wait = max(wait, wait_for(limit, self._arrivals.get(key, 0.0), now, cost))
@@ -226,7 +229,7 @@ class Outgoing:
         standing.asker.granted(standing.ref, model.price)
 
     def _deny(self, standing: Standing, denial: Denial) -> None:
-        self.on_denied(standing.wish.provider, standing.wish.model, denial.code)
+        self.denials[denial.code] = self.denials.get(denial.code, 0) + 1
         standing.asker.denied(standing.ref, denial)
 
     # --- settling ---
@@ -276,7 +279,6 @@ class Outgoing:
                 old.cache_write + tokens.cache_write,
             )
         model.cost_usd += result.cost
-        self.on_settled(model.provider, model.name, result.outcome, tokens, result.cost)
 
     # --- the line ---
 
@@ -365,6 +367,10 @@ class Outgoing:
             )
             for _, model in sorted(self._models.items())
         ]
+
+    def state(self) -> tuple[list[ProviderState], dict[str, int]]:
+        """What operators count: models, and calls that were not allowed."""
+        return self.providers(), self.denials
 
     def _now(self) -> float:
         assert self.clock is not None

@@ -7,7 +7,7 @@ the others counted together. Every metric is explained in DESIGN.md of this room
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 
 import msgspec
@@ -17,6 +17,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Objectives
+from pilothouse.domain.provider import ProviderState
+from pilothouse.observability.provider import about_providers
 from pilothouse.ports.meter import CommitMeter, DeliveryMeter, MetricsPage, RunMeter
 
 AGENTS_LIMIT = 200
@@ -74,6 +76,8 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
     def __init__(self) -> None:
         self.objectives: Mapping[str, Objectives] = {}
         """By agent. Set before the first run is told."""
+        self.providers: Callable[[], tuple[list[ProviderState], dict[str, int]]] = lambda: ([], {})
+        """Gives the models that agents call, and how many calls were not allowed, by the code of the error."""
         self.objective_counts: dict[tuple[str, str], tuple[int, int]] = {}
         """By agent and objective: runs that counted, and those of them that missed."""
         self.registry = CollectorRegistry()
@@ -221,6 +225,7 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         yield from self._about_use()
         yield from self._about_objectives()
         yield from self._about_node()
+        yield from about_providers(*self.providers())
 
     def _about_requests(self) -> Iterator[Metric]:
         yield _counter(

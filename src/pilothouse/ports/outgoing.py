@@ -8,7 +8,6 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from pilothouse.domain.breaker import State
 from pilothouse.domain.price import Price, Tokens
 
 CallKind = Literal["model", "tool", "step"]
@@ -47,23 +46,6 @@ class Denial(Struct, frozen=True):
     budget: str = ""
     asks: bool = False
     hit: bytes = b"{}"
-
-
-class ProviderState(Struct, frozen=True):
-    """One model of one provider, as this node has seen it since it started."""
-
-    provider: str
-    model: str
-    breaker: State
-    opens_in: float
-    """Seconds until calls may go through again; 0: now."""
-    in_flight: int
-    waiting: int
-    calls: dict[str, int]
-    """By outcome."""
-    tokens: Tokens
-    cost_usd: float
-    price: Price | None
 
 
 class PriceList(Protocol):

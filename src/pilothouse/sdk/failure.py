@@ -16,10 +16,14 @@ from msgspec import Struct
 from pilothouse.domain.journal import StepRow
 from pilothouse.errors import (
     AgentFailed,
+    BlockedLoop,
+    BudgetExceeded,
     CallFailed,
+    EgressDenied,
     JournalDiverged,
     NotKept,
     PilothouseError,
+    SecretRefused,
     SignalTimeout,
     StepFailed,
     StepTimeout,
@@ -31,6 +35,7 @@ TEXT_LIMIT = 8 * 1024
 TRACEBACK_LIMIT = 32 * 1024
 ATTRIBUTES_LIMIT = 20
 ATTRIBUTE_LIMIT = 1024
+CAUSES_LIMIT = 20
 RECORDED_MARK = "pilothouse_step"
 """The attribute of an exception that was made again from a row: the key of its step."""
 
@@ -184,17 +189,32 @@ def kinds_of(error: BaseException) -> list[str]:
 
 
 def told(error: BaseException) -> PilothouseError:
-    """An error of an agent, as callers may see it."""
+    """An error of an agent, as callers may see it. What the border refused is told as such, although clients wrap it
+    in errors of their own that say less."""
     error = the_error(error)
     if isinstance(error, PilothouseError):
         return error
+    refused = _refused_at_border(error)
+    if refused is not None:
+        return refused
     return AgentFailed(kind=type_name(type(error)), text=text_of(error))
+
+
+def _refused_at_border(error: BaseException) -> PilothouseError | None:
+    seen: BaseException | None = error
+    for _ in range(CAUSES_LIMIT):
+        if seen is None:
+            return None
+        if isinstance(seen, EgressDenied | SecretRefused | BlockedLoop):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
 
 
 def may_help(error: BaseException, kept: bool) -> bool:
     """Whether another attempt could end otherwise."""
     error = the_error(error)
-    if isinstance(error, JournalDiverged | NotKept):
+    if isinstance(error, JournalDiverged | NotKept | BudgetExceeded):
         return False
     return not (kept and (isinstance(error, RECORDED) or RECORDED_MARK in getattr(error, "__dict__", {})))
 

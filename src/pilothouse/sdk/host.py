@@ -25,7 +25,9 @@ import msgspec
 
 from pilothouse.errors import AgentNotFound, InvalidInput, TargetInvalid
 from pilothouse.sdk.attempt import Attempt
+from pilothouse.sdk.egress.border import guard_process
 from pilothouse.sdk.egress.interception import intercept
+from pilothouse.sdk.egress.sockets import guard_loop, guard_sockets
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.failure import end_error, kinds_of, own_traceback, text_of
 from pilothouse.sdk.link import Link
@@ -76,13 +78,15 @@ class HostRuntime:
         loop: asyncio.AbstractEventLoop,
         held_clock: HeldClock | None = None,
     ) -> None:
-        self._send = send
+        self._send = self._said = send
         self._config = config
         self._agents: dict[str, Loaded] = {}
         self._attempts: dict[int, Attempt] = {}
         self.surroundings = Surroundings(send, config, loop, held_clock)
         self.is_draining = False
         intercept()
+        guard_sockets()
+        guard_loop(loop)
         self._verbs: dict[type[Message], Callable[[Any], None]] = {
             Start: self._start,
             Acks: self._acks,
@@ -169,8 +173,16 @@ class HostRuntime:
         if attempt is not None:
             attempt.resolved(resolved.row)
 
+    def say(self, message: Message) -> None:
+        """A word for the node, from whoever is in this process."""
+        self._send(message)
+
     def _know(self, known: KnowSecrets) -> None:
-        self.surroundings.border.secrets.learn(known.secrets)
+        """From now on no message leaves with a secret in it."""
+        secrets = self.surroundings.border.secrets
+        secrets.learn(known.secrets)
+        send = self._said
+        self._send = self.surroundings.send = lambda message: send(secrets.clean(message))
 
     def _answered(self, answer: CallGranted | CallDenied) -> None:
         attempt = self._attempts.get(answer.slot)
@@ -253,6 +265,7 @@ class HostProcess:
         self.failure: Exception | None = None
         self._link: Link[ToHost] = Link(self._receive, self._lost, ToHost, paced=self._paced)
         self.runtime = HostRuntime(self._link.send, config, loop)
+        guard_process(self.runtime.surroundings.border)
         self.runtime.surroundings.take_back = self._link.take_back
         self.runtime.surroundings.flush_lines = lines.flush_ended
 
@@ -269,7 +282,7 @@ class HostProcess:
                     return
             await asyncio.sleep(CONNECT_EVERY)
         self._link.send(Hello(VERSION, os.getpid(), self.runtime.describe()))
-        self._lines.open(self._loop, self._link.send)
+        self._lines.open(self._loop, self.runtime.say)
 
     async def _connect_once(self, place: str) -> None:
         kind, _, number = place.partition(":")

@@ -8,10 +8,12 @@ from pilothouse.domain.address import read_networks
 from pilothouse.domain.breaker import BreakerRule
 from pilothouse.domain.budget import Budget
 from pilothouse.domain.egress import read_rule
+from pilothouse.domain.price import Price, Rates
 from pilothouse.domain.provider import hosts_of, read_below
 from pilothouse.domain.secret import Secret
-from pilothouse.engine.outgoing import OutgoingRules, ProviderRule, Rates
-from pilothouse.settings.outgoing import BreakerSettings, ProviderSettings, RateSettings
+from pilothouse.engine.outgoing import OutgoingRules, ProviderRule
+from pilothouse.engine.outgoing import Rates as Limits
+from pilothouse.settings.outgoing import BreakerSettings, PriceSettings, ProviderSettings, RateSettings
 from pilothouse.settings.tree import AgentSettings, Settings
 from pilothouse.wire.host import EgressConfig
 
@@ -68,8 +70,20 @@ def _provider_rule(says: ProviderSettings) -> ProviderRule:
     return ProviderRule(_rates(says.limits), rule, says.concurrency)
 
 
-def _rates(says: RateSettings | None) -> Rates:
+def _rates(says: RateSettings | None) -> Limits:
     if says is None:
-        return Rates()
+        return Limits()
     amounts = (says.requests_per_minute, says.tokens_per_minute, says.cost_usd_per_minute)
-    return Rates(*map(says.limit, amounts))
+    return Limits(*map(says.limit, amounts))
+
+
+def prices_of(settings: Settings) -> dict[str, dict[str, Price]]:
+    """Own prices, by provider and model."""
+    return {
+        name: {model: _price(one) for model, one in provider.prices.items()}
+        for name, provider in settings.providers.items()
+    }
+
+
+def _price(says: PriceSettings) -> Price:
+    return Price(Rates(says.input, says.output, says.cache_read, says.cache_write), (), says.call, "pilothouse.toml")

@@ -172,6 +172,8 @@ def _plain(given: Given, wanted: object) -> object:
 
 def _table_of(wanted: object) -> type[Struct] | None:
     """The struct that a table within a table becomes."""
+    if get_origin(wanted) is dict:  # its keys are names, not settings
+        return None
     kinds = (wanted, *get_args(wanted))
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Struct)), None)
 

@@ -17,6 +17,7 @@ from pilothouse.communication.http import (
     key,
     node,
     overview,
+    provider,
     review,
     run,
     schedule,
@@ -66,6 +67,7 @@ from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.key import KeyPage, KeyView, NewKey
 from pilothouse.wire.node import NodeView, SettingPage
 from pilothouse.wire.overview import OverviewView
+from pilothouse.wire.provider import ProviderPage
 from pilothouse.wire.review import ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
 from pilothouse.wire.schedule import FiringPage, SchedulePage, ScheduleView
@@ -261,6 +263,9 @@ NODE = (
              {200: Reply("It can.", health.Health)}, (RecordsUnavailable,), tag="node"),
     Endpoint("GET", "/metrics", health.get_metrics, "Prometheus metrics",
              {200: Reply("The metrics as text.", None, "text/plain")}, tag="node", scope="metrics:read"),
+    Endpoint("GET", "/v1/providers", provider.list_providers, "List the models that agents call, with their state",
+             {200: Reply("All models that this node has been asked for.", ProviderPage)}, tag="node",
+             scope="metrics:read"),
     Endpoint("GET", "/v1/alerts", health.list_alerts, "List the objectives that are being missed",
              {200: Reply("All alerts that fire on this node, pages first.", AlertPage)}, tag="node",
              scope="metrics:read"),

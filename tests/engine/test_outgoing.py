@@ -1,0 +1,218 @@
+"""The node's decisions over calls, one by one: who goes, who waits and in which order, and what is counted in the end.
+
+A clock that the test holds and askers that note what they hear. Excluded: real calls (`tests/egress`), and the rules
+themselves (`tests/domain`).
+"""
+
+from typing import Any
+
+from pilothouse.domain.breaker import BreakerRule
+from pilothouse.domain.budget import Amounts, Budget
+from pilothouse.domain.limit import Limit
+from pilothouse.domain.price import Price, Rates, Tokens
+from pilothouse.domain.run import Run
+from pilothouse.engine.ledger import Ledger
+from pilothouse.engine.outgoing import Outgoing, OutgoingRules, ProviderRule
+from pilothouse.engine.outgoing import Rates as Limits
+from pilothouse.ports.change import AddSpend
+from pilothouse.ports.outgoing import CallResult, CallWish, Denial, PriceList
+from pilothouse.testing import ManualClock
+
+WISH = CallWish("model", "openai", "m", 10, 20, is_step=True)
+DONE = CallResult("ok", Tokens(10, 5), 0.25)
+
+
+class Asker:
+    def __init__(self, id: str = "run_1", agent: str = "support", session: str | None = None) -> None:
+        self.run = Run(
+            tenant="acme", id=id, agent=agent, release="r", mode="event", status="running", session=session, epoch=1,
+            created_at=0,
+        )  # fmt: skip
+        self.heard: list[tuple[int, str]] = []
+        self.denials: list[Denial] = []
+        self.spent: list[AddSpend] = []
+
+    def granted(self, ref: int, price: Price | None) -> None:
+        self.heard.append((ref, "go"))
+
+    def denied(self, ref: int, denial: Denial) -> None:
+        self.heard.append((ref, denial.code))
+        self.denials.append(denial)
+
+    def keep_spend(self, rows: list[AddSpend]) -> None:
+        self.spent += rows
+
+
+class OnePrice(PriceList):
+    def price(self, provider: str, model: str) -> Price | None:
+        return Price(Rates(100.0, 1000.0))
+
+
+def outgoing(*budgets: Budget, tenant: tuple[Budget, ...] = (), **rules: Any) -> tuple[Outgoing, ManualClock]:
+    clock = ManualClock()
+    found = Outgoing(OutgoingRules(**rules), Ledger({"support": budgets}, tenant))
+    found.clock, found.ledger.now = clock, clock.now
+    found.ledger.load = lambda key: found.ledger.loaded(key, Amounts())
+    return found, clock
+
+
+async def test_a_call_waits_for_the_estimates_of_others_and_goes_when_they_are_settled():
+    node, _ = outgoing(Budget("run", tokens=50))
+    asker = Asker()
+    for ref in (1, 2):
+        node.ask(asker, ref, WISH)
+    assert asker.heard == [(1, "go")]
+    node.settle(asker, 1, DONE)
+    assert asker.heard == [(1, "go"), (2, "go")]
+    node.settle(asker, 2, DONE)
+    node.ask(asker, 3, WISH)
+    assert asker.heard[-1] == (3, "budget_exceeded")
+    assert asker.denials[0].budget == "run.tokens"
+    assert [row.tokens for row in asker.spent] == [15, 15]
+
+
+async def test_what_was_granted_and_never_settled_counts_as_it_was_estimated():
+    node, _ = outgoing(Budget("agent", model_calls=2))
+    first, second = Asker("run_1"), Asker("run_2")
+    node.ask(first, 1, WISH)
+    node.leave(first)
+    assert [(row.model_calls, row.tokens) for row in first.spent] == [(1, 30)]
+    node.ask(second, 1, WISH)
+    node.ask(second, 2, WISH)
+    assert second.heard == [(1, "go"), (2, "budget_exceeded")]
+
+
+async def test_a_call_that_was_never_sent_has_used_nothing():
+    node, _ = outgoing(Budget("run", model_calls=1))
+    asker = Asker()
+    node.ask(asker, 1, WISH)
+    node.settle(asker, 1, CallResult("dropped"))
+    node.ask(asker, 2, WISH)
+    assert asker.heard == [(1, "go"), (2, "go")]
+    assert asker.spent == []
+
+
+async def test_money_is_reserved_by_the_price_and_settled_by_what_it_cost():
+    node, _ = outgoing(Budget("run", cost_usd=0.03))
+    node.prices = OnePrice()
+    asker = Asker()
+    node.ask(asker, 1, WISH)  # 10 * 100 + 20 * 1000 for a million: 0.021
+    node.settle(asker, 1, CallResult("ok", Tokens(10, 5), 0.006))
+    node.ask(asker, 2, WISH)
+    node.settle(asker, 2, CallResult("ok", Tokens(10, 5), 0.006))
+    node.ask(asker, 3, WISH)
+    assert [word for _, word in asker.heard] == ["go", "go", "budget_exceeded"]
+
+
+async def test_a_grant_of_a_person_raises_the_cap_of_that_run():
+    node, _ = outgoing(Budget("run", model_calls=1, on_hit="review"))
+    asker = Asker()
+    node.ask(asker, 1, WISH)
+    node.settle(asker, 1, DONE)
+    node.ask(asker, 2, WISH)
+    assert asker.denials[0].asks
+    raised = CallWish("model", "openai", "m", 10, 20, raised={"run.model_calls": 1})
+    node.ask(asker, 3, raised)
+    assert asker.heard[-1] == (3, "go")
+
+
+async def test_an_account_that_is_not_read_yet_is_waited_for():
+    node, _ = outgoing(tenant=(Budget("tenant", model_calls=5),))
+    asked = []
+    node.ledger.load = asked.append
+    asker = Asker()
+    node.ask(asker, 1, WISH)
+    assert (asker.heard, len(asked)) == ([], 1)
+    node.ledger.loaded(asked[0], Amounts(model_calls=5))
+    node.look_again()
+    assert asker.heard == [(1, "budget_exceeded")]
+
+
+async def test_a_new_day_has_a_budget_of_its_own():
+    node, clock = outgoing(Budget("agent", model_calls=1, period="day"))
+    asker = Asker()
+    for ref in (1, 2):
+        node.ask(asker, ref, WISH)
+    clock._now += 86_400_000_000
+    node.ask(asker, 3, WISH)
+    assert [word for _, word in asker.heard] == ["go", "budget_exceeded", "go"]
+
+
+async def test_nobody_overtakes_in_line_and_a_wait_that_is_too_long_is_told_at_once():
+    limit = Limits(requests=Limit(60.0, 1))
+    node, clock = outgoing(agents={"support": limit}, wait_seconds=1.5)
+    asker = Asker()
+    for ref in (1, 2, 3):
+        node.ask(asker, ref, WISH)
+    assert asker.heard == [(1, "go")]
+    clock._now += 1_000_000
+    node.look_again()
+    assert asker.heard == [(1, "go"), (2, "go"), (3, "limit_reached")]
+    other = Asker("run_2", agent="other")
+    node.ask(other, 1, WISH)
+    assert other.heard == [(1, "go")]
+
+
+async def test_a_provider_that_wants_to_be_left_alone_is():
+    node, clock = outgoing(wait_seconds=30.0)
+    asker = Asker()
+    node.ask(asker, 1, WISH)
+    node.settle(asker, 1, CallResult("throttled", wait=7.0))
+    node.ask(asker, 2, WISH)
+    assert node.providers()[0].opens_in == 7.0
+    clock._now += 7_000_000
+    node.look_again()
+    assert asker.heard == [(1, "go"), (2, "go")]
+
+
+async def test_the_breaker_opens_for_one_model_and_its_probe_closes_it():
+    node, clock = outgoing(otherwise=ProviderRule(breaker=BreakerRule(2, 10.0, 100.0)))
+    asker = Asker()
+    for ref in (1, 2):
+        node.ask(asker, ref, WISH)
+        node.settle(asker, ref, CallResult("failed"))
+    node.ask(asker, 3, WISH)
+    assert (asker.heard[-1], asker.denials[0].status, asker.denials[0].retry_after) == (
+        (3, "provider_unavailable"),
+        503,
+        10.0,
+    )
+    node.ask(asker, 4, CallWish("model", "openai", "another", 1, 1))
+    assert asker.heard[-1] == (4, "go")
+    clock._now += 10_000_000
+    node.ask(asker, 5, WISH)
+    node.ask(asker, 6, WISH)
+    assert asker.heard[-2:] == [(5, "go"), (6, "provider_unavailable")]
+    node.settle(asker, 5, DONE)
+    node.ask(asker, 7, WISH)
+    assert asker.heard[-1] == (7, "go")
+
+
+async def test_a_call_that_is_wanted_no_more_leaves_the_line():
+    node, _ = outgoing(providers={"openai": ProviderRule(concurrency=1)})
+    asker = Asker()
+    for ref in (1, 2, 3):
+        node.ask(asker, ref, WISH)
+    node.settle(asker, 2, CallResult("dropped"))
+    assert node.providers()[0].waiting == 1
+    node.settle(asker, 1, DONE)
+    assert asker.heard == [(1, "go"), (3, "go")]
+    node.leave(asker)
+    assert (node.providers()[0].waiting, node.providers()[0].in_flight) == (0, 0)
+
+
+async def test_the_line_has_an_end():
+    node, _ = outgoing(providers={"openai": ProviderRule(concurrency=1)}, line=2)
+    asker = Asker()
+    for ref in range(1, 6):
+        node.ask(asker, ref, WISH)
+    assert asker.heard == [(1, "go"), (4, "limit_reached"), (5, "limit_reached")]
+
+
+async def test_models_are_told_apart_up_to_a_bound():
+    node, _ = outgoing()
+    asker = Asker()
+    for number in range(1100):
+        node.ask(asker, number, CallWish("model", "openai", f"m{number}", 1, 1))
+    assert len(node.providers()) <= 1001
+    assert len(asker.heard) == 1100
