@@ -36,8 +36,9 @@ def filled(node):
 
 
 def wide(page) -> int:
-    """By how many pixels the page is wider than the screen."""
-    return page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    """By how many pixels something is wider than the place it has."""
+    return page.evaluate("""() => Math.max(...[document.documentElement, document.querySelector('main')]
+        .map((one) => one.scrollWidth - one.clientWidth))""")
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -82,6 +83,24 @@ def test_a_review_is_edited_and_approved_with_the_keyboard(page, node):
     expect(page.get_by_text("Approved with your changes")).to_be_visible()
     output = node.ended(run["id"])["output"]
     assert (output["verdict"], output["edited"]["cents"], output["reason"]) == ("edit", 60_000, "only the lamp")
+
+
+def test_a_long_word_of_an_agent_widens_no_page(page, node):
+    """The steps before a review once pushed its page to the right, and the buttons out of sight."""
+    run = node.start("refunds", {"customer": "x" * 300, "cents": 50_000, "reason": "no space " + "y" * 900})
+    review = node.parked(run["id"])
+    step = "ask_model"
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        page.goto(f"/#/reviews/{review['id']}")
+        expect(page.get_by_text("What it did before it asked")).to_be_visible()
+        page.get_by_role("radio", name="Edit").click()
+        assert wide(page) <= 0
+        page.goto(f"/#/runs/{run['id']}")
+        expect(page.get_by_role("link", name="Decide")).to_be_visible()
+        page.get_by_role("button", name=re.compile(step)).click()
+        expect(page.get_by_role("region", name=f"Step {step}")).to_be_visible()
+        assert wide(page) <= 0
 
 
 def test_of_two_people_who_decide_one_learns_that_the_other_was_first(browser, page, node):

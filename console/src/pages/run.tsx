@@ -209,6 +209,8 @@ function OpenReview({ run }: { run: Run }) {
         enabled: run.status === "waiting" || run.status === "running",
     });
     const open = found.data?.items.filter((one) => one.status === "open") ?? [];
+    // Most runs that wait ask somebody: the place is kept, so that nothing below moves when the answer comes.
+    if (found.isLoading && run.status === "waiting") return <p className="asks faint">Looking whom it waits for…</p>;
     if (open.length === 0) return null;
     return (
         <section className="asks" aria-label="Open reviews">
