@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import apsw
 import pytest
 
 from pilothouse.testing import Answer, Fault, Usage
@@ -198,6 +199,16 @@ async def test_a_session_remembers_and_each_turn_keeps_what_is_new(desk):
     assert users == ["first", "second", "third", "fourth"]
     [step] = [one for one in await caller.steps(again) if one["kind"] == "model"]
     assert [len(step["input"]["input"]), step["input"]["known"]] == [7, 0]
+
+
+async def test_what_a_turn_keeps_does_not_grow_with_the_turns_before_it(desk):
+    desk.answers(lambda request: "x" * 2000)
+    runs = [(await desk.run("chat", f"turn {number}", session="long"))["id"] for number in range(8)]
+    records = apsw.Connection(str(desk.folder / "pilothouse.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    sizes = dict(records.execute("select run, length(trail) from turn where session = 'long'"))
+    records.close()
+    assert set(sizes) == set(runs)
+    assert max(sizes.values()) < 1.2 * min(sizes.values())
 
 
 async def test_a_fork_of_a_session_knows_the_turns_before_it_only(desk):

@@ -219,7 +219,7 @@ class _Build:
         wanted = self._folder / "requirements.txt"
         wanted.write_text("\n".join(lines) + "\n")
         if self._uv:
-            command = [self._uv, "pip", "install", "--no-progress", "--python", self._python]
+            command = [self._uv, "pip", "install", "--no-progress", "--compile-bytecode", "--python", self._python]
         else:
             command = [self._python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check",
                        "--progress-bar", "off"]  # fmt: skip
