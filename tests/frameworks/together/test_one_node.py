@@ -32,7 +32,7 @@ def write_project(folder):
     folder.mkdir()
     shutil.copy(HERE / "outside.py", folder)
     (folder / "versions.py").write_text(VERSIONS)
-    tables = [f'[server]\nport = 0\n[environments]\nfolder = "{KEPT}"\ntool = "uv"\n']
+    tables = [f'[egress]\nmode = "open"\n[server]\nport = 0\n[environments]\nfolder = "{KEPT}"\ntool = "uv"\n']
     for framework, module in MODULES.items():
         shutil.copy(HERE / framework / "agents" / "desk.py", folder / f"{module}.py")
         needs = f'environment = "{ROOT / "requirements" / "frameworks" / framework}.txt"'
