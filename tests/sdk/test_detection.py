@@ -19,6 +19,9 @@ def installed(tmp_path, monkeypatch):
     before = set(sys.modules)
 
     def install(package, module, names, distribution, version):
+        top = package.partition(".")[0]
+        for name in [one for one in sys.modules if one == top or one.startswith(f"{top}.")]:
+            monkeypatch.delitem(sys.modules, name)  # a package that others share, as `google`, may be loaded already
         folder = tmp_path.joinpath(*module.split("."))
         folder.parent.mkdir(parents=True, exist_ok=True)
         for parent in folder.relative_to(tmp_path).parents:

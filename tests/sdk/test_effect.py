@@ -8,7 +8,7 @@ import pytest
 
 from pilothouse import Answer, Context, Retry, StepTimeout
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call, verdict_of
-from pilothouse.sdk.scope import attempt_here, step_here
+from pilothouse.sdk.scope import attempt_here, counting_here, step_here
 from tests.sdk.node import Node
 
 
@@ -291,3 +291,27 @@ async def test_a_tool_cannot_be_called_where_nobody_can_be_asked_about_it():
         attempt.effect_at_once("tool", "refund", {}, lambda: "done")
 
     assert "call it with await" in (await Node(bridged(run)).failure())["message"]
+
+
+async def test_equal_calls_of_other_parts_are_counted_part_by_part():
+    """A part that ended is not run again: what it asked for must not answer what another part asks for."""
+
+    async def run(attempt):
+        async def body(_):
+            ran.append(part)
+            return part
+
+        said = []
+        for part in parts:
+            token = counting_here.set(lambda: part)  # noqa: B023 - asked for at once
+            said += [await attempt.effect("model", "gpt", {}, body), await attempt.effect("model", "gpt", {}, body)]
+            counting_here.reset(token)
+        return said
+
+    ran: list[str] = []
+    parts = ["a", "b"]
+    node = Node(bridged(run))
+    assert await node.output() == ["a", "a", "b", "b"]
+    parts = ["b"]
+    assert await node.output() == ["b", "b"]
+    assert ran == ["a", "a", "b", "b"]

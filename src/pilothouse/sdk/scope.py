@@ -5,6 +5,7 @@ Its `kind` tells who counts: what a `model` or `tool` step of a bridge calls out
 neither recorded nor counted a second time.
 """
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
 
@@ -77,6 +78,11 @@ class OutsideStep(PilothouseError):
 
 attempt_here: ContextVar[Place | None] = ContextVar("pilothouse_attempt", default=None)
 step_here: ContextVar[Scope | None] = ContextVar("pilothouse_step", default=None)
+
+
+counting_here: ContextVar[Callable[[], str] | None] = ContextVar("pilothouse_counting", default=None)
+"""Tells in which part of a framework's run code is, where occurrences of equal steps are counted part by part: a part
+that ended is not run again, so what it asked for must not be counted with what others ask for."""
 
 
 def idempotency_key() -> str:

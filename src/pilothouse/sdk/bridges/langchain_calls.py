@@ -57,7 +57,7 @@ def active() -> Calls | None:
     return None if scope is not None and scope.kind in ("model", "tool") else calls_here.get()
 
 
-def scope_here() -> str:
+def task_here() -> str:
     """The task of the graph in which this runs: it is the same when the task is run again from a checkpoint."""
     config = var_child_runnable_config.get()
     return "" if config is None else str(config.get("configurable", {}).get("checkpoint_ns", ""))
@@ -78,7 +78,7 @@ def model_call(model: Any, messages: Sequence[BaseMessage], stop: Any, kwargs: d
     tools = shown_as_json(kwargs.get("tools", []))
     digest = blake2b(write_json([plain, stop, tools, sorted(kwargs)], in_order=True), digest_size=16).hexdigest()
     shown = {"messages": len(messages), "last": plain[-1:]}
-    return {"kind": "model", "name": model_name(model), "arguments": shown, "call_id": digest, "scope": scope_here()}
+    return {"kind": "model", "name": model_name(model), "arguments": shown, "call_id": digest}
 
 
 def dump_result(result: ChatResult) -> dict[str, Any]:
@@ -295,7 +295,6 @@ def tool_call(tool: Any, tool_input: Any, call_id: str | None) -> tuple[dict[str
         "name": tool.name,
         "arguments": shown,
         "call_id": call_id or "",
-        "scope": scope_here(),
         "once": once,
     }
     return call, shown

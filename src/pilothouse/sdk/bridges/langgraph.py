@@ -13,13 +13,14 @@ from langchain_core.messages import AIMessage
 from langgraph.types import Command
 
 from pilothouse.errors import InvalidInput
-from pilothouse.sdk.bridges.langchain_calls import Calls, calls_here, install
+from pilothouse.sdk.bridges.langchain_calls import Calls, calls_here, install, task_here
 from pilothouse.sdk.bridges.langgraph_pause import ask_about
 from pilothouse.sdk.bridges.langgraph_saver import NAME, Journal, Saver
 from pilothouse.sdk.bridges.langgraph_state import Described, StateCodec, fields_of, schema_of
 from pilothouse.sdk.bridges.pause import ask_freely
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.schema import FREE_CODEC, Codec
+from pilothouse.sdk.scope import counting_here
 
 FAULTS_LIMIT = 100
 
@@ -101,7 +102,7 @@ class GraphRun:
         if self._saver.has_begun:
             self._attempt.journal.replay.pass_over()
             given = await self._answers()
-        token = calls_here.set(self._calls)
+        token, counting = calls_here.set(self._calls), counting_here.set(task_here)
         try:
             while True:
                 await self._stream(given)
@@ -111,6 +112,7 @@ class GraphRun:
                     break
         finally:
             calls_here.reset(token)
+            counting_here.reset(counting)
         self._keep_trail()
         return self._output
 
