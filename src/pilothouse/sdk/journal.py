@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from pilothouse.domain.journal import ENDED, Replay, StepKind, StepRow, digest_arguments, step_key
 from pilothouse.errors import JournalDiverged, PilothouseError
 from pilothouse.sdk.schema import read_json, write_json
-from pilothouse.sdk.scope import counting_here
+from pilothouse.sdk.scope import in_part
 from pilothouse.sdk.usage import Usage, read_usage
 from pilothouse.wire.frames import Message, StepEnded, StepStarted
 
@@ -119,10 +119,7 @@ class AttemptJournal:
 
     def reserve(self, kind: StepKind, name: str, encoded: bytes) -> str:
         """The key of the next step with this name and these arguments. Must be called in the order of the code."""
-        counting = counting_here.get()
-        if counting is not None and (part := counting()):
-            encoded = b"%b\n%b" % (encoded, part.encode())
-        return self.replay.key_for(name, digest_arguments(KINDS.get(kind, b"") + encoded))
+        return self.replay.key_for(name, digest_arguments(KINDS.get(kind, b"") + in_part(encoded)))
 
     def recorded(self, key: str, kind: StepKind) -> StepRow | None:
         """The kept end of a step."""

@@ -85,6 +85,14 @@ counting_here: ContextVar[Callable[[], str] | None] = ContextVar("pilothouse_cou
 that ended is not run again, so what it asked for must not be counted with what others ask for."""
 
 
+def in_part(encoded: bytes) -> bytes:
+    """What a step is told apart by, with the part it is asked for in."""
+    counting = counting_here.get()
+    if counting is None or not (part := counting()):
+        return encoded
+    return b"%b\n%b" % (encoded, part.encode())
+
+
 def idempotency_key() -> str:
     """The key of the step that is executing: the same on every try and every attempt. Raises `OutsideStep`."""
     scope = step_here.get()

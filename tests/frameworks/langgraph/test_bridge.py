@@ -36,6 +36,7 @@ AGENTS = {
     "gated": 'target = "desk:gated"\nmode = "event"',
     "ways": 'target = "desk:ways"\nmode = "event"',
     "book": 'target = "desk:book"\nmode = "event"',
+    "raw": 'target = "desk:raw"\nmode = "event"',
     "stopping": 'target = "desk:stopping"\nmode = "event"',
     "flow": 'target = "desk:flow"\nmode = "session"',
 }
@@ -164,6 +165,22 @@ async def test_a_model_call_in_the_middle_of_a_node_is_not_repeated_whichever_wa
     assert ended["usage"]["model_calls"] == 1
     assert desk.calls == 1
     assert "".join(deltas(await desk.caller.events(run))) == "well said"
+
+
+async def test_a_call_that_a_node_makes_by_itself_is_kept_for_its_task_and_answers_no_other(desk):
+    answers = iter(["the first", "the second", "too many"])
+    desk.answers(lambda request: next(answers))
+    run = "run_raw"
+    gate = desk.receiver.hold(run, "between")
+    await desk.caller.start_known("raw", run, {"order": {"number": "o7"}, "log": []})
+    await gate.wait_reached(LOADS_WITHIN)
+    await wait_ended(desk.caller, run, 1)
+    await desk.strike("host")
+    gate.drop()
+    ended = await desk.caller.wait_end(run)
+    assert ended["output"]["log"] == ["the first", "the second"]
+    assert ended["usage"]["model_calls"] == 2
+    assert desk.calls == 2
 
 
 @pytest.mark.parametrize("victim", ["host", "node"])

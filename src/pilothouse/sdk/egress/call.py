@@ -26,7 +26,7 @@ from pilothouse.sdk.egress.patience import Patience
 from pilothouse.sdk.egress.stream import StreamCopy
 from pilothouse.sdk.egress.tokens import read_tokens
 from pilothouse.sdk.journal import AttemptJournal
-from pilothouse.sdk.scope import Scope
+from pilothouse.sdk.scope import Scope, in_part
 from pilothouse.sdk.usage import Usage
 from pilothouse.wire.frames import CallDenied, CallGranted
 
@@ -151,7 +151,7 @@ class ModelCall:
             return None
         path = self.request.place[2]
         content = b"model\n%b\n%b" % (path.encode(), self.request.body or b"")
-        self._digest = digest_arguments(content)
+        self._digest = digest_arguments(in_part(content))
         self._number = self.caller.passage.take(self._name, self._digest)
         row = self.caller.journal.recorded(self._key, "model")
         return None if row is None else load(row.output or b"null")

@@ -13,6 +13,7 @@ from langchain_openai import ChatOpenAI
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
+from openai import OpenAI
 from outside import tell, tell_of
 
 MODEL = "scripted"
@@ -187,3 +188,19 @@ stopping_of.add_edge(START, "first")
 stopping_of.add_edge("first", "left")
 stopping_of.add_edge("left", "last")
 stopping = stopping_of.compile(interrupt_before=["left"], interrupt_after=["left"])
+
+
+def ask_raw(state: Book, config: RunnableConfig) -> dict[str, list[str]]:
+    """A node with a client of its own, which knows of no framework."""
+    if state["log"]:
+        tell_of(run_of(config), "between")
+    said = OpenAI(max_retries=0).chat.completions.create(model=MODEL, messages=[{"role": "user", "content": "next"}])
+    return {"log": [str(said.choices[0].message.content)]}
+
+
+raw_of = StateGraph(Book)
+raw_of.add_node("one", ask_raw)
+raw_of.add_node("two", ask_raw)
+raw_of.add_edge(START, "one")
+raw_of.add_edge("one", "two")
+raw = raw_of.compile()
