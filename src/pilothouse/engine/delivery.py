@@ -18,18 +18,21 @@ from pilothouse.ports.change import (
 )
 from pilothouse.ports.delivery import DeliveryFilter
 
-CLAIM_FOR = 60 * 1_000_000
-"""Microseconds for which a delivery is left to who claimed it; a try takes 15 s at most."""
+SPARE = 10.0
+"""Seconds for which a claim outlasts the longest try: time to say what came of it."""
 REASON_LIMIT = 500
 
 
-async def claim_deliveries(world: World, limit: int, busy: tuple[str, ...] = ()) -> list[Delivery]:
-    """Deliveries to be tried now. Those of a receiver that wants no more are given up here, with its reason."""
+async def claim_deliveries(
+    world: World, limit: int, busy: tuple[str, ...] = (), within: float = 50.0
+) -> list[Delivery]:
+    """Deliveries to be tried now; a try takes `within` seconds at most. Those of a receiver that wants no more are
+    given up here, with its reason."""
     at = world.clock.now()
     due = await world.records.next_delivery()
     if due is None or due > at:
         return []
-    claimed = await world.records.claim_deliveries(at, at + CLAIM_FOR, limit, busy)
+    claimed = await world.records.claim_deliveries(at, at + round((within + SPARE) * 1e6), limit, busy)
     stops: dict[tuple[str, str], str | None] = {}
     ready = []
     for one in claimed:

@@ -97,7 +97,7 @@ class Sender:
             return False
         busy = tuple(name for name, count in self._busy.items() if count >= options.at_once_each)
         limit = min(free, options.at_once_each)
-        claimed = await claim_deliveries(self._world, limit, busy)
+        claimed = await claim_deliveries(self._world, limit, busy, options.within)
         for one in claimed:
             self._busy[one.receiver] += 1
             task = asyncio.get_running_loop().create_task(self._try(one))
