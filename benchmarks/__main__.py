@@ -18,13 +18,14 @@ from benchmarks import journal
 from benchmarks.footprint import measure_footprint
 from benchmarks.growth import measure_growth
 from benchmarks.outgoing import measure_outgoing
+from benchmarks.oversight import measure_oversight
 from benchmarks.plan import Plan, full_plan, quick_plan
 from benchmarks.report import Results
 from benchmarks.server import LOAD_CORES, SERVER_CORES, serving
 from benchmarks.start import measure_starts
 from benchmarks.workloads import JOURNAL, WORKLOADS, measure, measure_idle, order_rows, sections
 
-PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "growth", "footprint", "outgoing")
+PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "growth", "footprint", "oversight", "outgoing")
 
 
 def read_words() -> argparse.Namespace:
@@ -87,6 +88,9 @@ async def measure_all(plan: Plan, parts: set[str], folder: Path) -> Results:
     if "footprint" in parts:
         results.tables.append(measure_footprint(plan, folder))
         tell("footprint")
+    if "oversight" in parts:
+        results.tables.append(await measure_oversight(plan, folder))
+        tell("oversight")
     results.sections = [found[work.key] for work in works]
     return results
 

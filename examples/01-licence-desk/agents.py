@@ -20,7 +20,8 @@ from records import Record, ask_for_record
 from report import Decision, Report, write_report
 from spdx import KINDS, kind_of
 
-from pilothouse import Context, Retry, agent
+from pilothouse import Context, Retry, agent, tool
+from pilothouse.errors import ActionDenied
 
 RETRY = Retry(attempts=5, delay=0.2, max_delay=10.0, on=("ModelUnavailable",))
 STEP_SECONDS = 120.0
@@ -284,6 +285,16 @@ async def decide(ctx: Context, record: Record) -> Decision:
     answer = await ctx.review(f"May {what} be used? It is under {under}.", as_json(record), REVIEW_WITHIN)
     edited = answer.edited if isinstance(answer.edited, dict) else {}
     spdx = str(edited.get("spdx") or record.spdx)
-    return Decision(
-        record.name, record.version, spdx, kind_of(spdx), answer.verdict, answer.reason or answer.response, answer.by
-    )
+    verdict, reason = answer.verdict, answer.reason or answer.response
+    if verdict in ("approve", "edit") and kind_of(spdx) == "copyleft":
+        try:
+            reason = await ctx.call_tool(exempt, package=record.name, version=record.version, spdx=spdx)
+        except ActionDenied as denied:
+            verdict, reason = "reject", denied.text
+    return Decision(record.name, record.version, spdx, kind_of(spdx), verdict, reason, answer.by)
+
+
+@tool(risk="consequential")
+async def exempt(package: str, version: str, spdx: str) -> str:
+    """Lets a package be used although its licence is copyleft. Under `exempt.cedar` two people must agree first."""
+    return f"{package} {version} is exempt from the rule against {spdx}"

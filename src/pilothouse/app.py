@@ -50,12 +50,12 @@ from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
-from pilothouse.ports.evidence import Witness
 from pilothouse.ports.meter import CommitMeter
 from pilothouse.ports.records import Custody, Records
+from pilothouse.security.cedar import CedarLanguage
 from pilothouse.security.door import KeyDoor
-from pilothouse.security.signing import SigningKey, load_key
-from pilothouse.security.witness import FileWitness
+from pilothouse.security.signing import signing_key
+from pilothouse.security.witness import file_witnesses
 from pilothouse.settings import Settings
 from pilothouse.settings.border import prices_of
 from pilothouse.settings.explain import explain_settings
@@ -112,7 +112,8 @@ class Node:
             receivers(settings),
         )
         self.world.sessions = SessionMemory(is_shared=settings.records.is_shared)
-        self.world.witnesses = witnesses(settings)
+        self.world.language = CedarLanguage()
+        self.world.witnesses = file_witnesses(settings.folder, settings.audit.checkpoint_file)
         self.world.is_traced = self.tracer is not None
         options = self.worker_options.outgoing
         self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
@@ -148,7 +149,7 @@ class Node:
         host, port = self.settings.server.host, self.settings.server.port
         listener = bind(host, port) if is_loopback(host) else await self._bind_to_others(host, port)
         try:
-            self.world.signer = signer(self.settings)
+            self.world.signer = signing_key(self.settings.audit.origin, self.settings.audit_key)
             hosts = asyncio.get_running_loop().create_task(self.worker.start())  # user code loads meanwhile
             try:
                 await self.records.open()
@@ -358,18 +359,6 @@ def told(settings: Settings) -> list[SettingView]:
         SettingView(name=one.name, value=msgspec.to_builtins(one.value, enc_hook=str), source=one.source)
         for one in explain_settings(settings)
     ]
-
-
-def signer(settings: Settings) -> SigningKey:
-    """The key of the audit log. Records in memory end with the node, and so does their key."""
-    if settings.records.path is None:
-        return SigningKey(settings.audit.origin)
-    return load_key(settings.audit.origin, settings.folder / settings.audit.key_file)
-
-
-def witnesses(settings: Settings) -> tuple[Witness, ...]:
-    file = settings.audit.checkpoint_file
-    return (FileWitness(settings.folder / file),) if file else ()
 
 
 def http_options(settings: Settings) -> HttpOptions:

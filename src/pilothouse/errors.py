@@ -155,6 +155,13 @@ class ReviewClosed(PilothouseError):
     hint_text = "GET the review to see its answer."
 
 
+class VoteRefused(PilothouseError):
+    """This vote does not count: {reason}."""
+
+    code = "vote_refused"
+    hint_text = "GET the review: its details have the role, the quorum and who asked."
+
+
 class LimitReached(PilothouseError):
     """{what} reached its limit of {limit}."""
 
@@ -169,6 +176,48 @@ class Forbidden(PilothouseError):
     hint_text = (
         "Without keys Pilothouse answers only programs and pages of this machine; with keys, what their scopes say."
     )
+
+
+class Held(PilothouseError):
+    """This is on hold: {reason}"""
+
+    code = "held"
+    hint_text = "GET /v1/holds tells who placed the hold {hold}; people lift it with `pilothouse hold lift`."
+
+
+class HoldNotFound(PilothouseError):
+    """There is no hold {hold!r} here."""
+
+    code = "hold_not_found"
+    hint_text = "GET /v1/holds lists the holds."
+
+
+class PolicyInvalid(PilothouseError):
+    """The policies cannot be used."""
+
+    code = "policy_invalid"
+    hint_text = (
+        "Each entry of `faults` has the policy and what is wrong with it; `pilothouse policy check` tells before."
+    )
+
+    def __init__(self, message: str | None = None, *, faults: list[dict[str, str]], hint: str | None = None) -> None:
+        told = "; ".join(f"{one['path']}: {one['message']}" for one in faults[:3])
+        super().__init__(message or f"The policies cannot be used: {told}", hint=hint)
+        self.faults = faults
+
+
+class PolicyNotFound(PilothouseError):
+    """There are no active policies here."""
+
+    code = "policy_not_found"
+    hint_text = "Send the policies along as `text`, or activate some with `pilothouse policy activate`."
+
+
+class PolicyUnsigned(PilothouseError):
+    """Under these policies {count} recent actions would be newly allowed, and no person has signed for that."""
+
+    code = "policy_unsigned"
+    hint_text = "Look at them with `pilothouse policy diff`; a person activates with --sign."
 
 
 class Unauthenticated(PilothouseError):
@@ -314,6 +363,13 @@ class StepTimeout(StepFailed):
 
     code = "step_timeout"
     hint_text = "Raise the timeout of the step, or make it retry."
+
+
+class ActionDenied(StepFailed):
+    """The call of {name!r} was not allowed: {text}"""
+
+    code = "action_denied"
+    hint_text = "`pilothouse policy explain` tells which policy decides it; the journal keeps this end."
 
 
 class UnknownOutcome(PilothouseError):

@@ -38,6 +38,7 @@ BREACHES = [
     ("compute/worker.py", "import uvloop", "Only app knows uvloop"),
     ("settings/build.py", "import watchfiles", "Only compute knows watchfiles"),
     ("cli/audit_file.py", "import cryptography.exceptions", "Only security knows cryptography"),
+    ("engine/policy.py", "import cedarpy", "Only security knows cedarpy"),
 ]
 
 

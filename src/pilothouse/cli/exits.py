@@ -27,13 +27,15 @@ class Exit(IntEnum):
 CODES: dict[Exit, str] = {
     Exit.FAILED: "agent_failed invalid_output host_lost deadline_exceeded release_changed journal_diverged step_failed "
     "step_timeout unknown_outcome signal_timeout call_failed not_kept outside_step audit_invalid budget_exceeded "
-    "egress_denied secret_refused blocked_loop",
+    "egress_denied secret_refused blocked_loop action_denied",
     Exit.NOT_FOUND: "agent_not_found run_not_found session_not_found review_not_found step_not_found route_not_found "
-    "delivery_not_found schedule_not_found source_not_found dead_letter_not_found key_not_found",
+    "delivery_not_found schedule_not_found source_not_found dead_letter_not_found key_not_found "
+    "policy_not_found hold_not_found",
     Exit.CONFLICT: "run_exists run_ended run_active session_busy session_exists state_conflict review_closed "
-    "idempotency_mismatch files_exist schedule_exists",
+    "idempotency_mismatch files_exist schedule_exists policy_unsigned held",
     Exit.REFUSED: "malformed_request invalid_input too_large bad_cursor limit_reached unauthenticated forbidden "
-    "unsupported webhook_refused schedule_refused signature_refused method_not_allowed media_type_refused client_gone",
+    "unsupported webhook_refused schedule_refused signature_refused method_not_allowed media_type_refused client_gone "
+    "vote_refused policy_invalid",
     Exit.UNAVAILABLE: "unreachable overloaded draining host_unavailable records_unavailable request_timeout",
     Exit.OPERATOR: "settings_invalid target_invalid environment_failed records_locked records_invalid "
     "address_refused address_in_use",

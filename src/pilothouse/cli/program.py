@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pilothouse.cli.environments:environments",
         "Make, list and prune what agents need installed.",
     ),
+    "hold": ("pilothouse.cli.hold:hold", "Stop agents, tools or runs, and let them go on."),
+    "policy": ("pilothouse.cli.policy:policy", "Say what agents may do."),
     "keys": ("pilothouse.cli.keys:keys", "Make, list, rotate and revoke API keys."),
     "audit": ("pilothouse.cli.audit:audit", "Read the audit log, export and verify it."),
     "top": ("pilothouse.cli.top:top", "How a node stands, agent by agent."),

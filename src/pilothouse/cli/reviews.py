@@ -96,9 +96,13 @@ def show_review(review: str, url: str | None, is_json: bool) -> int:
 @click.option("--edited", type=JsonParam(), help="With edit: the JSON to go on with instead.")
 @click.option("--response", metavar="TEXT", help="With respond: what to tell the agent.")
 @click.option("--reason", default="", metavar="TEXT", help="Why, for whoever reads it later.")
+@click.option(
+    "--break-glass", is_flag=True, help="Decide alone, with the role break-glass; it is looked at afterwards."
+)
 @node_options
 def decide(
-    review: str, verdict: str, edited: Any, response: str | None, reason: str, url: str | None, is_json: bool
+    review: str, verdict: str, edited: Any, response: str | None, reason: str, break_glass: bool, url: str | None,
+    is_json: bool,
 ) -> int:  # fmt: skip
     """Answer a review; its run goes on with the answer.
 
@@ -117,10 +121,13 @@ def decide(
         answer["edited"] = edited
     if response is not None:
         answer["response"] = response
+    if break_glass:
+        answer["break_glass"] = True
     with connect(url) as client:
         found = client.decide_review(review, verdict, reason=reason, **answer)
     if is_json:
         show_json(found)
     else:
-        click.echo(f"{found.id} is answered: {verdict}.")
+        still = "" if found.status != "open" else " It takes more votes."
+        click.echo(f"{found.id} is answered: {verdict}.{still}")
     return Exit.DONE

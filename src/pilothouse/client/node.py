@@ -15,22 +15,29 @@ import msgspec
 
 from pilothouse.client.http import Wire
 from pilothouse.client.shape import (
+    Activated,
     Agent,
     AgentPage,
     AlertPage,
     AuditPage,
     Checkpoint,
+    Comparison,
     DeadLetterPage,
     Delivery,
     DeliveryPage,
     EventPage,
     FiringPage,
+    Hold,
+    HoldPage,
     Key,
     KeyPage,
     NewKey,
     Overview,
+    PolicyCheck,
+    PolicyState,
     Review,
     ReviewPage,
+    Ruling,
     Run,
     RunPage,
     Schedule,
@@ -278,6 +285,45 @@ class Client:
 
     def get_checkpoint(self) -> Checkpoint:
         return self._wire.call(Checkpoint, "GET", "/v1/audit/checkpoint", repeatable=True)
+
+    # --- holds --------------------------------------------------------------------------------------------------------
+
+    def place_hold(self, reason: str, *, effect: str = "pause", **selector: str | None) -> Hold:
+        """`selector` is any of region, agent, release, tool, run and session; without one, everything of the tenant."""
+        return self._wire.call(Hold, "POST", "/v1/holds", body={"reason": reason, "effect": effect} | selector)
+
+    def list_holds(self, *, status: str | None = None, cursor: str | None = None, limit: int | None = None) -> HoldPage:
+        params = {"status": status, "cursor": cursor, "limit": limit}
+        return self._wire.call(HoldPage, "GET", "/v1/holds", params=params)
+
+    def lift_hold(self, hold: str) -> Hold:
+        return self._wire.call(Hold, "DELETE", f"/v1/holds/{_part(hold)}")
+
+    # --- policies -----------------------------------------------------------------------------------------------------
+
+    def get_policies(self) -> PolicyState:
+        return self._wire.call(PolicyState, "GET", "/v1/policies")
+
+    def get_policy_schema(self) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", "/v1/policies/schema")
+
+    def check_policies(self, text: str) -> PolicyCheck:
+        return self._wire.call(PolicyCheck, "POST", "/v1/policies/check", body={"text": text}, repeatable=True)
+
+    def compare_policies(self, text: str) -> Comparison:
+        return self._wire.call(Comparison, "POST", "/v1/policies/compare", body={"text": text}, repeatable=True)
+
+    def explain_policies(self, action: dict[str, Any], text: str | None = None) -> Ruling:
+        """How a call of a tool would be ruled on: under `text`, or under the active policies."""
+        body = action if text is None else action | {"text": text}
+        return self._wire.call(Ruling, "POST", "/v1/policies/explain", body=body, repeatable=True)
+
+    def activate_policies(self, text: str, *, mode: str = "enforce", signed: bool = False) -> Activated:
+        body = {"text": text, "mode": mode, "signed": signed}
+        return self._wire.call(Activated, "PUT", "/v1/policies", body=body)
+
+    def deactivate_policies(self) -> None:
+        self._wire.call(type(None), "DELETE", "/v1/policies")
 
     # --- keys ---------------------------------------------------------------------------------------------------------
 

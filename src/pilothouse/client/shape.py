@@ -357,3 +357,83 @@ class NewKey(Struct, kw_only=True):
 class KeyPage(Struct):
     items: list[Key]
     next_cursor: str | None = None
+
+
+class PolicyFault(Struct):
+    path: str
+    message: str
+
+
+class PolicyCheck(Struct):
+    version: str
+    faults: list[PolicyFault] = field(default_factory=list)
+
+
+class Ask(Struct):
+    role: str = ""
+    quorum: int = 1
+    within_seconds: float | None = None
+
+
+class Ruling(Struct):
+    verdict: str
+    policies: list[str] = field(default_factory=list)
+    reason: str = ""
+    ask: Ask | None = None
+
+
+class Compared(Struct, kw_only=True):
+    run: str
+    step: str
+    tool: str
+    difference: str
+    before: Ruling
+    after: Ruling
+
+
+class Comparison(Struct, kw_only=True):
+    version: str
+    actions: int = 0
+    same: int = 0
+    newly_denied: int = 0
+    newly_asked: int = 0
+    newly_allowed: int = 0
+    examples: list[Compared] = field(default_factory=list)
+
+
+class Policies(Struct, kw_only=True):
+    version: str
+    text: str = ""
+    mode: str = "enforce"
+    activated_at: str = ""
+    activated_by: str = ""
+    signed_by: str | None = None
+
+
+class PolicyState(Struct):
+    active: Policies | None = None
+
+
+class Activated(Struct):
+    active: Policies
+    comparison: Comparison
+
+
+class Hold(Struct, kw_only=True):
+    id: str
+    status: str = ""
+    effect: str = ""
+    selector: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    placed_at: str = ""
+    placed_by: str = ""
+    effective_at: str | None = None
+    effective_after_seconds: float | None = None
+    lifted_at: str | None = None
+    lifts: list[str] = field(default_factory=list)
+    takes_two: bool = False
+
+
+class HoldPage(Struct):
+    items: list[Hold]
+    next_cursor: str | None = None

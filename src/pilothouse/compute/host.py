@@ -28,8 +28,8 @@ OWN, INLINE = "own", "inline"
 """Kinds of hosts: a process with what the node itself has installed, and the node's own process. Every other kind is
 the digest of an environment."""
 
-Calls = Callable[[Notebook, frames.CallAgent], None]
-"""What to do when an attempt calls another agent."""
+Calls = Callable[[Notebook, frames.CallAgent | frames.ProposeAction], None]
+"""What to do when an attempt calls another agent, or proposes to call a tool."""
 
 OnLog = Callable[[str, str, Run | None], None]
 """(stream, text, run): a line that user code printed, or that tells of a host. The run is known when one printed it."""
@@ -62,6 +62,7 @@ class Host(ABC):
         """Answers that are waited for; cancelled when the host is lost."""
         self._pings: dict[int, Callable[[], None]] = {}
         self._ref = 0
+        self._is_gated = False
         self.heard_at = 0.0
         self.used = 0
         """Resident bytes when it was looked at last; 0 for the node's own process."""
@@ -192,7 +193,7 @@ class Host(ABC):
                 self.on_log(stream, text, notebook.run)
             case frames.AskReview(_, ref, row, question, details, kind, expires_at):
                 notebook.ask_review(ref, row, question, details, kind, expires_at)
-            case frames.CallAgent():
+            case frames.CallAgent() | frames.ProposeAction():
                 self._on_call(notebook, message)
             case frames.AskCall(_, ref, kind, provider, model, given, wanted, is_step, raised):
                 notebook.ask_call(ref, CallWish(kind, provider, model, given, wanted, is_step, raised))
@@ -232,7 +233,14 @@ class Host(ABC):
                     self.send(frames.KnowSecrets(list(self.secrets)))
                 self.agents = {agent.name: agent for agent in agents}
                 self.is_up = True
+                self.gate(self._is_gated)
                 self._on_change(self)
+
+    def gate(self, is_gated: bool) -> None:
+        """Whether calls of tools are proposed before they run; a host that comes up later hears it first."""
+        self._is_gated = is_gated
+        if self.is_up:
+            self.send(frames.Rules(is_gated))
 
     def _tell_first(self, seat: Seat, run: Run) -> None:
         if self.meter is not None and run.epoch <= 1:

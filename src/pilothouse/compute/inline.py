@@ -40,6 +40,7 @@ class InlineHost(Host):
         self.is_up = True
         if self.secrets:
             self._runtime.receive([KnowSecrets(list(self.secrets))])
+        self.gate(self._is_gated)
         self._on_change(self)
 
     def send(self, message: Message) -> None:

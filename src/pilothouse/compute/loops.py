@@ -14,12 +14,13 @@ from pilothouse.compute.options import WorkerOptions
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.lease import RENEW_EVERY
-from pilothouse.engine import call, evidence, lease, timer
+from pilothouse.domain.policy import Proposal
+from pilothouse.engine import action, call, evidence, hold, lease, policy, timer
 from pilothouse.engine import key as keys
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import PilothouseError, RecordsUnavailable
 from pilothouse.ports.worker import Notebook
-from pilothouse.wire.frames import CallAgent
+from pilothouse.wire.frames import CallAgent, ProposeAction
 
 POLL_EVERY = 1.0
 TIMER_AT_MOST = 1.0
@@ -50,7 +51,11 @@ class Loops:
     def on_call(self) -> Calls:
         world = self._world
 
-        def begin(notebook: Notebook, asked: CallAgent) -> None:
+        def begin(notebook: Notebook, asked: CallAgent | ProposeAction) -> None:
+            if isinstance(asked, ProposeAction):
+                proposal = Proposal(asked.key, asked.tool, asked.risk, asked.arguments)  # type: ignore[arg-type]
+                action.propose(world, notebook, asked.ref, proposal)  # type: ignore[arg-type]
+                return
             call.call_agent(world, notebook, asked.ref, asked.row, asked.agent, asked.input)
 
         return begin
@@ -69,6 +74,8 @@ class Loops:
         await timer.count_queue(self._world)
         await evidence.ready_seal(self._world, DEFAULT_TENANT, None)
         await keys.load_keys(self._world)
+        await policy.load_policies(self._world)
+        await hold.load_holds(self._world)
         self._worker.backlog.update(agent.name for agent in self._worker.agents())
         bus = self._world.bus
         self._unhook = [
@@ -159,6 +166,7 @@ class Loops:
             raise
         for run in claimed:
             left[run.agent] -= 1
+        for run in await hold.give_back_held(self._world, claimed):
             known = self._worker.find(run.agent)
             assert known is not None
             call.continue_run(self._world, run, known)
@@ -181,6 +189,8 @@ class Loops:
         self._worker.leases_taken_over(await lease.take_over_expired(self._world))
         await keys.load_keys(self._world)  # made or revoked at another node
         await timer.deliver_cancels(self._world)
+        await policy.load_policies(self._world)
+        await hold.load_holds(self._world)
         for live in list(self._world.attempts.values()):
             if live.kept and live.open_waits:  # a bell may be lost
                 await timer.deliver_resolved(self._world, live.run.tenant, live.run.id)

@@ -79,6 +79,9 @@ class SharedWorker(Worker):
     def begin(self, assignment: Assignment) -> Actor:
         return self.own.begin(assignment)
 
+    def gate(self, is_gated: bool) -> None:
+        self.own.gate(is_gated)
+
     async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
         """Of an agent that others host nothing can be said here: its attempt refuses an input that does not fit."""
         return await self.own.check(agent, input) if self.own.find(agent) is not None else []

@@ -12,7 +12,7 @@ from pilothouse.domain.journal import StepRow
 from pilothouse.domain.price import Price
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Assignment
-from pilothouse.wire.frames import Abandon, Acks, CallDenied, CallGranted, Cancel, Message, Resolved
+from pilothouse.wire.frames import Abandon, Acks, CallDenied, CallGranted, Cancel, Decided, Message, Resolved
 
 
 class Bench(Protocol):
@@ -58,6 +58,10 @@ class Seat(Actor):
         if not self.is_silent:
             facts = (denial.status, denial.code, denial.message, denial.retry_after, denial.budget, denial.asks)
             self.host.send(CallDenied(self.slot, ref, *facts, denial.hit))
+
+    def decided(self, ref: int, row: StepRow) -> None:
+        if not self.is_silent:
+            self.host.send(Decided(self.slot, ref, row))
 
     def cancel(self, reason: str) -> None:
         """Asks once; after the grace the attempt is taken from the host whatever its code does."""

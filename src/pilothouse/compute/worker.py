@@ -20,6 +20,7 @@ from pilothouse.compute.process import OWN_GROUND, Ground, ProcessHost, host_con
 from pilothouse.compute.seat import Seat
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.policy import Tool
 from pilothouse.domain.price import Price
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Run
@@ -34,6 +35,7 @@ from pilothouse.wire.frames import AgentDescription
 from pilothouse.wire.host import HostConfig
 
 CHECK_WITHIN = 10.0
+decode_tools = msgspec.json.Decoder(tuple[Tool, ...]).decode
 decode_retry = msgspec.json.Decoder(Retry | None).decode
 
 
@@ -55,6 +57,10 @@ class Waiting(Actor):
             self.seat.resolved(row)
         else:
             self.assignment.journal.append(row)
+
+    def decided(self, ref: int, row: StepRow) -> None:
+        if self.seat is not None:
+            self.seat.decided(ref, row)
 
     def cancel(self, reason: str) -> None:
         if self.seat is not None:
@@ -122,6 +128,7 @@ class NodeWorker(Worker):
         self._quarantines: dict[str, ProcessHost] = {}
         self._suspects: deque[Waiting] = deque()
         self._came_up = asyncio.Event()
+        self._is_gated = False
 
     # --- hosts ------------------------------------------------------------------------------------------------------
 
@@ -178,7 +185,14 @@ class NodeWorker(Worker):
     def _log_of_host(self, stream: str, text: str, run: Run | None) -> None:
         self.on_log(stream, self._secrets.take_out_text(text), run)
 
+    def gate(self, is_gated: bool) -> None:
+        if is_gated != self._is_gated:
+            self._is_gated = is_gated
+            for host in [*self.hosts, *self._quarantines.values()]:
+                host.gate(is_gated)
+
     def _hear(self, host: Host) -> None:
+        host.gate(self._is_gated)
         host.meter, host.tracer = self._meter, self.tracer
         host.secrets = self._options.secrets
         host.on_log = self._log_of_host
@@ -242,6 +256,7 @@ class NodeWorker(Worker):
             text_input=found.text_input,
             free_input=found.free_input,
             keeps_trail=found.keeps_trail,
+            tools=decode_tools(found.tools),
         )
 
     # --- agents and places ------------------------------------------------------------------------------------------

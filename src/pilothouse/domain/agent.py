@@ -6,6 +6,7 @@ schemas and asks a host whether an input fits.
 
 from msgspec import Struct
 
+from pilothouse.domain.policy import Tool
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
 
@@ -32,6 +33,8 @@ class Agent(Struct, kw_only=True, frozen=True):
     """Its framework adds to a history of its own, which an attempt is given."""
     input_schema: bytes = b"{}"
     output_schema: bytes = b"{}"
+    tools: tuple[Tool, ...] = ()
+    """All that its host knows of."""
     on_release_change: str = "stop"
     """What a run does whose release is not served any more: "stop" (fail loudly) or "continue" (on the new code, as
     long as that asks for the recorded steps)."""

@@ -6,17 +6,20 @@ concurrently find their own record whatever the order of their ends. A step that
 step that only began is run again, unless it was declared `once` (its outcome is unknown and a person is asked), or it
 is a wait, whose end somebody else writes: **a wait is a step whose result comes from outside**.
 
-A `checkpoint` is what a framework keeps of a run in progress: a row that is no step of the agent, and nobody's event.
+A `gate` is what was decided of a call of a tool, for people to read. A `checkpoint` is what a framework keeps of a run
+in progress. Neither is a step of the agent, nobody's event, and never asked for.
 
 The rows are append-only: `begun` (written only for `once` steps and for waits) and `ended`, each at most once per key.
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
-StepKind = Literal["step", "model", "tool", "value", "sleep", "signal", "review", "call", "checkpoint"]
+StepKind = Literal["step", "model", "tool", "value", "sleep", "signal", "review", "call", "checkpoint", "gate"]
 StepStatus = Literal["started", "succeeded", "failed"]
 
 BEGUN = 0
@@ -49,6 +52,14 @@ class StepRow(Struct, array_like=True):
     finished_at: int | None = None
 
 
+class _Gate(Struct):
+    verdict: str
+    action: str = ""
+
+
+_read_gate = msgspec.json.Decoder(_Gate).decode
+
+
 def digest_arguments(encoded: bytes) -> str:
     """Eight hex digits over the encoded arguments of a step: enough beside the name, the occurrence and the run."""
     return hashlib.blake2b(encoded, digest_size=4).hexdigest()
@@ -57,6 +68,16 @@ def digest_arguments(encoded: bytes) -> str:
 def step_key(name: str, digest: str, occurrence: int) -> str:
     """`name-digest-occurrence`; the occurrence counts from 1 within the run."""
     return f"{name}-{digest}-{occurrence}"
+
+
+def gate_key(key: str, number: int) -> str:
+    """Where a decision about the step `key` stands in the journal."""
+    return f"{key}.gate-{number}"
+
+
+def gate_review_key(key: str, number: int) -> str:
+    """The wait for the n-th review about the step `key`."""
+    return f"{key}.review-{number}"
 
 
 def signal_key(name: str, occurrence: int) -> str:
@@ -81,6 +102,8 @@ class Replay:
         """Take in a row: of the past, or one that came from outside while the attempt runs."""
         if row.kind == "checkpoint":
             self.checkpoints.append(row)
+            return
+        if row.kind == "gate":
             return
         if row.phase != ENDED:
             if row.key not in self._begun:
@@ -119,6 +142,15 @@ class Replay:
         self._unused.clear()
         self._open.clear()
 
+    def reviews_of(self, key: str) -> list[str]:
+        """The reviews that were asked for before the step `key` could run."""
+        return [one for one in (*self._begun, *self._ended) if one.startswith(f"{key}.review-")]
+
+    def skip(self, keys: Iterable[str]) -> None:
+        """These steps are not asked for by the agent itself."""
+        self._unused.difference_update(keys)
+        self._open.difference_update(keys)
+
     @property
     def is_repeating(self) -> bool:
         """Whether recorded steps remain that this attempt has not asked for (yet): what it does now was done before."""
@@ -128,3 +160,21 @@ class Replay:
     def unused(self) -> frozenset[str]:
         """Ended steps that this attempt has not asked for (yet). Not empty at a new step of other code: it diverged."""
         return frozenset(self._unused)
+
+
+def step_of(key: str) -> str:
+    """The step that a row belongs to: one that ran again under a new intent is still that step."""
+    return key.partition(".again-")[0]
+
+
+def actions_without_end(rows: Iterable[StepRow]) -> dict[str, str]:
+    """The actions that were allowed in these rows and whose steps have no end: action by step."""
+    found: dict[str, str] = {}
+    for row in rows:
+        if row.kind == "gate" and row.output is not None:
+            decision = _read_gate(row.output)
+            if decision.verdict == "allow" and decision.action:
+                found[step_of(row.key.partition(".gate-")[0])] = decision.action
+        elif row.phase == ENDED:
+            found.pop(step_of(row.key), None)
+    return found

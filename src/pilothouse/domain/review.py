@@ -2,7 +2,8 @@
 
 States: `open` -> `decided` | `expired` | `cancelled`; all three are final. The answer becomes the result of the step
 that asked, so the run learns it by replay. `unknown_outcome` reviews are asked by the runtime about a `once` step that
-began and whose end nobody saw, `budget` reviews about a budget that is used up.
+began and whose end nobody saw, `budget` reviews about a budget that is used up, `action` ones about what a policy
+leaves to people, `audit` ones about a decision that somebody took alone.
 """
 
 from typing import Literal
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 Verdict = Literal["approve", "edit", "reject", "respond"]
 ReviewStatus = Literal["open", "decided", "expired", "cancelled"]
-ReviewKind = Literal["gate", "unknown_outcome", "budget"]
+ReviewKind = Literal["gate", "unknown_outcome", "budget", "action", "audit"]
 
 VERDICTS: tuple[str, ...] = ("approve", "edit", "reject", "respond")
 

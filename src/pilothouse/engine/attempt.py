@@ -15,17 +15,18 @@ from typing import Any, Protocol
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
 from pilothouse.domain.ids import call_review_id
-from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow
+from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow, actions_without_end, gate_review_key, step_of
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
-from pilothouse.engine.audit_entry import entry
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.calling import Calling
 from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_lines, step_started
+from pilothouse.engine.label import Seen
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import BudgetExceeded, LimitReached
-from pilothouse.ports.change import AddSpend, Change, Conflict, Fence, InsertReview, Receipt, Refused, Statement
+from pilothouse.ports.change import AddSpend, Change, Conflict, Fence, InsertReview, Receipt, Refused, Row, Statement
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Notebook
 
@@ -62,6 +63,8 @@ class Ends(Protocol):
     def lost(self, attempt: "Attempt") -> Outcome: ...
 
     def handed_back(self, attempt: "Attempt") -> Outcome: ...
+
+    def held(self, attempt: "Attempt", seconds: float) -> Outcome: ...
 
     def cancelled(self, attempt: "Attempt", reason: str, rollback: bool) -> Outcome: ...
 
@@ -102,6 +105,11 @@ class Attempt(Calling, Notebook):
         self.starting: set[str] = set()
         """Steps whose called run is not durable yet."""
         self.open_waits: set[str] = set()
+        self.labels: set[str] = set()
+        """Where the data comes from that the run has seen, and how sensitive it is."""
+        self.seen = Seen()
+        self.acting: dict[str, str] = {}
+        """Actions that were allowed and whose end nobody has seen yet, by their step."""
         self.known_ends: set[str] = set()
         self._begun: set[str] = set()
         self._told = Told()
@@ -129,6 +137,7 @@ class Attempt(Calling, Notebook):
         self.open_waits -= self.known_ends
         self.has_calls = any(row.kind == "call" for row in journal)
         self._steps_left -= len(self.known_ends)
+        self.acting.update(actions_without_end(journal))
 
     @property
     def notebook(self) -> Notebook:
@@ -162,6 +171,9 @@ class Attempt(Calling, Notebook):
     def step_ended(self, ref: int, row: StepRow, started: bool) -> None:
         if row.key in self.known_ends:  # a wait that somebody else ended first: the host hears that end instead
             return
+        if self.acting and (action := self.acting.pop(step_of(row.key), None)) is not None:
+            kind = "action.done" if row.status == "succeeded" else "action.failed"
+            self.attest(kind, f"agent:{self.run.agent}", action, run=self.run.id, step=row.key, tool=row.name)
         self._steps_left -= 1
         self.has_progress = True
         if started or row.kind in WAITS or row.kind == "checkpoint" or row.key in self._begun:
@@ -194,6 +206,12 @@ class Attempt(Calling, Notebook):
     def ask_review(
         self, ref: int, row: StepRow, question: str, details: bytes, kind: str, expires_at: int | None
     ) -> None:
+        if row.key not in self._begun:
+            self._open_review(row, question, details, kind, expires_at)
+        self.open_waits.add(row.key)
+        self._told.add_ref(ref)
+
+    def _open_review(self, row: StepRow, question: str, details: bytes, kind: str, expires_at: int | None) -> None:
         run = self.run
         review = call_review_id(run.id, row.key)
         if row.key not in self._begun:
@@ -208,8 +226,46 @@ class Attempt(Calling, Notebook):
             self.attest("review.requested", run.id, review, run=run.id, step=row.key, review=kind, question=digest)
             if expires_at is not None:
                 self._told.after.append(lambda: self.world.bus.ring("timer"))
+
+    def reviews_about(self, key: str) -> int:
+        number = 0
+        while gate_review_key(key, number + 1) in self._begun:
+            number += 1
+        return number
+
+    def open_review(self, row: StepRow, question: str, details: bytes, expires_at: int | None) -> None:
+        self._open_review(row, question, details, "action", expires_at)
         self.open_waits.add(row.key)
-        self._told.add_ref(ref)
+
+    def tell_decision(self, ref: int, row: StepRow, told: Sequence[Row], acts: str | None) -> None:
+        key = step_of(row.key.partition(".gate-")[0])
+        if (lost := self.acting.pop(key, None)) is not None:
+            self._attest_unknown(key, lost)
+        if acts is not None:
+            self.acting[key] = acts
+        if not told:
+            self._tell_decision(ref, row)
+            return
+        self._told.add_step(self.run, row)
+        for one in told:
+            self._told.add_row(one)
+        self._told.after.append(lambda: self._tell_decision(ref, row))
+
+    def _tell_decision(self, ref: int, row: StepRow) -> None:
+        if self.actor is not None and not self.is_over:
+            self.actor.decided(ref, row)
+
+    def _attest_unknown(self, key: str, action: str) -> None:
+        self.attest("action.unknown", NODE, action, run=self.run.id, step=key)
+
+    def hold_off(self, seconds: float) -> None:
+        if self.doom is None:
+            self.doom = self.ends.held(self, seconds)
+        self._tell_to_end("a hold")
+
+    @property
+    def tools_at_work(self) -> set[str]:
+        return {key.rsplit("-", 2)[0] for key in self.acting}
 
     def begin_call(self, ref: int, row: StepRow, then: Callable[[], None]) -> None:
         if row.key not in self._begun:
@@ -395,6 +451,9 @@ class Attempt(Calling, Notebook):
     def _hand_over_outcome(self, outcome: Outcome) -> None:
         run, at, told = self.run, self.world.clock.now(), self._told
         told.is_answer = told.is_answer and outcome.leaves_waiting  # nobody wakes a run that has ended
+        for key, action in self.acting.items():
+            self._attest_unknown(key, action)
+        self.acting.clear()
         statements, last = outcome.statements(self, at)
         outgoing = deliveries_of(self.world, run, at, (*told.lines, last))
         change = Change((*statements, *told.statements(run, at, last), *outgoing))

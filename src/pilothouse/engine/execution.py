@@ -172,6 +172,9 @@ class Rules(Ends):
     def handed_back(self, attempt: Attempt) -> Outcome:
         return Requeue("handed_back", attempt.run.attempt, attempt.run.losses)
 
+    def held(self, attempt: Attempt, seconds: float) -> Outcome:
+        return Requeue("held", attempt.run.attempt, attempt.run.losses, seconds)
+
     def cancelled(self, attempt: Attempt, reason: str, rollback: bool) -> Outcome:
         keeps_turn = attempt.run.session is not None and not rollback
         return End(

@@ -1,21 +1,32 @@
 """Deciding reviews.
 
 The answer is the end of the step that asked, in the Change that closes the review, so a decision that was acknowledged
-reaches its run whatever happens next; of racing verdicts one wins and the other learns it.
+reaches its run whatever happens next; of racing verdicts one wins and the other learns it. A review about an action is
+decided by votes; see `vote`.
 """
 
 import contextlib
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import ENDED, StepRow
+from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.domain.review import Answer, Review
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, raw
 from pilothouse.engine.outbox import deliveries_of
+from pilothouse.engine.vote import Cast, cast_vote, climb
 from pilothouse.engine.world import World
-from pilothouse.errors import ReviewClosed, ReviewNotFound
+from pilothouse.errors import Overloaded, ReviewClosed, ReviewNotFound
 from pilothouse.ports.change import Act, AppendEvents, Change, CloseReview, Conflict, ResolveStep, Row, WakeRun
+
+TRIES = 50
+"""How often a vote is counted again because another one came at the same moment."""
+
+BY_VOTE = frozenset({"action", "audit"})
+"""Kinds whose terms say who may decide, and how many of them."""
 
 
 async def get_review(world: World, tenant: str, review: str) -> Review:
@@ -31,25 +42,60 @@ async def list_reviews(
     return await world.records.list_reviews(tenant, status, run, cursor, limit)
 
 
-async def decide_review(world: World, tenant: str, review: str, answer: Answer) -> Review:
-    """Closes an open review and wakes its run. Raises `ReviewNotFound`, and `ReviewClosed` when it is not open: also
-    for the same verdict a second time, since the caller did not give the one that counts."""
-    found = await get_review(world, tenant, review)
-    if found.status == "open":
-        status = "expired" if answer.verdict == "expired" else "decided"
-        if await _close(world, found, answer, status):
-            return await get_review(world, tenant, review)
+async def decide_review(
+    world: World,
+    tenant: str,
+    review: str,
+    answer: Answer,
+    by: Principal | None = None,
+    *,
+    break_glass: bool = False,
+) -> Review:
+    """Closes an open review and wakes its run; a review about an action stays open until its quorum is there. Raises
+    `ReviewNotFound`, `VoteRefused`, and `ReviewClosed` when it is not open: also for the same verdict a second time,
+    since the caller did not give the one that counts."""
+    for _ in range(TRIES):
         found = await get_review(world, tenant, review)
+        if found.status != "open":
+            break
+        status = "expired" if answer.verdict == "expired" else "decided"
+        counted, cast = answer, Cast([], [], answer)
+        if found.kind in BY_VOTE and status == "decided":
+            cast = await cast_vote(world, found, answer, by or named(answer.by, tenant), break_glass=break_glass)
+            if cast.answer is None:
+                if await _keep(world, cast):
+                    return found
+                continue
+            counted = cast.answer
+        if await _close(world, found, counted, status, cast):
+            return await get_review(world, tenant, review)
+    else:
+        raise Overloaded()
     raise ReviewClosed(review=review, status=found.status)
 
 
+def named(by: str, tenant: str) -> Principal:
+    """Somebody at this machine, by the name that they give: for tests, and where there are no keys."""
+    return replace(LOCAL, name=by or LOCAL.name, tenant=tenant)
+
+
+async def _keep(world: World, cast: Cast) -> bool:
+    try:
+        await world.records.commit(Change((*cast.acts, *cast.rows)))
+    except Conflict:
+        return False
+    return True
+
+
 async def expire_review(world: World, review: Review) -> None:
-    """An open review whose time is over is answered with `expired`: never an approval."""
+    """An open review whose time is over asks the next on its ladder, or is answered with `expired`: never approved."""
+    if review.kind in BY_VOTE and await climb(world, review):
+        return
     answer = Answer(verdict="expired", reason="nobody decided in time")
-    await _close(world, review, answer, "expired")
+    await _close(world, review, answer, "expired", Cast([], [], answer))
 
 
-async def _close(world: World, review: Review, answer: Answer, status: str) -> bool:
+async def _close(world: World, review: Review, answer: Answer, status: str, cast: Cast) -> bool:
     """Whether the answer counts. When the run or the step has ended meanwhile, the review is closed without one."""
     at = world.clock.now()
     encoded = encode(answer)
@@ -70,15 +116,18 @@ async def _close(world: World, review: Review, answer: Answer, status: str) -> b
     kind = "review.expired" if status == "expired" else "review.decided"
     facts = {"run": review.run, "step": review.step, "verdict": answer.verdict, "answer": digest}
     told = entry(review.tenant, review.id, at, kind, answer.by or NODE, **facts)
-    rows: list[Row] = [AppendEvents(review.tenant, review.run, at, 1, decided), told]
+    if review.kind == "audit":  # about what was done; nobody waits for it
+        return await _keep(world, Cast([close, *cast.acts], [*cast.rows, told], answer))
+    rows: list[Row] = [AppendEvents(review.tenant, review.run, at, 1, decided), *cast.rows, told]
     run = await world.records.get_run(review.tenant, review.run)
     if run is not None:
         rows += deliveries_of(world, run, at, (decided,))
-    acts: list[Act] = [close, ResolveStep(review.tenant, review.run, row), WakeRun(review.tenant, review.run)]
+    resolve = ResolveStep(review.tenant, review.run, row)
+    acts: list[Act] = [close, *cast.acts, resolve, WakeRun(review.tenant, review.run)]
     try:
         await world.records.commit(Change((*acts, *rows)))
     except Conflict as fell:
-        if fell.statement != "close_review":
+        if fell.statement not in ("close_review", "write_document"):
             with contextlib.suppress(Conflict):
                 told = entry(review.tenant, review.id, at, "review.cancelled", NODE, run=review.run)
                 await world.records.commit(Change((CloseReview(review.tenant, review.id, "cancelled", None, at), told)))

@@ -24,6 +24,7 @@ from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode, instant
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
+from pilothouse.engine.hold import hold_over, refuse_held
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.unkept import Unkept, begin_unkept
 from pilothouse.engine.waiting import wait_done
@@ -31,6 +32,7 @@ from pilothouse.engine.world import World
 from pilothouse.errors import (
     AgentNotFound,
     Draining,
+    Held,
     IdempotencyMismatch,
     InvalidInput,
     Overloaded,
@@ -154,6 +156,8 @@ async def _start_unkept(world: World, command: StartRun, agent: Agent, at: int) 
         started_at=at,
         deadline_at=_deadline(command, at),
     )
+    if world.holds and (hold := hold_over(world, run)) is not None:
+        raise Held(hold=hold.id, reason=hold.reason)
     if not world.worker.reserve(agent.name):
         await _wait_for_place(world, agent)
     unkept = begin_unkept(world, run, agent, command.traceparent, stream=command.wants == "stream")
@@ -183,7 +187,11 @@ async def _start_kept(world: World, command: StartRun, agent: Agent, at: int) ->
     if command.session is not None and command.on_busy in ("enqueue", "reject"):
         await _look_for_way(world, command, agent)
     run_id = command.run_id or ids.run_id(at, world.entropy.bits())
-    is_claimed = command.delay_seconds <= 0 and world.worker.reserve(agent.name)
+    is_claimed = (
+        command.delay_seconds <= 0
+        and not _is_held(world, command, agent, run_id, at)
+        and world.worker.reserve(agent.name)
+    )
     if not is_claimed and world.queued >= world.limits.queue and command.parent is None:
         raise Overloaded()
     run = _new_run(world, command, agent, run_id, at, is_claimed)
@@ -198,6 +206,15 @@ async def _start_kept(world: World, command: StartRun, agent: Agent, at: int) ->
     if command.run_id is not None and run.status == "queued":
         started.run = await _apply_early_cancel(world, run)
     return started
+
+
+def _is_held(world: World, command: StartRun, agent: Agent, run_id: str, at: int) -> bool:
+    """Whether the run is to wait in the queue because of a hold. Raises `Held` when it is not taken in at all."""
+    if not world.holds:
+        return False
+    run = _new_run(world, command, agent, run_id, at, False)
+    refuse_held(world, run)
+    return hold_over(world, run) is not None
 
 
 def _surely_fits(agent: Agent, input: bytes) -> bool:

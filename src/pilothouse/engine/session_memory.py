@@ -30,12 +30,12 @@ class Remembered(Struct):
 class SessionMemory:
     def __init__(self, *, is_shared: bool = False) -> None:
         """`is_shared`: other nodes write the same records."""
-        self._is_shared = is_shared
+        self.is_shared = is_shared
         self._kept: OrderedDict[SessionName, Remembered] = OrderedDict()
 
     def get(self, name: SessionName) -> tuple[Session, list[Turn], list[Trail]] | None:
         found = self._kept.get(name)
-        if found is None or self._is_shared:
+        if found is None or self.is_shared:
             return None
         self._kept.move_to_end(name)
         return found.session, found.turns, found.trails

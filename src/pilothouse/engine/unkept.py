@@ -17,6 +17,7 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.calling import Calling
 from pilothouse.engine.encoding import decode, encode, error_json
 from pilothouse.engine.ending import Ending, terminal_line
+from pilothouse.engine.label import Seen
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.world import World
 from pilothouse.errors import (
@@ -31,7 +32,7 @@ from pilothouse.errors import (
     PilothouseError,
     TooLarge,
 )
-from pilothouse.ports.change import AppendEvents, Change, Conflict, KeepRun, Receipt
+from pilothouse.ports.change import AppendEvents, Change, Conflict, KeepRun, Receipt, Row
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Notebook
 
@@ -54,6 +55,8 @@ class Unkept(Calling, Notebook):
         self.trails: list[Trail] = []
         self.open_waits: set[str] = set()
         self.traceparent: str | None = None
+        self.labels: set[str] = set()
+        self.seen = Seen()
         self.actor: Actor | None = None
         self.ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
         self.problem: PilothouseError | None = None
@@ -88,6 +91,23 @@ class Unkept(Calling, Notebook):
         self, ref: int, row: StepRow, question: str, details: bytes, kind: str, expires_at: int | None
     ) -> None:
         self.fail(error_json(NotKept(what="A review")), ["NotKept"], None, False)
+
+    def reviews_about(self, key: str) -> int:
+        return 0
+
+    def open_review(self, row: StepRow, question: str, details: bytes, expires_at: int | None) -> None:
+        """Nobody can be asked: see `action.propose`."""
+
+    def tell_decision(self, ref: int, row: StepRow, told: Sequence[Row], acts: str | None) -> None:
+        if self.actor is not None and not self._is_over:
+            self.actor.decided(ref, row)
+
+    def hold_off(self, seconds: float) -> None:
+        """It cannot go on later: see `action.propose`."""
+
+    @property
+    def tools_at_work(self) -> set[str]:
+        return set()
 
     def begin_call(self, ref: int, row: StepRow, then: Callable[[], None]) -> None:
         then()

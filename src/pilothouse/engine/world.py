@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.delivery import Receivers
+from pilothouse.domain.hold import Hold
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
@@ -22,6 +23,7 @@ from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.bus import Bus
 from pilothouse.ports.clock import Clock, Entropy
 from pilothouse.ports.evidence import Signer, Witness
+from pilothouse.ports.policy import ActivePolicies, PolicyLanguage
 from pilothouse.ports.records import Records
 from pilothouse.ports.worker import Worker
 
@@ -65,6 +67,11 @@ class LiveRun(Protocol):
     agent: Agent
     open_waits: set[str]
     began_at: int
+
+    @property
+    def tools_at_work(self) -> set[str]:
+        """Tools of calls that were allowed and have not ended."""
+        ...
 
     def cancel(self, reason: str, *, rollback: bool = False) -> None:
         """The run is to end `cancelled`: its host is told."""
@@ -114,6 +121,11 @@ class World:
     seals: Seals = field(default_factory=Seals)
     keys: dict[str, Key] = field(default_factory=dict)
     """API keys by id; none: only this machine is let in."""
+    language: PolicyLanguage | None = None
+    policies: dict[str, ActivePolicies] = field(default_factory=dict)
+    """By tenant; a tenant without policies is asked nothing."""
+    holds: dict[str, Hold] = field(default_factory=dict)
+    """Holds that are placed, by id."""
     signer: Signer | None = None
     """Who signs checkpoints of the audit log; None: there are none."""
     witnesses: tuple[Witness, ...] = ()

@@ -275,8 +275,14 @@ class CloseReview(Act):
     at: int
 
 
+class ExtendReview(Act):
+    """An open review is looked at again at another time. Falls when it is not open."""
+
+    expires_at: int | None
+
+
 class CancelReviews(Row):
-    """`id` is a run that ended: its open reviews become cancelled."""
+    """`id` is a run that ended: its open reviews become cancelled, but for those about what was done (`audit`)."""
 
     at: int
 

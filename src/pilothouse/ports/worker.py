@@ -96,6 +96,10 @@ class Actor(Protocol):
         """A wait of the attempt ended; the row is durable."""
         ...
 
+    def decided(self, ref: int, row: StepRow) -> None:
+        """What the host is to do with the call of a tool that it proposed; durable, if the run is kept."""
+        ...
+
     def cancel(self, reason: str) -> None:
         """Somebody wants the run to end."""
         ...
@@ -165,6 +169,10 @@ class Worker(Protocol):
     def unreserve(self, agent: str) -> None: ...
 
     def begin(self, assignment: Assignment) -> Actor: ...
+
+    def gate(self, is_gated: bool) -> None:
+        """Whether hosts propose calls of tools before they run."""
+        ...
 
     async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
         """The faults of an input; empty: it fits. Raises `HostUnavailable`."""

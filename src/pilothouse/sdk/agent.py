@@ -7,7 +7,7 @@ is an error at the line that has it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
 from pilothouse.domain.retry import Retry
@@ -59,6 +59,10 @@ class AgentDefinition(Definition[P, R]):
         self.timeout = checked_timeout(timeout)
 
 
+TOOLS: dict[str, ToolDefinition[Any, Any]] = {}
+"""The tools of this process by their names: what a framework calls is known by that. The last definition counts."""
+
+
 class ToolDefinition(Definition[P, R]):
     def __init__(
         self,
@@ -70,14 +74,20 @@ class ToolDefinition(Definition[P, R]):
         retry: Retry | None = None,
         timeout: float | None = None,
         description: str | None = None,
+        labels: Sequence[str] = (),
     ) -> None:
         super().__init__(function, name, description)
+        if isinstance(labels, str) or not all(labels):
+            raise TypeError(f'labels is {labels!r}; write labels=("retrieved",)')
+        self.labels = tuple(labels)
+        """Where its results come from and how sensitive they are: policies see it (`retrieved`, `sensitive`, ...)."""
         if risk not in get_args(Risk):
             raise ValueError(f"risk is {risk!r}; it is one of {', '.join(get_args(Risk))}")
         self.risk: Risk = risk
         self.once = once
         self.retry = checked_retry(retry)
         self.timeout = checked_timeout(timeout)
+        TOOLS[self.name] = self
 
 
 @overload
@@ -113,6 +123,7 @@ def tool(
     retry: Retry | None = ...,
     timeout: float | None = ...,
     description: str | None = ...,
+    labels: Sequence[str] = ...,
 ) -> Callable[[Callable[P, R]], ToolDefinition[P, R]]: ...
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Makes a tool of a function, for `ctx.call_tool`. With `once` it is never silently repeated."""

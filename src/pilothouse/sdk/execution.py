@@ -24,6 +24,7 @@ from pilothouse.sdk.agent import ToolDefinition, checked_retry, checked_timeout
 from pilothouse.sdk.attempt import Attempt
 from pilothouse.sdk.context import BlockingContext, Context
 from pilothouse.sdk.function import facts_of, step_name, takes_context
+from pilothouse.sdk.gate import pass_gate, risk_of
 from pilothouse.sdk.schema import read_json, shown_as_json, write_json
 from pilothouse.sdk.scope import step_here
 from pilothouse.sdk.step import DRAW, EffectShape, StepCall, encode_arguments, perform, perform_at_once, shown
@@ -77,9 +78,10 @@ class Execution(Attempt):
         encoded = encode_arguments(facts.named(args, kwargs))
         key = self.journal.reserve("step", label, encoded)
         retry, timeout = checked_retry(retry), checked_timeout(timeout)
-        return self._perform(
-            StepCall("step", label, key, fn, facts, args, kwargs, shown(encoded), retry, timeout, bool(once))
-        )
+        call = StepCall("step", label, key, fn, facts, args, kwargs, shown(encoded), retry, timeout, bool(once))
+        if isinstance(fn, ToolDefinition):
+            return self._perform_tool(call, facts.named(args, kwargs))
+        return self._perform(call)
 
     def call_tool(self, tool: Callable[..., Any], args: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         self.check_alive()
@@ -170,7 +172,15 @@ class Execution(Attempt):
     def _perform_tool(self, call: StepCall, arguments: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """The one door of tool steps, those of `ctx.call_tool` and those of every bridge: what is to be decided before
         a tool runs is decided here. Other arguments are given to it with `call.use`."""
+        if self.surroundings.is_gated and (risk := risk_of(call.name, call.function)) != "read":
+            call.risk, call.proposed = risk, encode_arguments(arguments)
         return self._perform(call)
+
+    def pass_gate(self, call: StepCall) -> Coroutine[Any, Any, StepRow | None]:
+        return pass_gate(self, call)
+
+    async def wait_for(self, key: str) -> None:
+        await self.waits.wait_known(key)
 
     def _perform(self, call: StepCall) -> Coroutine[Any, Any, Any]:
         """Looks into the journal in the call itself, before anything is awaited."""

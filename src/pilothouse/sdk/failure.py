@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from pilothouse.domain.journal import StepRow
 from pilothouse.errors import (
+    ActionDenied,
     AgentFailed,
     BlockedLoop,
     BudgetExceeded,
@@ -62,6 +63,7 @@ _encode = msgspec.json.Encoder().encode
 
 STEP_ERRORS: dict[str, type[PilothouseError]] = {
     "step_timeout": StepTimeout,
+    "action_denied": ActionDenied,
     "unknown_outcome": UnknownOutcome,
     "signal_timeout": SignalTimeout,
 }

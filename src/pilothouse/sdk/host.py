@@ -45,6 +45,7 @@ from pilothouse.wire.frames import (
     Cancel,
     Check,
     Checked,
+    Decided,
     Drain,
     Failed,
     Hello,
@@ -54,6 +55,7 @@ from pilothouse.wire.frames import (
     Pong,
     Rejected,
     Resolved,
+    Rules,
     Start,
     ToHost,
 )
@@ -99,6 +101,8 @@ class HostRuntime:
             CallGranted: self._answered,
             CallDenied: self._answered,
             KnowSecrets: self._know,
+            Decided: self._decided,
+            Rules: self._rules,
         }
 
     def load(self, *, anew: bool = False) -> None:
@@ -188,6 +192,14 @@ class HostRuntime:
         attempt = self._attempts.get(answer.slot)
         if attempt is not None:
             attempt.answered(answer)
+
+    def _decided(self, decided: Decided) -> None:
+        attempt = self._attempts.get(decided.slot)
+        if attempt is not None and not attempt.is_over:
+            attempt.journal.acked((decided.ref,), decided.row)
+
+    def _rules(self, rules: Rules) -> None:
+        self.surroundings.is_gated = rules.is_gated
 
     def _cancel(self, cancel: Cancel) -> None:
         attempt = self._attempts.get(cancel.slot)

@@ -200,6 +200,12 @@ class AttemptJournal:
         if self._attempt.kept:
             await self._sent(ref, message)
 
+    async def propose(self, ref: int, message: Message) -> StepRow:
+        """Tells, and gives the row that the node answers with; also in a run that is not kept."""
+        row = await self._sent(ref, message)
+        assert row is not None
+        return row
+
     async def end(self, ref: int, row: StepRow, started: bool) -> StepRow:
         """A step ended, and that is durable when this returns. Gives the row that counts: the node may know another.
         A step that was over at once tells its beginning with its end, in one message."""

@@ -63,6 +63,10 @@ class StepCall(Struct):
     dump: Callable[[Any], Any] | None = None
     passing: tuple[type[BaseException], ...] = ()
     revives: bool = False
+    risk: str = ""
+    """Of a tool whose call is to be decided by the node before it runs; empty: nobody decides."""
+    proposed: bytes = b""
+    """The arguments that are decided about, as JSON."""
 
     def use(self, arguments: dict[str, Any]) -> None:
         """Other arguments of a tool than it was called with: a person or a policy has edited them."""
@@ -126,6 +130,10 @@ class Performer(Protocol):
         """Asks a person what became of a step that began."""
         ...
 
+    async def pass_gate(self, call: StepCall) -> StepRow | None:
+        """Asks the node whether a tool may run. None: it may; else how it ended without running."""
+        ...
+
     @property
     def is_ending(self) -> bool: ...
 
@@ -179,6 +187,8 @@ async def perform(attempt: Performer, call: StepCall, row: StepRow | None) -> An
     if attempt.asks and call.kind in attempt.asks:
         await attempt.may_begin(call.kind)
     if not attempt.kept:
+        if call.risk and (ended := await attempt.pass_gate(call)) is not None:
+            return _outcome(ended, call)
         return await _execute_unkept(attempt, call)
     intent, once = call.key, call.once
     begun = journal.begun(call.key, call.kind)
@@ -187,6 +197,8 @@ async def perform(attempt: Performer, call: StepCall, row: StepRow | None) -> An
         if isinstance(found, StepRow):
             return _outcome(found, call)
         intent, once = found, True
+    if call.risk and (ended := await attempt.pass_gate(call)) is not None:
+        return _outcome(ended, call)
     return await _execute(attempt, call, intent, once)
 
 

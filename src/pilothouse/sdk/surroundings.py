@@ -80,6 +80,8 @@ class Surroundings:
         self.flush_lines: Callable[[Place], None] = _no_lines
         """Sends what an attempt printed and did not end with a newline; called before its last word."""
         self.is_writable = True
+        self.is_gated = False
+        """Calls of tools are proposed to the node before they run."""
         self._unsent = 0
         self._blocked: list[asyncio.Future[None]] = []
 

@@ -22,6 +22,7 @@ from pilothouse.sdk.bridges.bridge import Bridge
 from pilothouse.sdk.bridges.detection import bridge_for
 from pilothouse.sdk.failure import speakable
 from pilothouse.sdk.release import project_modules, release_digest
+from pilothouse.sdk.toolbox import describe_tools
 from pilothouse.wire.frames import AgentDescription
 from pilothouse.wire.host import AgentTarget
 
@@ -124,4 +125,5 @@ def _describe(name: str, target: AgentTarget, found: Any, bridge: Bridge) -> Age
         text_input=bridge.input.is_text,
         keeps_trail=bridge.keeps_trail and mode == "session",
         wants_history=bridge.wants_history and mode == "session",
+        tools=describe_tools(),
     )

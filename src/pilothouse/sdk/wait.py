@@ -189,6 +189,17 @@ class Waits:
             raise call_failure_in(row, child_run_id(self._attempt.run_id, step.key))
         return read_json(row.output or b"null")
 
+    async def wait_known(self, key: str) -> None:
+        """Waits for the end of a wait that the node itself has begun."""
+        self._journal.replay.begun(key)
+        wait = Wait(self._journal.next_ref(), None, self._attempt.loop.create_future())
+        self._enter(key, wait)
+        try:
+            if self._journal.replay.ended(key) is None:
+                await wait.over
+        finally:
+            self._pending.pop(key, None)
+
     # --- how a wait goes ---
 
     @property

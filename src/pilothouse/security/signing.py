@@ -33,6 +33,11 @@ class SigningKey(Signer):
         return self._key.sign(text)
 
 
+def signing_key(name: str, path: Path | None) -> SigningKey:
+    """The key of the file; one that ends with this process when there is no file, as for records in memory."""
+    return SigningKey(name) if path is None else load_key(name, path)
+
+
 def load_key(name: str, path: Path) -> SigningKey:
     """The key of the file; made there, readable to its owner only, when there is none. Raises `SettingsInvalid`."""
     try:

@@ -30,3 +30,8 @@ class FileWitness(Witness):
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def file_witnesses(folder: Path, name: str) -> tuple[Witness, ...]:
+    """The witness that a setting names; an empty name: none."""
+    return (FileWitness(folder / name),) if name else ()

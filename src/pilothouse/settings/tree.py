@@ -335,6 +335,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     given_by: dict[str, str] = field(default_factory=dict)
 
     @property
+    def audit_key(self) -> Path | None:
+        """The file of the key of the audit log; None: the records are in memory, and their key is too."""
+        is_in_memory = self.records.path is None and not self.records.is_shared
+        return None if is_in_memory else self.folder / self.audit.key_file
+
+    @property
     def url(self) -> str:
         """Where a program of this machine reaches the node."""
         host = self.server.host

@@ -25,6 +25,7 @@ from pilothouse.engine import timer
 from pilothouse.engine.world import Limits, LiveRun, World
 from pilothouse.errors import PilothouseError, RecordsUnavailable, TargetInvalid
 from pilothouse.ports.bus import Bus
+from pilothouse.security.cedar import CedarLanguage
 from pilothouse.storage.records.options import SqliteOptions
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.testing.clock import ManualClock, ManualEntropy, span_of
@@ -141,6 +142,7 @@ class LocalLife:
         self.worker.watch = self._watch
         self.bus = self._make_bus()
         self.world = World(self.records, self.bus, self.clock, self.entropy, self.worker, self._limits)
+        self.world.language = CedarLanguage()
         self.loops = Loops(self.world, self.worker, options, lambda text: None)
         self.records.listen(self._publish)
         await self.worker.start()

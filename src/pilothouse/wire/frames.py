@@ -69,6 +69,8 @@ class AgentDescription(Struct, array_like=True):
     problem: str | None = None
     text_input: bool = False
     keeps_trail: bool = False
+    tools: bytes = b"[]"
+    """JSON list of `domain.policy.Tool`: all that the host knows of, whoever calls them."""
 
 
 class Hello(Message, tag=0):
@@ -219,6 +221,17 @@ class SettleCall(Message, tag=21):
     wait: float = 0.0
 
 
+class ProposeAction(Message, tag=14):
+    """The step `key` wants to call a tool with these arguments (a JSON object). Answered by Decided."""
+
+    slot: int
+    ref: int
+    key: str
+    tool: str
+    risk: str
+    arguments: bytes
+
+
 # --- node -> host ---------------------------------------------------------------------------------------------------
 
 
@@ -325,6 +338,21 @@ class CallDenied(Message, tag=51):
     hit: bytes = b"{}"
 
 
+class Decided(Message, tag=40):
+    """The answer to ProposeAction: a row of the kind `gate`, whose output is what the host is to do."""
+
+    slot: int
+    ref: int
+    row: StepRow
+
+
+class Rules(Message, tag=41):
+    """Whether calls of tools are to be proposed before they run. Comes first when they are, and whenever that
+    changes."""
+
+    is_gated: bool
+
+
 ToNode = (
     Hello
     | StepStarted
@@ -342,5 +370,20 @@ ToNode = (
     | Pong
     | AskCall
     | SettleCall
+    | ProposeAction
 )
-ToHost = Start | Acks | Resolved | Cancel | Abandon | Check | Ping | Drain | CallGranted | CallDenied | KnowSecrets
+ToHost = (
+    Start
+    | Acks
+    | Resolved
+    | Cancel
+    | Abandon
+    | Check
+    | Ping
+    | Drain
+    | CallGranted
+    | CallDenied
+    | KnowSecrets
+    | Decided
+    | Rules
+)

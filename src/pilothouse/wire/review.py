@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from pilothouse.domain.review import Review, ReviewKind, ReviewStatus, Verdict
+from pilothouse.domain.vote import Delegation
 from pilothouse.wire.instant import stamp, stamp_if
 from pilothouse.wire.payload import Instant, JsonObject, raw_if
 
@@ -21,6 +22,8 @@ class Decision(Struct, kw_only=True, forbid_unknown_fields=True):
     edited: Any | UnsetType = UNSET
     response: Annotated[str, Meta(max_length=TEXT_LIMIT)] = ""
     reason: Annotated[str, Meta(max_length=TEXT_LIMIT)] = ""
+    break_glass: bool = False
+    """Decides alone, with the role `break-glass` and a reason; a review of that follows."""
 
 
 AnswerJson = Annotated[
@@ -80,3 +83,30 @@ def review_view(review: Review) -> ReviewView:
         step=review.step,
         decided_at=stamp_if(review.decided_at),
     )
+
+
+class DelegationRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """`to` is the name of a principal; `roles` are your own."""
+
+    to: Annotated[str, Meta(min_length=1, max_length=128)]
+    roles: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(min_length=1, max_length=50)]
+    seconds: Annotated[float, Meta(gt=0, le=366 * 86_400)]
+
+
+class DelegationView(Struct):
+    id: str
+    by: str
+    to: str
+    roles: list[str]
+    until: Instant
+
+
+class DelegationPage(Struct):
+    """Oldest first."""
+
+    items: list[DelegationView]
+    next_cursor: str | None
+
+
+def delegation_view(one: Delegation) -> DelegationView:
+    return DelegationView(one.id, one.by, one.to, list(one.roles), stamp(one.until))

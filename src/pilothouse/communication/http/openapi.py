@@ -51,6 +51,8 @@ PLACES: dict[str, tuple[str, dict[str, Any]]] = {
     "delivery": ("The id of a delivery.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "review": ("The id of a review.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "id": ("The id of a key: what stands between its underscores.", {"type": "string", "pattern": "^[0-9a-f]{16}$"}),
+    "hold": ("The id of a hold.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "delegation": ("The id of a delegation.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "name": ("The name of a signal.", {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"}),
 }
 SECURITY = {

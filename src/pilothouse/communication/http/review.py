@@ -10,8 +10,16 @@ from msgspec import UNSET, Meta, Struct
 from pilothouse.communication.http.call import Call, check_cursor, principal_of, tenant_of
 from pilothouse.domain.review import Answer, ReviewStatus
 from pilothouse.engine import review as verbs
+from pilothouse.engine import vote as votes
 from pilothouse.errors import InvalidInput
-from pilothouse.wire.review import Decision, ReviewPage, review_view
+from pilothouse.wire.review import (
+    Decision,
+    DelegationPage,
+    DelegationRequest,
+    ReviewPage,
+    delegation_view,
+    review_view,
+)
 
 
 class ReviewsQuery(Struct, forbid_unknown_fields=True):
@@ -43,7 +51,9 @@ async def decide_review(call: Call, review: str, body: Decision) -> None:
         by=principal_of(call),
     )
     check_decision(body)
-    decided = await verbs.decide_review(call.front.world, tenant_of(call), review, answer)
+    decided = await verbs.decide_review(
+        call.front.world, tenant_of(call), review, answer, call.principal, break_glass=body.break_glass
+    )
     await call.show(review_view(decided))
 
 
@@ -52,3 +62,19 @@ def check_decision(body: Decision) -> None:
         raise InvalidInput(faults=[{"path": "$.edited", "message": "the verdict `edit` needs it"}])
     if body.verdict == "respond" and not body.response:
         raise InvalidInput(faults=[{"path": "$.response", "message": "the verdict `respond` needs it"}])
+
+
+async def list_delegations(call: Call) -> None:
+    found = await votes.list_delegations(call.front.world, tenant_of(call))
+    await call.show(DelegationPage([delegation_view(one) for one in found], None))
+
+
+async def delegate(call: Call, body: DelegationRequest) -> None:
+    """Your own roles only, and never one that was delegated to you."""
+    made = await votes.delegate(call.front.world, call.principal, body.to, body.roles, body.seconds)
+    await call.show(delegation_view(made), 201)
+
+
+async def end_delegation(call: Call, delegation: str) -> None:
+    await votes.end_delegation(call.front.world, call.principal, delegation)
+    await call.answer_empty(204)

@@ -14,9 +14,11 @@ from pilothouse.communication.http import (
     evidence,
     feed,
     health,
+    hold,
     key,
     node,
     overview,
+    policy,
     provider,
     review,
     run,
@@ -32,11 +34,16 @@ from pilothouse.errors import (
     BadCursor,
     DeadLetterNotFound,
     DeliveryNotFound,
+    Held,
+    HoldNotFound,
     HostUnavailable,
     IdempotencyMismatch,
     KeyNotFound,
     LimitReached,
     NotKept,
+    PolicyInvalid,
+    PolicyNotFound,
+    PolicyUnsigned,
     RecordsUnavailable,
     ReviewClosed,
     ReviewNotFound,
@@ -57,6 +64,7 @@ from pilothouse.errors import (
     TooLarge,
     Unauthenticated,
     Unsupported,
+    VoteRefused,
     WebhookRefused,
 )
 from pilothouse.wire.agent import AgentPage, AgentView
@@ -64,11 +72,13 @@ from pilothouse.wire.alert import AlertPage
 from pilothouse.wire.delivery import DeliveryPage, DeliveryView
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
+from pilothouse.wire.hold import HoldPage, HoldView
 from pilothouse.wire.key import KeyPage, KeyView, NewKey
 from pilothouse.wire.node import NodeView, SettingPage
 from pilothouse.wire.overview import OverviewView
+from pilothouse.wire.policy import CheckView, ComparisonView, PolicyState, RulingView
 from pilothouse.wire.provider import ProviderPage
-from pilothouse.wire.review import ReviewPage, ReviewView
+from pilothouse.wire.review import DelegationPage, DelegationView, ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
 from pilothouse.wire.schedule import FiringPage, SchedulePage, ScheduleView
 from pilothouse.wire.session import HistoryPage, SessionPage, SessionView
@@ -102,7 +112,7 @@ RUNS = (
     Endpoint(
         "POST", "/v1/agents/{agent}/runs", run.start_run, "Start a run",
         {200: _either("The run at its end, or its events.", RunView), 202: RUN_LATER, 204: Reply("Seen to its end.")},
-        (AgentNotFound, BadCursor, HostUnavailable, IdempotencyMismatch, RunExists, SessionBusy, Unsupported,
+        (AgentNotFound, BadCursor, Held, HostUnavailable, IdempotencyMismatch, RunExists, SessionBusy, Unsupported,
          WebhookRefused),
         (PREFER, Header("Idempotency-Key", "The same key and body is the same run, for 24 hours.",
                         {"type": "string", "pattern": "^[!-~]{1,255}$"}),
@@ -175,7 +185,14 @@ OVERSIGHT = (
     Endpoint("GET", "/v1/reviews/{review}", review.get_review, "Get a review", {200: Reply("The review.", ReviewView)},
              (ReviewNotFound,), tag="reviews"),
     Endpoint("POST", "/v1/reviews/{review}/decision", review.decide_review, "Decide a review",
-             {200: Reply("The review with its answer.", ReviewView)}, (ReviewNotFound, ReviewClosed), tag="reviews"),
+             {200: Reply("The review, with its answer once it has one.", ReviewView)},
+             (ReviewNotFound, ReviewClosed, VoteRefused), tag="reviews"),
+    Endpoint("GET", "/v1/delegations", review.list_delegations, "List delegations of votes",
+             {200: Reply("Those that are not ended.", DelegationPage)}, tag="reviews"),
+    Endpoint("POST", "/v1/delegations", review.delegate, "Let somebody vote in your name",
+             {201: Reply("The delegation.", DelegationView)}, tag="reviews"),
+    Endpoint("DELETE", "/v1/delegations/{delegation}", review.end_delegation, "End a delegation",
+             {204: Reply("It has ended.")}, tag="reviews"),
     Endpoint("GET", "/v1/audit", evidence.read_audit, "Read the audit log",
              {200: Reply("A page of entries, each the bytes of a leaf of the tree.", AuditPage)}, tag="audit"),
     Endpoint("GET", "/v1/audit/checkpoint", evidence.get_checkpoint, "A signed checkpoint over the audit log",
@@ -223,6 +240,37 @@ WORLD = (
              (ScheduleNotFound,), tag="schedules"),
     Endpoint("POST", f"{ONE_SCHEDULE}/run", schedule.run_schedule, "Fire a schedule now", {202: RUN_LATER},
              (ScheduleNotFound, AgentNotFound, HostUnavailable), tag="schedules"),
+)  # fmt: skip
+
+HOLDS = (
+    Endpoint("GET", "/v1/holds", hold.list_holds, "List holds", {200: Reply("A page of holds.", HoldPage)},
+             (BadCursor,), tag="holds"),
+    Endpoint("POST", "/v1/holds", hold.place_hold, "Stop agents, tools or runs",
+             {201: Reply("The hold.", HoldView)}, tag="holds"),
+    Endpoint("DELETE", "/v1/holds/{hold}", hold.lift_hold, "Lift a hold",
+             {200: Reply("The hold, lifted or with who has asked to lift it so far.", HoldView)},
+             (HoldNotFound, StateConflict), tag="holds"),
+)  # fmt: skip
+
+POLICY_PROBLEMS = (PolicyInvalid, Unsupported)
+POLICIES = (
+    Endpoint("GET", "/v1/policies", policy.get_policies, "Get the active policies",
+             {200: Reply("The policies, if any are active.", PolicyState)}, tag="policies"),
+    Endpoint("PUT", "/v1/policies", policy.activate_policies, "Make policies the active ones",
+             {200: Reply("What is active now, and how recent actions compare.", {"type": "object"})},
+             (*POLICY_PROBLEMS, PolicyUnsigned, StateConflict), tag="policies"),
+    Endpoint("DELETE", "/v1/policies", policy.deactivate_policies, "Have no policies any more",
+             {204: Reply("None are active.")}, tag="policies"),
+    Endpoint("GET", "/v1/policies/schema", policy.get_policy_schema, "What policies can speak about",
+             {200: Reply("A Cedar schema in JSON.", {"type": "object"})}, (Unsupported,), tag="policies"),
+    Endpoint("POST", "/v1/policies/check", policy.check_policies, "Check policies against the tools",
+             {200: Reply("What is wrong with them.", CheckView)}, (Unsupported,), tag="policies", scope="audit:read"),
+    Endpoint("POST", "/v1/policies/compare", policy.compare_policies, "Compare policies with the active ones",
+             {200: Reply("What would have become of recent actions.", ComparisonView)}, POLICY_PROBLEMS,
+             tag="policies", scope="audit:read"),
+    Endpoint("POST", "/v1/policies/explain", policy.explain_policies, "How an action would be ruled on",
+             {200: Reply("The ruling.", RulingView)}, (*POLICY_PROBLEMS, PolicyNotFound), tag="policies",
+             scope="audit:read"),
 )  # fmt: skip
 
 KEYS = (
@@ -273,7 +321,7 @@ NODE = (
              {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
 )  # fmt: skip
 
-DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *KEYS, *SIGNIN, *NODE)
+DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *HOLDS, *POLICIES, *KEYS, *SIGNIN, *NODE)
 PAGES = (
     Endpoint("GET", "/", console.get_front_page, "The console", {}),
     Endpoint("GET", "/assets/{name}", console.get_asset, "What the console loads", {}),

@@ -155,6 +155,7 @@ DOERS: dict[type[c.Statement], Doer] = {
     c.AdvanceSession: plain(),
     c.InsertReview: plain(7),
     c.CloseReview: plain(3),
+    c.ExtendReview: plain(),
     c.CancelReviews: plain(),
     c.WriteDocument: write_document,
     c.InsertDelivery: plain(7),

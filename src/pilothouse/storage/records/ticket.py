@@ -140,7 +140,7 @@ def footprint(ticket: Ticket, sessions: dict[Key, set[Mark]]) -> tuple[set[Mark]
             case c.InsertReview(run=run):
                 exclusive.add(id)
                 shared.add(run)
-            case c.CloseReview():
+            case c.CloseReview() | c.ExtendReview():
                 exclusive |= {id, REVIEWS}
             case c.CancelReviews():
                 exclusive.add(id)

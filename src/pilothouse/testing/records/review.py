@@ -6,7 +6,7 @@ Verdicts, expiry and the end of the run race for one row; whoever comes second l
 import asyncio
 
 from pilothouse.errors import BadCursor
-from pilothouse.ports.change import CancelReviews, CloseReview, Conflict
+from pilothouse.ports.change import CancelReviews, CloseReview, Conflict, ExtendReview
 from pilothouse.testing.records.build import AT, LONG, TENANT, OpenRecords, asks, born, falls, finish, put
 
 
@@ -81,6 +81,20 @@ class ReviewClauses:
         assert [one.id for one in await records.list_expired_reviews(AT + 9, 10)] == []
         assert [one.id for one in await records.list_expired_reviews(AT + 20, 10)] == ["rev_2", "rev_1"]
         assert len(await records.list_expired_reviews(AT + 20, 1)) == 1
+
+    async def test_an_open_review_is_looked_at_again_at_another_time(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), asks("rev_1", "run_a", expires_at=AT + 10))
+        await put(records, ExtendReview(TENANT, "rev_1", AT + 20))
+        assert [one.id for one in await records.list_expired_reviews(AT + 10, 10)] == []
+        assert [one.id for one in await records.list_expired_reviews(AT + 20, 10)] == ["rev_1"]
+        await put(records, CloseReview(TENANT, "rev_1", "decided", b"{}", AT))
+        assert await falls(put(records, ExtendReview(TENANT, "rev_1", None))) == "extend_review"
+
+    async def test_a_review_of_what_was_done_outlives_the_end_of_its_run(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), asks("rev_1", "run_a", kind="audit"), asks("rev_2", "run_a"))
+        await put(records, finish("run_a"), CancelReviews(TENANT, "run_a", AT + 2))
+        found = [await records.get_review(TENANT, f"rev_{number}") for number in (1, 2)]
+        assert [review and review.status for review in found] == ["open", "cancelled"]
 
     async def test_reviews_are_listed_oldest_first_by_status_and_run(self, records: OpenRecords) -> None:
         await put(records, born("run_a"), born("run_b"), born("run_c", tenant="other"))

@@ -23,4 +23,13 @@ with n(tenant, run, at) as (values :rows)
 update review
 set status = 'cancelled', decided_at = n.at
 from n
-where review.tenant = n.tenant and review.run = n.run and review.status = 'open';
+where review.tenant = n.tenant and review.run = n.run and review.status = 'open' and review.kind <> 'audit';
+
+-- name: extend_review
+-- Only an open one: whoever decided meanwhile has the last word.
+with n(tenant, id, expires_at) as (values :rows)
+update review
+set expires_at = n.expires_at
+from n
+where review.tenant = n.tenant and review.id = n.id and review.status = 'open'
+returning review.tenant, review.id;

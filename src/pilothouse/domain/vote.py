@@ -1,0 +1,127 @@
+"""The vote: how several people decide one question (G3).
+
+A question about an action has terms: a role, a quorum of distinct humans, who may not vote (whoever asked for the
+action), and a ladder of roles that are asked as well when nobody answers. One reject ends it; an approval counts until
+its voter loses the role. Delegation is one deep: a delegate votes in the name of somebody who holds the role.
+Pure: roles and delegations as they are now are passed in.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from pilothouse.domain.principal import Principal
+
+BREAK_GLASS = "break-glass"
+"""Who has this role may decide alone, and is always looked at afterwards."""
+
+
+class Step(Struct, frozen=True):
+    """A role that is asked as well, after so many seconds of silence."""
+
+    role: str
+    after: float
+
+
+class Terms(Struct, frozen=True):
+    """As they stand in the details of a review; `voted` made this action by an edit, which is their vote."""
+
+    role: str = ""
+    quorum: int = 1
+    requester: str = ""
+    ladder: tuple[Step, ...] = ()
+    until: int | None = None
+    voted: str = ""
+
+
+class Vote(Struct, frozen=True):
+    """`on_behalf_of`: the vote is cast in the name of somebody who has delegated it."""
+
+    by: str
+    at: int
+    on_behalf_of: str | None = None
+    reason: str = ""
+
+
+class Ballot(Struct, frozen=True):
+    """What was voted so far. `level`: how many rungs of the ladder were climbed."""
+
+    votes: tuple[Vote, ...] = ()
+    level: int = 0
+
+
+class Delegation(Struct, frozen=True, kw_only=True):
+    """`to` may vote in the name of `by` where one of `roles` is asked, until an instant."""
+
+    id: str
+    by: str
+    to: str
+    roles: tuple[str, ...]
+    until: int
+    ended_at: int | None = None
+
+    def holds(self, role: str, at: int) -> bool:
+        return self.ended_at is None and at < self.until and (not role or role in self.roles or "*" in self.roles)
+
+
+Standing = Literal["open", "granted"]
+RolesOf = Mapping[str, Collection[str]]
+"""The roles that each principal holds now; empty: there are no keys, and nobody is told from anybody."""
+
+
+def roles_asked(terms: Terms, level: int) -> tuple[str, ...]:
+    return (terms.role, *(one.role for one in terms.ladder[:level]))
+
+
+def has_one(held: Collection[str], asked: Collection[str]) -> bool:
+    return "*" in held or any(role in held or not role for role in asked)
+
+
+def refusal(
+    terms: Terms, ballot: Ballot, by: Principal, roles: RolesOf, delegations: Collection[Delegation], at: int
+) -> str | None:
+    """Why this principal may not decide; None: they may. Without keys there are no names to tell people apart by."""
+    if by.kind != "human":
+        return "only people decide about actions"
+    if not roles:
+        return (
+            "without keys nobody can be told from anybody, and it asks for several people" if terms.quorum > 1 else None
+        )
+    if by.name == terms.requester:
+        return "whoever asked for an action does not approve it"
+    if any(by.name in (one.by, one.on_behalf_of) for one in ballot.votes):
+        return "they have voted already"
+    if in_whose_name(terms, ballot, by, roles, delegations, at) is None:
+        return f"they do not have the role {' or '.join(one for one in roles_asked(terms, ballot.level) if one)}"
+    return None
+
+
+def in_whose_name(
+    terms: Terms, ballot: Ballot, by: Principal, roles: RolesOf, delegations: Collection[Delegation], at: int
+) -> str | None:
+    """Whose vote it is: their own, or that of somebody who holds the role and has neither asked nor voted."""
+    asked = roles_asked(terms, ballot.level)
+    if has_one(by.roles, asked):
+        return by.name
+    taken = {terms.requester, *(one.by for one in ballot.votes), *(one.on_behalf_of for one in ballot.votes)}
+    for one in delegations:
+        is_given = one.to == by.name and one.by not in taken and any(one.holds(role, at) for role in asked)
+        if is_given and has_one(roles.get(one.by, ()), asked):
+            return one.by
+    return None
+
+
+def standing(terms: Terms, ballot: Ballot, roles: RolesOf) -> Standing:
+    """Whether the approvals suffice. A vote of somebody who has lost the role since does not count."""
+    asked = roles_asked(terms, ballot.level)
+    valid = {
+        one.on_behalf_of or one.by
+        for one in ballot.votes
+        if not roles or has_one(roles.get(one.on_behalf_of or one.by, ()), asked)
+    }
+    return "granted" if len(valid) >= terms.quorum else "open"
+
+
+def next_rung(terms: Terms, level: int) -> Step | None:
+    return terms.ladder[level] if level < len(terms.ladder) else None

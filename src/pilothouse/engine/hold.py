@@ -1,0 +1,237 @@
+"""Holds: placing, making effective, and lifting the switch that stops agents (G5).
+
+A hold is a document that every node reads with each round of leases, so it reaches those that were away. Here it acts
+on what this node runs: attempts that it covers let go, or are cancelled; what is claimed later and is held is given
+back, and calls of a held tool do not happen. It is effective once no lease that it covers counts any more and every
+node had the time to read it; how long that took is told. Agents neither place nor lift holds (G10).
+"""
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from pilothouse.domain.event import line
+from pilothouse.domain.hold import Hold, HoldEffect, Selector
+from pilothouse.domain.lease import RENEW_EVERY
+from pilothouse.domain.principal import Principal
+from pilothouse.domain.run import LIVE, Run
+from pilothouse.engine.audit_entry import entry
+from pilothouse.engine.cancel import request_cancel
+from pilothouse.engine.encoding import encode
+from pilothouse.engine.policy import gate
+from pilothouse.engine.world import World, persist
+from pilothouse.errors import Forbidden, Held, HoldNotFound, StateConflict
+from pilothouse.ports.change import AppendEvents, Change, Conflict, RequeueRun, WriteDocument
+from pilothouse.ports.records import RunFilter
+
+HOLD = "hold"
+LOOK_AGAIN_AFTER = 5_000_000
+"""Microseconds after which a run that is held is looked at again."""
+PAGE = 200
+
+_read = msgspec.json.Decoder(Hold).decode
+
+
+async def place_hold(world: World, by: Principal, effect: HoldEffect, selector: Selector, reason: str) -> Hold:
+    """From the commit on nothing that it covers is started; what runs is told to let go. Raises `Forbidden`."""
+    if by.kind == "agent":
+        raise Forbidden(reason="agents place no holds", hint="Ask a person who has the scope holds:write.")
+    at = world.clock.now()
+    hold = Hold(
+        id=f"hold_{at:014x}{world.entropy.bits():016x}",
+        tenant=by.tenant,
+        effect=effect,
+        selector=selector,
+        reason=reason,
+        placed_at=at,
+        placed_by=by.name,
+    )
+    await _write(world, hold, 0, "hold.placed", by.name, effect=effect, selector=selector, reason=reason)
+    world.holds = world.holds | {hold.id: hold}
+    gate(world)
+    await _act(world, hold)
+    await settle_holds(world)
+    return world.holds.get(hold.id, hold)
+
+
+async def list_holds(
+    world: World, tenant: str, state: str | None, cursor: str | None, limit: int
+) -> tuple[Sequence[Hold], str | None]:
+    page, following = await world.records.list_documents(tenant, HOLD, state, cursor, limit)
+    return [_read(one.body) for one in page], following
+
+
+async def lift_hold(world: World, by: Principal, id: str) -> Hold:
+    """Lifts a hold, or takes note that one of two people wants it lifted: a hold over a tenant or region takes two.
+    Raises `HoldNotFound`, `Forbidden`."""
+    if by.kind != "human":
+        raise Forbidden(reason="only people lift holds", hint="Use the key of a person.")
+    found = await world.records.get_document(by.tenant, id)
+    if found is None or found.kind != HOLD:
+        raise HoldNotFound(hold=id[:80])
+    hold = _read(found.body)
+    if not hold.is_on:
+        return hold
+    at = world.clock.now()
+    if hold.selector.is_wide:
+        if not world.keys:
+            raise Forbidden(
+                reason="lifting a hold over a tenant takes two people, and without keys nobody is told from anybody",
+                hint="Make a key for each of them with `pilothouse keys create NAME --kind human --scope holds:write`.",
+            )
+        lifts = tuple(dict.fromkeys((*hold.lifts, by.name)))
+        if len(lifts) < 2:
+            hold = replace(hold, lifts=lifts)
+            await _write(world, hold, found.version, "hold.lift_asked", by.name)
+            return hold
+        hold = replace(hold, lifts=lifts)
+    hold = replace(hold, status="lifted", lifted_at=at)
+    await _write(world, hold, found.version, "hold.lifted", by.name, by_all=list(hold.lifts) or None)
+    world.holds = {name: one for name, one in world.holds.items() if name != id}
+    gate(world)
+    world.bus.ring("timer")
+    return hold
+
+
+async def load_holds(world: World) -> None:
+    """What is placed now, as the records have it. A hold that was placed elsewhere acts here from now on."""
+    found: dict[str, Hold] = {}
+    for state in ("placed", "effective"):
+        cursor: str | None = None
+        while True:
+            page, cursor = await world.records.list_documents(None, HOLD, state, cursor, PAGE)
+            found |= {hold.id: hold for hold in (_read(one.body) for one in page)}
+            if cursor is None:
+                break
+    new = [hold for id, hold in found.items() if id not in world.holds]
+    if found or world.holds:
+        world.holds = found
+        gate(world)
+    for hold in new:
+        await _act(world, hold)
+    await settle_holds(world)
+
+
+async def _act(world: World, hold: Hold) -> None:
+    """On the attempts of this node, and for `stop` on every live run."""
+    if hold.selector.tool is not None:
+        return
+    if hold.effect == "stop":
+        cursor: str | None = None
+        while True:
+            where = RunFilter(agent=hold.selector.agent, session=hold.selector.session, statuses=tuple(sorted(LIVE)))
+            page = await world.records.list_runs(hold.tenant, where, cursor, PAGE)
+            for run in page.items:
+                if hold.selector.covers(run):
+                    await request_cancel(world, run, f"on hold: {hold.reason}", rollback=False, by=hold.placed_by)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    for live in list(world.attempts.values()):
+        if live.run.tenant == hold.tenant and hold.selector.covers(live.run):
+            if hold.effect == "stop":
+                live.cancel(f"on hold: {hold.reason}")
+            else:
+                live.let_go()
+
+
+async def settle_holds(world: World) -> None:
+    """Holds that no live lease stands against any more become effective, and it is told how long that took."""
+    for hold in list(world.holds.values()):
+        if hold.status == "placed" and await _is_settled(world, hold):
+            at = world.clock.now()
+            found = await world.records.get_document(hold.tenant, hold.id)
+            if found is None or _read(found.body).status != "placed":
+                continue
+            effective = replace(_read(found.body), status="effective", effective_at=at)
+            try:
+                took = (at - hold.placed_at) / 1e6
+                await _write(world, effective, found.version, "hold.effective", "node", took_seconds=round(took, 3))
+            except StateConflict:
+                continue  # another node was faster, or it was lifted
+            world.holds = world.holds | {hold.id: effective}
+
+
+async def _is_settled(world: World, hold: Hold) -> bool:
+    at = world.clock.now()
+    if world.sessions.is_shared and at < hold.placed_at + 2 * RENEW_EVERY:
+        return False  # other nodes read it with their next round of leases
+    if hold.selector.tool is not None:
+        return not any(hold.selector.tool in live.tools_at_work for live in world.attempts.values())
+    cursor: str | None = None
+    while True:
+        page = await world.records.list_runs(hold.tenant, RunFilter(statuses=("running",)), cursor, PAGE)
+        if any(hold.selector.covers(run) and (run.lease_until or 0) > at for run in page.items):
+            return False
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return not any(
+        not live.kept and live.run.tenant == hold.tenant and hold.selector.covers(live.run)
+        for live in world.attempts.values()
+    )
+
+
+async def _write(world: World, hold: Hold, version: int, kind: str, by: str, **facts: object) -> None:
+    at = world.clock.now()
+    write = WriteDocument(hold.tenant, hold.id, HOLD, version, hold.status, encode(hold), at)
+    try:
+        await world.records.commit(Change((write, entry(hold.tenant, hold.id, at, kind, by, **facts))))
+    except Conflict:
+        raise StateConflict("The hold was changed by somebody else.", hint="Look at it again.", session=hold.id,
+                            version=version) from None  # fmt: skip
+
+
+# --- what is held -----------------------------------------------------------------------------------------------------
+
+
+def hold_over(world: World, run: Run) -> Hold | None:
+    """The hold that keeps this run from going on, if there is one."""
+    return _first(hold for hold in world.holds.values() if hold.tenant == run.tenant and hold.selector.covers(run))
+
+
+def hold_over_call(world: World, run: Run, tool: str) -> Hold | None:
+    return _first(
+        hold for hold in world.holds.values() if hold.tenant == run.tenant and hold.selector.covers_call(run, tool)
+    )
+
+
+def _first(holds: Iterable[Hold]) -> Hold | None:
+    """The severest."""
+    return max(holds, key=lambda hold: ("pause", "quarantine", "stop").index(hold.effect), default=None)
+
+
+def refuse_held(world: World, run: Run) -> None:
+    """A run that a quarantine or a stop covers is not taken in. Raises `Held`."""
+    hold = hold_over(world, run) if world.holds else None
+    if hold is not None and hold.effect != "pause":
+        raise Held(hold=hold.id, reason=hold.reason)
+
+
+async def _commit(world: World, change: Change) -> None:
+    await world.records.commit(change)
+
+
+async def give_back_held(world: World, claimed: Sequence[Run]) -> list[Run]:
+    """Of runs that were just claimed, those that are held go back to the queue for a while; the others are returned."""
+    if not world.holds:
+        return list(claimed)
+    free: list[Run] = []
+    for run in claimed:
+        hold = hold_over(world, run)
+        if hold is None:
+            free.append(run)
+            continue
+        at = world.clock.now()
+        requeue = RequeueRun(run.tenant, run.id, run.epoch, run.attempt, run.losses, at + LOOK_AGAIN_AFTER)
+        told = entry(run.tenant, run.id, at, "run.held", "node", hold=hold.id)
+        body = encode({"reason": "held", "hold": hold.id, "attempt": run.attempt, "error": None})
+        event = AppendEvents(run.tenant, run.id, at, 1, line("run.queued", body))
+        change = Change((requeue, event, told) if run.epoch <= 1 else (requeue, told))
+        with contextlib.suppress(Conflict):  # a cancel came at the same moment; the timers end it
+            await persist(partial(_commit, world, change))
+        world.worker.unreserve(run.agent)
+    return free

@@ -1,0 +1,212 @@
+"""Holds (G5, G10): they beat approvals, tell when they are effective, and wide ones take two people to lift."""
+
+import asyncio
+import json
+
+import pytest
+
+from pilothouse import Context, agent, tool
+from pilothouse.domain.evidence import leaves_of
+from pilothouse.domain.hold import Hold, Selector
+from pilothouse.domain.principal import LOCAL, Principal
+from pilothouse.domain.run import Run
+from pilothouse.engine import evidence, hold, policy
+from pilothouse.errors import ActionDenied, Forbidden, Held, HoldNotFound
+from pilothouse.testing import LocalNode
+from tests.oversight.people import hire
+
+DONE: list[str] = []
+
+
+@tool(risk="irreversible", name="hold_pay")
+async def pay(what: str) -> str:
+    DONE.append(what)
+    return f"paid {what}"
+
+
+@agent(mode="event")
+async def desk(ctx: Context, what: str) -> str:
+    try:
+        return await ctx.call_tool(pay, what=what)
+    except ActionDenied as denied:
+        return f"denied: {denied.text}"
+
+
+@agent(mode="event")
+async def patient(ctx: Context, what: str) -> str:
+    return await ctx.signal("go")
+
+
+@agent(mode="event")
+async def busy(ctx: Context, what: str) -> str:
+    while True:
+        await asyncio.sleep(0.005)
+
+
+@agent
+async def quick(what: str) -> str:
+    return what
+
+
+@pytest.fixture
+async def node():
+    DONE.clear()
+    async with LocalNode({"desk": desk, "patient": patient, "busy": busy, "quick": quick}) as node:
+        yield node
+
+
+async def place(node, effect="pause", by=LOCAL, **selector):
+    return await hold.place_hold(node.world, by, effect, Selector(**selector), "a reason")
+
+
+async def told(node, prefix="hold."):
+    segments = await evidence.read_audit(node.world, "default", 0, 10_000)
+    entries = [json.loads(leaf) for segment in segments for _, leaf in leaves_of(segment)]
+    return [one for one in entries if one["kind"].startswith(prefix)]
+
+
+def run(**fields):
+    facts = {"tenant": "acme", "id": "run_a", "agent": "desk", "release": "r1", "mode": "event", "status": "queued"}
+    return Run(**facts | {"created_at": 0} | fields)
+
+
+@pytest.mark.parametrize(
+    ("selector", "covers"),
+    [
+        ({}, True),
+        ({"agent": "desk"}, True),
+        ({"agent": "other"}, False),
+        ({"agent": "desk", "release": "r2"}, False),
+        ({"session": "s"}, True),
+        ({"run": "run_b"}, False),
+        ({"tool": "pay"}, False),
+        ({"region": "eu"}, False),
+    ],
+)
+def test_a_selector_covers_what_matches_all_that_it_names(selector, covers):
+    assert Selector(**selector).covers(run(session="s")) is covers
+
+
+def test_a_hold_over_a_tool_covers_calls_of_it():
+    assert Selector(tool="pay").covers_call(run(), "pay")
+    assert not Selector(tool="pay", agent="x").covers_call(run(), "pay")
+    assert not Selector(tool="pay").covers_call(run(), "look")
+
+
+async def test_a_paused_agent_starts_nothing_until_the_hold_is_lifted(node):
+    placed = await place(node, agent="desk")
+    assert placed.status == "effective"
+    started = await node.start("desk", "a")
+    await node.settle()
+    assert (await node.get(started.id)).status == "queued"
+    assert (await node.run("quick", "b")).output == "b"
+    assert DONE == []
+    await hold.lift_hold(node.world, LOCAL, placed.id)
+    await node.advance(seconds=6)
+    assert (await node.wait(started)).output == "paid a"
+
+
+async def test_a_pause_lets_what_runs_go_and_is_effective_then(node):
+    started = await node.start("busy", "a")
+    while (await node.get(started.id)).status != "running":
+        await node.settle()
+    placed = await place(node, agent="busy")
+    for _ in range(50):
+        await asyncio.sleep(0.01)
+        await hold.settle_holds(node.world)
+        if node.world.holds[placed.id].status == "effective":
+            break
+    assert node.world.holds[placed.id].status == "effective"
+    assert (await node.get(started.id)).status == "queued"
+    (effective,) = [one for one in await told(node) if one["kind"] == "hold.effective"]
+    assert effective["took_seconds"] >= 0
+    await node.cancel(started)
+
+
+async def test_a_stop_ends_what_waits_and_what_is_queued(node):
+    waiting = await node.start("patient", "a")
+    delayed = await node.start("patient", "b", delay=600)
+    await node.settle()
+    await place(node, "stop", agent="patient")
+    for one in (waiting, delayed):
+        ended = await node.wait(one)
+        assert ended.status == "cancelled"
+        assert "on hold: a reason" in ended.error["message"]
+
+
+@pytest.mark.parametrize("effect", ["stop", "quarantine"])
+async def test_a_stop_and_a_quarantine_take_no_new_runs_in(node, effect):
+    await place(node, effect, agent="desk")
+    with pytest.raises(Held):
+        await node.start("desk", "a")
+
+
+async def test_a_stateless_run_that_is_held_is_refused(node):
+    await place(node, agent="quick")
+    with pytest.raises(Held):
+        await node.run("quick", "a")
+
+
+async def test_a_stopped_tool_is_denied_also_when_it_was_approved(node):
+    rules = '@review("") permit (principal, action == Action::"hold_pay", resource);'
+    await policy.activate(node.world, LOCAL, rules, "enforce", signed=True)
+    started = await node.start("desk", "a")
+    asked = await node.wait_review(started)
+    await place(node, "stop", tool="hold_pay")
+    await node.decide(asked, "approve")
+    assert (await node.wait(started)).output == "denied: on hold: a reason"
+    assert DONE == []
+
+
+async def test_a_paused_tool_brings_the_run_to_the_call_again_later(node):
+    placed = await place(node, tool="hold_pay")
+    started = await node.start("desk", "a")
+    await node.settle()
+    assert (await node.get(started.id)).status == "queued"
+    assert DONE == []
+    await hold.lift_hold(node.world, LOCAL, placed.id)
+    await node.advance(seconds=6)
+    assert (await node.wait(started)).output == "paid a"
+
+
+async def test_a_hold_over_a_tenant_takes_two_people_to_lift(node):
+    ada, bob = await hire(node, "ada"), await hire(node, "bob")
+    placed = await place(node, by=ada)
+    assert (await hold.lift_hold(node.world, ada, placed.id)).status != "lifted"
+    again = await hold.lift_hold(node.world, ada, placed.id)
+    assert (again.status != "lifted", again.lifts) == (True, ("ada",))
+    assert node.world.holds
+    assert (await hold.lift_hold(node.world, bob, placed.id)).status == "lifted"
+    assert (await hold.lift_hold(node.world, bob, placed.id)).status == "lifted"
+    assert not node.world.holds
+    kinds = [one["kind"] for one in await told(node)]
+    assert kinds.count("hold.lift_asked") == 2
+    assert kinds[-1] == "hold.lifted"
+
+
+async def test_without_keys_a_wide_hold_is_not_lifted(node):
+    placed = await place(node)
+    with pytest.raises(Forbidden, match="two people"):
+        await hold.lift_hold(node.world, LOCAL, placed.id)
+
+
+async def test_agents_place_no_holds_and_machines_lift_none(node):
+    robot = Principal("agent:desk", "agent", "default", frozenset({"holds:write"}))
+    with pytest.raises(Forbidden):
+        await place(node, by=robot)
+    placed = await place(node, agent="desk")
+    for kind in ("agent", "service"):
+        with pytest.raises(Forbidden):
+            await hold.lift_hold(node.world, Principal("x", kind, "default", frozenset({"*"})), placed.id)
+    with pytest.raises(HoldNotFound):
+        await hold.lift_hold(node.world, LOCAL, "hold_x")
+
+
+async def test_a_hold_outlives_a_restart_and_reaches_a_node_that_was_away(node):
+    placed = await place(node, agent="desk")
+    await node.restart()
+    assert placed.id in node.world.holds
+    node.world.holds = {}
+    await hold.load_holds(node.world)
+    found: Hold = node.world.holds[placed.id]
+    assert found.selector == Selector(agent="desk")
