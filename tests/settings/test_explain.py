@@ -57,3 +57,13 @@ def test_the_password_of_a_url_is_hidden_and_what_cannot_be_read_is_hidden_whole
 def test_a_long_value_is_cut():
     assert len(shorten("x" * 1000)) == 80
     assert shorten("short") == "short"
+
+
+def test_a_table_in_a_table_is_shown_as_it_is_and_a_secret_is_not(tmp_path):
+    (tmp_path / "pilothouse.toml").write_text(
+        "[providers.local]\nprices = { m = { input = 1 } }\n[secrets.KEY]\nvalue = 'sk-canary'\n"
+    )
+    found = {one.name: one.value for one in explain_settings(load_settings({}, folder=tmp_path))}
+    assert found["providers.local.prices"]["m"]["input"] == 1
+    assert found["secrets.KEY.value"] == "***"
+    assert "sk-canary" not in repr(found)

@@ -66,6 +66,8 @@ class Ledger:
     def __init__(self, budgets: dict[str, tuple[Budget, ...]] | None = None, tenant: tuple[Budget, ...] = ()) -> None:
         self._budgets = budgets or {}
         self._tenant = tenant
+        self._timed = {name for name, found in self._budgets.items() if _caps_time(found)}
+        self._is_timed = _caps_time(tenant)
         self._accounts: dict[AccountKey, Account] = {}
         self.now: Callable[[], int] = lambda: 0
         self.load: Callable[[AccountKey], None] = lambda key: None
@@ -184,7 +186,7 @@ class Ledger:
                 account.began.setdefault(id(spender), self.now() / 1e6)
 
     def is_timed(self, agent: str) -> bool:
-        return any(budget.wall_seconds is not None for budget in self.budgets_of(agent))
+        return self._is_timed or agent in self._timed
 
     def time_left(self, spender: Spender) -> tuple[float, Denial] | None:
         """Seconds until a cap of wall time ends the attempt, and with what; None: there is none. A budget that asks
@@ -215,6 +217,10 @@ class Ledger:
             spender.keep_spend(rows)
         if any(budget.scope == "run" for budget in self.budgets_of(spender.run.agent)):
             self._accounts.pop(AccountKey(spender.run.tenant, "run", spender.run.id, ""), None)
+
+
+def _caps_time(budgets: tuple[Budget, ...]) -> bool:
+    return any(budget.wall_seconds is not None for budget in budgets)
 
 
 def refusal(budget: Budget, hit: Hit, run: Run) -> Denial:

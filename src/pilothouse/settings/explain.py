@@ -35,6 +35,12 @@ def _explain(prefix: str, kind: type[Struct], section: Struct, given_by: dict[st
     for field in structs.fields(kind):
         name = f"{prefix}.{field.name}"
         value = mask(getattr(section, field.name), field.type)
-        found.append(Explained(name, structs.asdict(value) if isinstance(value, Struct) else value,
-                               given_by.get(name, DEFAULT)))  # fmt: skip
+        found.append(Explained(name, _plain(value), given_by.get(name, DEFAULT)))
     return found
+
+
+def _plain(value: object) -> object:
+    """Tables as plain ones, also within tables."""
+    if isinstance(value, Struct):
+        return {name: _plain(one) for name, one in structs.asdict(value).items()}
+    return {name: _plain(one) for name, one in value.items()} if isinstance(value, dict) else value
