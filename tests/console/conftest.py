@@ -14,6 +14,8 @@ import pytest
 
 from tests.console.project import Node, serve
 
+PATIENCE = 45_000
+"""Milliseconds that anything may take to appear: a machine under load is slow, and no page is wrong for that."""
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 STATIC = Path(__file__).parents[2] / "src" / "pilothouse" / "console" / "static"
 AXE = Path(__file__).parents[2] / "console" / "node_modules" / "axe-core" / "axe.min.js"
@@ -51,8 +53,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
 @pytest.fixture(scope="module")
 def browser():
     """For one module and no longer: while it is open, no loop of asyncio can run in this thread."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PATIENCE)
     path = next(found for name in BROWSERS if (found := shutil.which(name)))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
@@ -84,7 +87,7 @@ class Watched:
 def page(browser, node):
     """A page at desktop width, watched until the test is over."""
     context = browser.new_context(base_url=node.url, viewport={"width": 1280, "height": 860})
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     watched = Watched(page, node.url)
     yield page

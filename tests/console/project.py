@@ -5,10 +5,10 @@ person, a session with a state, a failure, an input with a form, and text that w
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,5 +178,5 @@ def host_of(folder: Path, number: int) -> int:
     """The process of the host that works on a step of `climb`; waits until the step has begun."""
     file = folder / f"began-{number}"
     while not (file.exists() and file.read_text()):
-        os.sched_yield()
+        time.sleep(0.01)
     return int(file.read_text())

@@ -15,7 +15,7 @@ from tests.console.accessibility import faults_of
 from tests.console.prefix import PREFIX, Prefixed
 from tests.console.project import host_of, serve
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 MANY = 10_000
 
@@ -103,7 +103,7 @@ def test_a_page_goes_on_where_it_was_when_its_node_is_killed_and_comes_again(bro
     with serve(folder, "--port", port) as node:
         for number in (2, 3):
             (tmp_path / f"go-{number}").touch()
-        expect(page.get_by_role("heading", level=1)).to_contain_text("succeeded", timeout=30_000)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("succeeded")
         page.get_by_role("tab", name=re.compile("Events")).click()
         numbers = [int(text) for text in page.locator(".eventrow > :first-child").all_inner_texts()]
         assert numbers == list(range(1, len(numbers) + 1)), "no event is missing, and none is there twice"

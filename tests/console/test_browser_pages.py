@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.console.accessibility import faults_of
 from tests.console.conftest import Watched
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PAGES = (
     "overview",

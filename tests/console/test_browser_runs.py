@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.console.accessibility import faults_of
 from tests.console.project import host_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def test_the_list_shows_what_is_kept_and_filters_stay_in_the_address(page, node):
