@@ -11,17 +11,9 @@ from tests.console.conftest import Watched
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PAGES = (
-    "overview",
-    "runs",
-    "sessions",
-    "reviews",
-    "agents",
-    "agents/refunds",
-    "queue",
-    "alerts",
-    "deliveries",
-    "audit",
-)
+    "overview", "runs", "sessions", "reviews", "agents", "agents/refunds", "queue", "providers", "schedules", "alerts",
+    "deliveries", "audit", "keys", "settings",
+)  # fmt: skip
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 860}
 
 

@@ -313,3 +313,39 @@ export interface Comparison {
     newly_allowed: number;
     examples: { run: string; step: string; tool: string; difference: string; before: Ruling; after: Ruling }[];
 }
+
+export interface Provider {
+    provider: string;
+    model: string;
+    breaker: "closed" | "open" | "half_open";
+    seconds_closed: number;
+    in_flight: number;
+    waiting: number;
+    calls: Record<string, number>;
+    input_tokens: number;
+    output_tokens: number;
+    cost_usd: number;
+    price: { input: number; output: number; source: string } | null;
+}
+
+export interface Hold {
+    id: string;
+    status: string;
+    effect: string;
+    selector: {
+        region: string | null;
+        agent: string | null;
+        release: string | null;
+        tool: string | null;
+        run: string | null;
+        session: string | null;
+    };
+    reason: string;
+    placed_at: string;
+    placed_by: string;
+    effective_at: string | null;
+    effective_after_seconds: number | null;
+    lifted_at: string | null;
+    lifts: string[];
+    takes_two: boolean;
+}

@@ -8,9 +8,11 @@ import { AlertsPage } from "../pages/alerts";
 import { AuditPage } from "../pages/audit";
 import { ComparePage } from "../pages/compare";
 import { DeliveriesPage } from "../pages/deliveries";
+import { HoldsPage } from "../pages/holds";
 import { KeysPage } from "../pages/keys";
 import { OverviewPage } from "../pages/overview";
 import { PoliciesPage } from "../pages/policies";
+import { ProvidersPage } from "../pages/providers";
 import { QueuePage } from "../pages/queue";
 import { ReviewsPage } from "../pages/reviews";
 import { RunPage } from "../pages/run";
@@ -54,6 +56,20 @@ const ALL: Entry[] = [
         key: "q",
         needs: "/v1/overview",
         icon: "M2.5 3.5h11M2.5 6.5h11M5 9.5h6M6.5 12.5h3",
+    },
+    {
+        name: "providers",
+        title: "Providers",
+        key: "m",
+        needs: "/v1/providers",
+        icon: "M4.5 11.5a2.8 2.8 0 0 1 .2-5.6 3.6 3.6 0 0 1 6.9 1 2.4 2.4 0 0 1-.2 4.6z",
+    },
+    {
+        name: "holds",
+        title: "Holds",
+        key: "h",
+        needs: "/v1/holds",
+        icon: "M8 2.2a5.8 5.8 0 1 0 0 11.6A5.8 5.8 0 0 0 8 2.2ZM6.5 6v4M9.5 6v4",
     },
     {
         name: "schedules",
@@ -141,6 +157,10 @@ export function pageOf(parts: string[], routes: ReadonlySet<string>): Shown | un
             return plain(() => <AgentsPage />);
         case "queue":
             return plain(() => <QueuePage hasNode={routes.has("/v1/node")} />);
+        case "providers":
+            return plain(() => <ProvidersPage />);
+        case "holds":
+            return plain(() => <HoldsPage />);
         case "schedules":
             return plain(() => <SchedulesPage />);
         case "policies":

@@ -1,0 +1,228 @@
+// The switch that stops agents, tools or runs: what is held, since when, by whom, and whether nothing of it runs any more.
+
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+
+import { ask, get, post } from "../api/call";
+import { useAgents } from "../api/pages";
+import type { Hold, PageOf } from "../api/types";
+import { useNotices } from "../parts/notices";
+import { Ago, Dialog, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { span } from "../pure/words";
+
+const EFFECTS: Record<string, string> = {
+    pause: "Pause: runs wait in the queue",
+    stop: "Stop: runs end as cancelled",
+    quarantine: "Quarantine: a pause that takes no new runs in",
+};
+const FIELDS = ["agent", "tool", "release", "session", "run", "region"] as const;
+
+export function HoldsPage() {
+    const client = useQueryClient();
+    const { tell, fail } = useNotices();
+    const [isPlacing, setPlacing] = useState(false);
+    const [lifting, setLifting] = useState<Hold | null>(null);
+    const found = useQuery({
+        queryKey: ["holds"],
+        queryFn: () => get<PageOf<Hold>>("v1/holds", { limit: 200 }),
+        refetchInterval: 3000,
+    });
+    const items = [...(found.data?.items ?? [])].sort(
+        (a, b) =>
+            Number(a.status === "lifted") - Number(b.status === "lifted") || b.placed_at.localeCompare(a.placed_at),
+    );
+    const lift = async (hold: Hold) => {
+        setLifting(null);
+        try {
+            const { value } = await ask<Hold>(`v1/holds/${encodeURIComponent(hold.id)}`, { method: "DELETE" });
+            tell(
+                value.status === "lifted"
+                    ? "The hold is lifted."
+                    : "Your wish is noted; a second person has to lift it as well.",
+            );
+        } catch (error) {
+            fail(error);
+        }
+        void client.invalidateQueries({ queryKey: ["holds"] });
+    };
+    return (
+        <div className="page">
+            <Head
+                title="Holds"
+                about="The switch that stops agents, tools or runs. It beats approvals, and no agent can lift it."
+            >
+                <button type="button" className="danger" onClick={() => setPlacing(true)}>
+                    Place a hold
+                </button>
+            </Head>
+            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
+            {found.isPending && <Loading what="holds" />}
+            {found.data && items.length === 0 && (
+                <Empty title="Nothing is held">
+                    <p>
+                        When an agent does harm, place a hold on it: nothing of it begins from then on, and what runs is
+                        stopped.
+                    </p>
+                </Empty>
+            )}
+            {items.length > 0 && (
+                <div className="card">
+                    <div className="scroll" tabIndex={0} role="group" aria-label="Holds">
+                        <table>
+                            <thead>
+                                <tr>
+                                    {["Covers", "Does", "State", "Why", "Placed", "By", ""].map((name) => (
+                                        <th key={name} scope="col">
+                                            {name || <span className="unseen">What can be done</span>}
+                                        </th>
+                                    ))}
+                                </tr>
+                            </thead>
+                            <tbody>
+                                {items.map((one) => (
+                                    <tr key={one.id} className={one.status === "lifted" ? "faint" : ""}>
+                                        <th scope="row">{covers(one)}</th>
+                                        <td className="text">{one.effect}</td>
+                                        <td className="text">
+                                            {one.status}
+                                            {one.effective_after_seconds !== null && (
+                                                <span className="faint">
+                                                    {" "}
+                                                    after {span(one.effective_after_seconds * 1000)}
+                                                </span>
+                                            )}
+                                            {one.status !== "lifted" && one.lifts.length > 0 && (
+                                                <span className="faint"> · {one.lifts.join(", ")} would lift it</span>
+                                            )}
+                                        </td>
+                                        <td className="text wrap">{one.reason}</td>
+                                        <td className="text">
+                                            <Ago at={one.placed_at} />
+                                        </td>
+                                        <td className="text">{one.placed_by}</td>
+                                        <td className="text">
+                                            {one.status !== "lifted" && (
+                                                <button type="button" className="small" onClick={() => setLifting(one)}>
+                                                    Lift
+                                                </button>
+                                            )}
+                                        </td>
+                                    </tr>
+                                ))}
+                            </tbody>
+                        </table>
+                    </div>
+                </div>
+            )}
+            {isPlacing && (
+                <PlaceHold
+                    onClose={() => {
+                        setPlacing(false);
+                        void client.invalidateQueries({ queryKey: ["holds"] });
+                    }}
+                />
+            )}
+            {lifting && (
+                <Dialog title="Lift this hold?" onClose={() => setLifting(null)}>
+                    <p>
+                        {covers(lifting)} goes on from then. It was placed by {lifting.placed_by}: {lifting.reason}
+                    </p>
+                    {lifting.takes_two && <p className="asks">It covers so much that two people have to lift it.</p>}
+                    <footer>
+                        <button type="button" onClick={() => setLifting(null)}>
+                            Leave it
+                        </button>
+                        <button type="button" className="main" onClick={() => void lift(lifting)}>
+                            Lift the hold
+                        </button>
+                    </footer>
+                </Dialog>
+            )}
+        </div>
+    );
+}
+
+function covers(hold: Hold): string {
+    const named = FIELDS.filter((name) => hold.selector[name] !== null).map((name) => `${name} ${hold.selector[name]}`);
+    return named.length === 0 ? "everything" : named.join(", ");
+}
+
+function PlaceHold({ onClose }: { onClose: () => void }) {
+    const agents = useAgents();
+    const { tell } = useNotices();
+    const [effect, setEffect] = useState("pause");
+    const [reason, setReason] = useState("");
+    const [given, setGiven] = useState<Record<string, string>>({});
+    const [error, setError] = useState<unknown>(null);
+    const isWide = Object.values(given).every((value) => !value);
+    const place = async () => {
+        try {
+            const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
+            await post<Hold>("v1/holds", { effect, reason, ...named });
+            tell("The hold is placed. It is effective once nothing that it covers runs any more.");
+            onClose();
+        } catch (problem) {
+            setError(problem);
+        }
+    };
+    return (
+        <Dialog title="Place a hold" onClose={onClose}>
+            <form
+                onSubmit={(event) => {
+                    event.preventDefault();
+                    void place();
+                }}
+            >
+                <label className="field">
+                    What it does
+                    <select value={effect} onChange={(event) => setEffect(event.target.value)}>
+                        {Object.entries(EFFECTS).map(([name, text]) => (
+                            <option key={name} value={name}>
+                                {text}
+                            </option>
+                        ))}
+                    </select>
+                </label>
+                <label className="field">
+                    Agent
+                    <select
+                        value={given.agent ?? ""}
+                        onChange={(event) => setGiven({ ...given, agent: event.target.value })}
+                    >
+                        <option value="">all of them</option>
+                        {(agents.data?.items ?? []).map((one) => (
+                            <option key={one.name}>{one.name}</option>
+                        ))}
+                    </select>
+                </label>
+                {(["tool", "session", "run"] as const).map((name) => (
+                    <label key={name} className="field">
+                        Only the {name}
+                        <input
+                            value={given[name] ?? ""}
+                            maxLength={256}
+                            placeholder="any"
+                            onChange={(event) => setGiven({ ...given, [name]: event.target.value.trim() })}
+                        />
+                    </label>
+                ))}
+                <label className="field">
+                    Why
+                    <input value={reason} maxLength={1000} onChange={(event) => setReason(event.target.value)} />
+                </label>
+                {isWide && (
+                    <p className="asks">It would cover everything of this tenant, and take two people to lift.</p>
+                )}
+                {error !== null && <Trouble error={error} />}
+                <footer>
+                    <button type="button" onClick={onClose}>
+                        Close
+                    </button>
+                    <button type="submit" className="danger" disabled={!reason.trim()}>
+                        Place the hold
+                    </button>
+                </footer>
+            </form>
+        </Dialog>
+    );
+}
