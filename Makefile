@@ -115,6 +115,10 @@ docs: $(STAMP) ## build the pages into site/, without a network
 run: $(STAMP) console ## start the example, and print what to paste
 	@cd examples/01-licence-desk && exec ../../.venv/bin/python start.py
 
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## measure beside LangGraph, Agno, ADK, DBOS and Celery, each installed apart
+	$(BIN)/python -m benchmarks.peers
+
 .PHONY: growth
 growth: $(STAMP) ## time single operations beside ten million ended runs (minutes, 3 GB)
 	$(BIN)/python -m benchmarks.growth

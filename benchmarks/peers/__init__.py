@@ -1,0 +1,1 @@
+"""Other runtimes under the same load as ours, each in an environment of its own."""
