@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pilothouse.compute.environment.python import EnvironmentProblem
+from pilothouse.compute.environment.python import EnvironmentProblem, find_python
 from pilothouse.compute.environment.request import SDK_NEEDS, read_request
 
 ROOT = Path(__file__).parents[2]
@@ -85,3 +85,13 @@ def test_what_cannot_be_an_environment_is_told(tmp_path, said, python, problem):
     with pytest.raises(EnvironmentProblem) as raised:
         read_request(said, python, tmp_path, None)
     assert problem in str(raised.value)
+
+
+def test_a_version_is_looked_for_beyond_a_shim_with_nothing_behind_it(tmp_path, monkeypatch):
+    for folder, says in (("shims", "exit 127"), ("real", 'echo \'["cpython", [3, 31], "linux", null]\'')):
+        program = tmp_path / folder / "python3.31"
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{says}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/shims:{tmp_path}/real:/usr/bin:/bin")
+    assert find_python("3.31", tmp_path, None).path == f"{tmp_path}/real/python3.31"

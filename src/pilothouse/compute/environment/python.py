@@ -5,6 +5,7 @@ itself (implementation, version, platform) is part of the digest: an environment
 """
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -56,7 +57,8 @@ def find_python(said: str | None, project: Path, uv: str | None) -> Python:
         return ask_python(sys.executable)
     if tuple(int(part) for part in said.split(".")) < LEAST:
         raise EnvironmentProblem(f"Python {said} is older than 3.11, which Pilothouse needs")
-    for candidate in (shutil.which(f"python{said}"), _ask_uv(uv, said)):
+    on_the_path = [shutil.which(f"python{said}", path=folder) for folder in os.get_exec_path()]
+    for candidate in (*on_the_path, _ask_uv(uv, said)):
         try:
             if candidate:
                 return ask_python(candidate)
