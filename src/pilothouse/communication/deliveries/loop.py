@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
+from pilothouse.communication.deliveries.mail import Mail
 from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
+from pilothouse.communication.deliveries.queues import NatsQueue, RedisQueue
 from pilothouse.communication.deliveries.webhook import Webhooks
 from pilothouse.domain.delivery import Answer, Delivery
 from pilothouse.engine.delivery import claim_deliveries, settle_delivery
@@ -45,7 +47,15 @@ class Sender:
     ) -> None:
         self._world, self._options, self._on_error, self._meter = world, options, on_error, meter
         web = Webhooks(options)
-        self.couriers: dict[str, Courier] = couriers or {"http": web, "https": web}
+        mail, within = Mail(options.within), options.within
+        self.couriers: dict[str, Courier] = couriers or {
+            "http": web,
+            "https": web,
+            "nats": NatsQueue(within),
+            "redis": RedisQueue(within),
+            "smtp": mail,
+            "smtps": mail,
+        }
         self._busy: Counter[str] = Counter()
         self._tries: set[asyncio.Task[None]] = set()
         self._bell = asyncio.Event()
