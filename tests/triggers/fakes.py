@@ -22,6 +22,11 @@ class Held(Incoming):
         self._source.settled[how, self._message.key] += 1
 
     async def ack(self) -> None:
+        if self._source.broken_acks:
+            self._source.broken_acks -= 1
+            self._source.out.remove(self._message.key)
+            self._source.queue.append(self._message)
+            raise ConnectionError("the acknowledgement was lost")
         self._settle("ack")
 
     async def nack(self, delay: float) -> None:
@@ -44,6 +49,7 @@ class HeldSource(Source):
         self.settled: Counter[tuple[str, str]] = Counter()
         self.most = 0
         self.faults: list[Exception] = []
+        self.broken_acks = 0
 
     async def want(self, count: int) -> list[Incoming]:
         if self.faults:

@@ -73,12 +73,13 @@ async def wait_runs(node, many: int, within: float = 40.0):
 
 
 async def test_messages_become_runs_and_are_acknowledged(queue):
-    await queue.send(*bodies(20))
+    many = 150
+    await queue.send(*bodies(many))
     async with LocalNode({"count": count}) as node:
-        loop = loop_of(node, queue.source())
+        loop = loop_of(node, queue.source(), concurrency=many)
         loop.start()
-        found = await wait_runs(node, 20)
-        assert Counter(run.output for run in found) == Counter(b"%d" % n for n in range(20))
+        found = await wait_runs(node, many)
+        assert Counter(run.output for run in found) == Counter(b"%d" % n for n in range(many))
         await loop.stop()
         again = loop_of(node, queue.source())
         await again.round()

@@ -213,6 +213,22 @@ async def test_ten_thousand_messages_are_worked_off_a_bounded_number_at_a_time()
         assert loop.counts.repeated == 0
 
 
+async def test_acknowledgements_that_are_lost_keep_nobody_else_from_theirs_and_repeat_nothing():
+    """A client that had too few connections for a batch once left the rest of it unsettled."""
+    source = HeldSource(*[message(str(key)) for key in range(10)])
+    source.broken_acks = 3
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source)
+        with pytest.raises(ConnectionError):
+            await loop.round()
+        assert len(source.queue) == 3
+        assert source.out == []
+        await node.settle()
+        await drain(node, loop)
+        assert len(await runs(node, "succeeded")) == 10
+        assert loop.counts.repeated == 3
+
+
 async def test_a_connection_that_breaks_is_tried_again_and_told():
     source = HeldSource(message("1"))
     source.faults = [ConnectionError("the broker is away")]

@@ -99,7 +99,10 @@ class SourceLoop:
             except Unfit:
                 order = None  # it becomes a dead letter below
             lanes.setdefault(f"={order}" if order is not None else f"#{number}", []).append(one)
-        await asyncio.gather(*[self._take_lane(lane) for lane in lanes.values()])
+        settled = await asyncio.gather(*[self._take_lane(lane) for lane in lanes.values()], return_exceptions=True)
+        for fault in settled:  # one that could not be settled comes again; it must not keep the others from it
+            if isinstance(fault, BaseException):
+                raise fault
         return True
 
     async def _take_lane(self, lane: list[Incoming]) -> None:

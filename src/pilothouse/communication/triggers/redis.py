@@ -10,6 +10,8 @@ from pilothouse.domain.source import Message
 from pilothouse.ports.source import Incoming, Source
 
 BLOCK = 1000
+CONNECTIONS = 8
+"""Settling a batch waits in line for these; the pool of the client refuses instead."""
 IDLE = 60_000
 """Milliseconds after which a message that nobody acknowledged is taken over."""
 
@@ -77,7 +79,10 @@ class RedisStream(Source):
         import redis.asyncio
         from redis.exceptions import ResponseError
 
-        self.client = redis.asyncio.Redis.from_url(self._url, socket_connect_timeout=3, socket_timeout=10)
+        pool = redis.asyncio.BlockingConnectionPool.from_url(
+            self._url, max_connections=CONNECTIONS, timeout=10, socket_connect_timeout=3, socket_timeout=10
+        )
+        self.client = redis.asyncio.Redis.from_pool(pool)
         try:
             await self.client.xgroup_create(self.stream, self.group, id="0", mkstream=True)
         except ResponseError as error:

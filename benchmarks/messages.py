@@ -1,0 +1,139 @@
+"""`python -m benchmarks.messages [--messages N]`: messages a second from a broker, and how long one takes.
+
+Beside each broker's source stands a loop written by hand: take, call, acknowledge, nothing durable. The difference is
+what it costs to lose nothing and to run nothing twice. It prints; it writes no file.
+"""
+
+import argparse
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import nats
+import redis.asyncio
+
+from pilothouse import agent
+from pilothouse.communication.triggers.loop import SourceLoop
+from pilothouse.communication.triggers.nats import JetStream
+from pilothouse.communication.triggers.redis import RedisStream
+from pilothouse.domain.source import SourceRule
+from pilothouse.engine.source import Intake
+from pilothouse.ports.source import Source
+from pilothouse.testing import LocalNode
+from tests.triggers.brokers import Broker, nats_server, valkey_server
+
+AT_ONCE = 256
+SINGLES = 100
+seen: list[float] = []
+
+
+@agent(mode="event")
+def note(sent: dict[str, float]) -> None:
+    seen.append(time.time() - sent["at"])
+
+
+def body() -> bytes:
+    return json.dumps({"at": time.time()}).encode()
+
+
+async def fill_nats(broker: Broker, many: int) -> None:
+    client = await nats.connect(f"nats://127.0.0.1:{broker.port}")
+    stream = client.jetstream()
+    await stream.add_stream(name="notes", subjects=["notes.new"])
+    for first in range(0, many, 200):
+        await asyncio.gather(*[stream.publish("notes.new", body()) for _ in range(min(200, many - first))])
+    await client.close()
+
+
+async def fill_redis(broker: Broker, many: int) -> None:
+    client = redis.asyncio.Redis(port=broker.port)
+    for first in range(0, many, 500):
+        pipe = client.pipeline()
+        for _ in range(min(500, many - first)):
+            pipe.xadd("notes", {"body": body()})
+        await pipe.execute()
+    await client.aclose()
+
+
+def nats_source(broker: Broker) -> Source:
+    return JetStream(f"nats://127.0.0.1:{broker.port}", "notes", "notes.new", f"c{time.time_ns()}")
+
+
+def redis_source(broker: Broker) -> Source:
+    return RedisStream(f"redis://127.0.0.1:{broker.port}", "notes", f"g{time.time_ns()}", "bench")
+
+
+Fill = Callable[[Broker, int], Awaitable[None]]
+BROKERS: dict[str, tuple[Callable[[Path], Broker], Fill, Callable[[Broker], Source]]] = {
+    "nats": (nats_server, fill_nats, nats_source),
+    "redis": (valkey_server, fill_redis, redis_source),
+}
+
+
+async def by_hand(source: Source, many: int) -> float:
+    """Messages a second of a loop that calls the function and acknowledges."""
+    began, done = time.monotonic(), 0
+    while done < many:
+        for one in await source.want(AT_ONCE):
+            note(json.loads(one.message.body))
+            await one.ack()
+            done += 1
+    await source.close()
+    return many / (time.monotonic() - began)
+
+
+async def by_node(source: Source, many: int, send: Callable[[], Awaitable[None]]) -> tuple[float, list[float]]:
+    """Messages a second that were queued before, and the seconds that single ones take to the agent."""
+    async with LocalNode({"note": note}, slots=AT_ONCE) as node:
+        rule = SourceRule(name="notes", agent="note", concurrency=AT_ONCE)
+        loop = SourceLoop(node.world, Intake(rule, "default"), source, print)
+        began = time.monotonic()
+        loop.start()
+        await _wait(many)
+        rate = many / (time.monotonic() - began)
+        singles = []
+        for _ in range(SINGLES):
+            seen.clear()
+            await send()
+            await _wait(1)
+            singles.append(seen[0])
+        await loop.stop()
+    return rate, sorted(singles)
+
+
+async def _wait(many: int) -> None:
+    while len(seen) < many:
+        await asyncio.sleep(0.001)
+
+
+async def measure(name: str, many: int, folder: Path) -> dict[str, Any]:
+    start, fill, make = BROKERS[name]
+    broker = start(folder)
+    try:
+        await fill(broker, many)
+        bare = await by_hand(make(broker), many)
+        seen.clear()
+        rate, singles = await by_node(make(broker), many, lambda: fill(broker, 1))
+        seen.clear()
+    finally:
+        broker.stop()
+    middle, late = (singles[int(len(singles) * share)] * 1e3 for share in (0.5, 0.95))
+    return {"broker": name, "by hand/s": bare, "durable/s": rate, "p50 ms": middle, "p95 ms": late}
+
+
+def main() -> None:
+    reader = argparse.ArgumentParser(prog="python -m benchmarks.messages", description="Messages a second.")
+    reader.add_argument("--messages", type=int, default=10_000)
+    words = reader.parse_args()
+    for name in BROKERS:
+        with tempfile.TemporaryDirectory(prefix="pilothouse-") as folder:
+            row = asyncio.run(measure(name, words.messages, Path(folder)))
+        print("  ".join(f"{key} {value if isinstance(value, str) else f'{value:,.1f}'}" for key, value in row.items()))
+
+
+if __name__ == "__main__":
+    main()
