@@ -17,6 +17,7 @@ import msgspec
 import openai
 import pytest
 import requests
+import urllib3
 
 from pilothouse import Context
 from pilothouse.domain.journal import ENDED
@@ -172,6 +173,24 @@ async def test_inside_a_step_a_call_belongs_to_the_step_with_what_it_used(model)
     assert used["model_calls"] == 1
     assert used["input_tokens"] > 0
     assert used["output_tokens"] > 0
+
+
+async def test_in_the_model_step_of_a_bridge_nothing_is_recorded_or_counted_a_second_time(model):
+    ask = clients(model)["with_openai"]
+
+    async def agent(ctx: Context) -> str:
+        async def body(arguments: dict[str, Any]) -> str:
+            text = await ask(arguments["text"])
+            ctx.record_usage(input_tokens=3, output_tokens=4)
+            return text
+
+        return await ctx._attempt.effect("model", "gpt", {"text": "one"}, body)
+
+    node = Node(agent)
+    word = await node.run(crash_at=2)
+    assert [(row.kind, row.name) for row in node.rows if row.phase == ENDED] == [("model", "gpt")]
+    used = json.loads(word.usage)
+    assert (used["model_calls"], used["input_tokens"], used["output_tokens"], model.calls) == (1, 3, 4, 1)
 
 
 async def test_who_counts_by_hand_in_a_step_is_believed(model):
@@ -348,6 +367,28 @@ async def test_every_shape_is_recorded_by_every_library(library, path, is_stream
         used = json.loads(row.usage)
         cached = 120 if "messages" in path else 0
         assert (used["input_tokens"], used["output_tokens"], used["model_calls"]) == (11 + cached, 7, 1)
+
+
+async def test_headers_of_bytes_pass_as_botocore_sends_them():
+    """Every Bedrock call failed on its way through the border: botocore signs headers as bytes."""
+    with Provider() as provider:
+
+        def agent() -> str:
+            with urllib3.HTTPConnectionPool("127.0.0.1", provider.port) as pool:
+                given = {"Content-Type": b"application/json", "Authorization": b"AWS4-HMAC-SHA256 x"}
+                options = {"preload_content": False, "decode_content": False, "assert_same_host": False}
+                pool.urlopen("GET", "/plain", headers=given, **options).read()
+                body = b'{"messages":[{"role":"user","content":[{"text":"one"}]}]}'
+                answer = pool.urlopen("POST", "/model/m/converse", body=bytearray(body), headers=given, **options)
+                return b"".join(answer.stream()).decode()
+
+        node = Node(agent)
+        node.config = msgspec.structs.replace(
+            node.config, egress=EgressConfig(providers=(read_below("bedrock", provider.url),))
+        )
+        assert "answer 2" in await node.output()
+        assert [call.headers["authorization"] for call in provider.calls] == ["AWS4-HMAC-SHA256 x"] * 2
+        assert [row.name for row in node.ended("model")] == ["m"]
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

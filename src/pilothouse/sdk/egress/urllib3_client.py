@@ -33,12 +33,13 @@ def patch(library: Any) -> None:
         if border is None or _is_inside.get():
             return original(pool, method, url, body, headers, *args, **rest)
         given = pool.headers if headers is None else headers
-        known = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else None
-        out = Outgoing(method, _whole_url(pool, url), list(given.items()), known)
+        known = body.encode() if isinstance(body, str) else bytes(body) if isinstance(body, bytes | bytearray) else None
+        out = Outgoing(method, _whole_url(pool, url), [(_text(name), _text(one)) for name, one in given.items()], known)
         border.check_host(None if attempt is None else attempt.agent, out.place[0], out.place[1])
         token = _is_inside.set(True)
         try:
-            wire = _Wire(kinds, border, original, pool, body, args, rest, out.url.removesuffix(url))
+            origin = out.url.removesuffix(url)
+            wire = _Wire(kinds, border, original, pool, (body, headers), args, rest, origin)
             call = None if attempt is None else border.model_call(attempt, attempt.agent, out)
             if call is None:
                 return wire.send_plain(out)
@@ -49,6 +50,11 @@ def patch(library: Any) -> None:
 
     pool_type.urlopen = urlopen
     pool_type.pilothouse_border = True
+
+
+def _text(value: Any) -> str:
+    """botocore has headers of bytes."""
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
 def _whole_url(pool: Any, url: str) -> str:
@@ -121,18 +127,19 @@ class _Recorded(io.BytesIO):
 
 class _Wire:
     def __init__(
-        self, kinds: _Kinds, border: Border, send: Any, pool: Any, body: Any, args: Any, rest: Any, origin: str
+        self, kinds: _Kinds, border: Border, send: Any, pool: Any, given: Any, args: Any, rest: Any, origin: str
     ) -> None:
         self.failures = kinds.failures
         self._kinds, self._border, self._send, self._pool = kinds, border, send, pool
-        self._body, self._args, self._rest, self._origin = body, args, rest, origin
+        self._given, self._args, self._rest, self._origin = given, args, rest, origin
         self._preloads = rest.get("preload_content", True)
         self._decodes = rest.get("decode_content", True)
 
     def send_plain(self, out: Outgoing) -> Any:
         sent = self._border.secrets.put_in(out)
-        body = self._body if out.body is None else sent.body
-        headers = self._kinds.HeaderDict(sent.headers)
+        body, headers = self._given
+        if sent is not out:
+            body, headers = body if out.body is None else sent.body, self._kinds.HeaderDict(sent.headers)
         return self._send(
             self._pool, sent.method, sent.url.removeprefix(self._origin), body, headers, *self._args, **self._rest
         )
