@@ -26,7 +26,7 @@ from pilothouse.domain.provider import read_below
 from pilothouse.sdk.egress.tokens import read_tokens
 from pilothouse.testing import Answer, Fault, Gate, ScriptedModel
 from pilothouse.wire import frames
-from pilothouse.wire.host import EgressConfig
+from pilothouse.wire.host import AgentTarget, EgressConfig
 from tests.egress.provider import Provider, invoke_stream
 from tests.sdk.node import Node
 
@@ -290,6 +290,31 @@ async def test_a_stream_that_is_cut_is_not_kept_and_is_asked_for_again(model):
     assert await node.output() == "cut, then answer 2 to one"
     (row,) = node.ended("model")
     assert row.key.endswith("-1")
+
+
+async def test_what_the_border_refuses_is_told_as_such_through_a_client_that_wraps_it(model):
+    async def agent(ctx: Context) -> None:
+        async with openai.AsyncOpenAI(base_url=model.base_url, api_key="any", max_retries=0) as client:
+            await client.chat.completions.create(**QUESTION)
+
+    node = Node(agent)
+    node.config = msgspec.structs.replace(node.config, egress=EgressConfig(mode="listed"))
+    error = await node.failure()
+    assert (error["code"], model.calls) == ("egress_denied", 0)
+    assert "127.0.0.1" in error["message"]
+
+
+async def test_a_call_that_must_be_asked_for_is_refused_where_nothing_can_be_asked(model):
+    """The answer of the node would come over the loop that the call blocks."""
+    ask = clients(model)["with_httpx_sync"]
+
+    async def agent(ctx: Context) -> str:
+        return ask("one")
+
+    node = Node(agent)
+    target = AgentTarget(target="agents:agent", asks=("model",), is_limited=True)
+    node.config = msgspec.structs.replace(node.config, agents={"agent": target})
+    assert ((await node.failure())["code"], model.calls) == ("blocked_loop", 0)
 
 
 async def test_what_fails_is_not_kept_and_its_next_try_is_the_step(model):
