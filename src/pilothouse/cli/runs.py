@@ -27,6 +27,10 @@ from pilothouse.cli.watch import watch_run, watch_runs
 from pilothouse.client import Client, Run, Step
 from pilothouse.domain.run import LIVE, TERMINAL
 
+ALIVE = ",".join(sorted(LIVE))
+CANCEL_LIMIT = 10_000
+"""Runs that one command cancels."""
+
 COLUMNS = ("RUN", "STATUS", "AGENT", "AGE", "TOOK", "SESSION")
 
 
@@ -51,14 +55,19 @@ def run_row(run: Run) -> tuple[str, ...]:
 @click.option("--agent", help="Only runs of this agent.")
 @click.option("--session", metavar="KEY", help="Only turns of this session.")
 @click.option("--status", type=click.Choice(sorted(LIVE | TERMINAL)), help="Only runs with this status.")
+@click.option("--live", is_flag=True, help="Only runs that have not ended.")
 @page_options
 @node_options
-def list_runs(url: str | None, is_json: bool, **where: Any) -> int:
+def list_runs(url: str | None, is_json: bool, live: bool, **where: Any) -> int:
     """The newest runs. Stateless runs are here only when they are kept.
 
     \b
     Example: pilothouse runs list --agent audit --status waiting
     """
+    if live and where["status"] is not None:
+        raise click.UsageError("--live and --status say two things.")
+    if live:
+        where["status"] = ALIVE
     with connect(url) as client:
         page = client.list_runs(**where)
     if is_json:
@@ -229,19 +238,31 @@ def logs(run: str, follow: bool, url: str | None, is_json: bool) -> int:
     return Exit.DONE
 
 
-@runs.command("cancel", short_help="End a run that has not ended.")
-@click.argument("run")
+@runs.command("cancel", short_help="End runs that have not ended.")
+@click.argument("run", required=False)
+@click.option("--agent", help="All live runs of this agent.")
+@click.option("--session", metavar="KEY", help="All live turns of this session.")
 @click.option("--reason", help="Why, for whoever reads it later.")
 @click.option("--wait", type=click.FloatRange(0, 86_400), default=0.0, metavar="SECONDS",
               help="Wait so long at most until it has ended.")  # fmt: skip
 @node_options
-def cancel(run: str, reason: str | None, wait: float, url: str | None, is_json: bool) -> int:
-    """Ask a run to end. It is told first, and ended by force after a grace time. A run that the node does not know yet
-    is cancelled as soon as it comes.
+def cancel(
+    run: str | None, agent: str | None, session: str | None, reason: str | None, wait: float, url: str | None,
+    is_json: bool,
+) -> int:  # fmt: skip
+    """Ask a run to end, or all live ones of an agent or session. It is told first, and ended by force after a grace
+    time. A run that the node does not know yet is cancelled as soon as it comes. To keep new ones from starting as
+    well, place a hold.
 
     \b
-    Example: pilothouse runs cancel run_... --reason "wrong document" --wait 30
+    Example:
+      pilothouse runs cancel run_... --reason "wrong document" --wait 30
+      pilothouse runs cancel --agent support --reason "wrong prompt"
     """
+    if (run is None) == (agent is None and session is None):
+        raise click.UsageError("Name a RUN, or say which with --agent and --session.")
+    if run is None:
+        return _cancel_many(agent, session, reason, url, is_json)
     with connect(url) as client:
         found = client.cancel_run(run, reason)
         if found is not None and wait and not found.is_terminal:
@@ -255,6 +276,26 @@ def cancel(run: str, reason: str | None, wait: float, url: str | None, is_json: 
     else:
         click.echo(f"{found.id} is asked to end.")
     return Exit.NOT_OVER if wait and found is not None and not found.is_terminal else Exit.DONE
+
+
+def _cancel_many(agent: str | None, session: str | None, reason: str | None, url: str | None, is_json: bool) -> int:
+    """The live runs as they are now; which ended by themselves meanwhile does not matter."""
+    with connect(url) as client:
+        asked: list[str] = []
+        cursor = None
+        while len(asked) < CANCEL_LIMIT:
+            page = client.list_runs(agent=agent, session=session, status=ALIVE, cursor=cursor, limit=200)
+            for one in page.items:
+                client.cancel_run(one.id, reason)
+                asked.append(one.id)
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    if is_json:
+        show_json({"cancelled": asked})
+    else:
+        click.echo(f"{len(asked)} runs are asked to end.")
+    return Exit.DONE
 
 
 @runs.command("retry", short_help="Run it again, keeping the finished steps.")

@@ -26,6 +26,7 @@ EVENT_TYPES = (
     "step.finished",
     "review.requested",
     "review.decided",
+    "review.pending",
     "run.log",
     FRAMEWORK_EVENT,
 )

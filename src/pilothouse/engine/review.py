@@ -14,6 +14,7 @@ from pilothouse.domain.event import line
 from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.domain.review import Answer, Review
+from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, raw
 from pilothouse.engine.outbox import deliveries_of
@@ -135,3 +136,13 @@ async def _close(world: World, review: Review, answer: Answer, status: str, cast
     world.bus.ring("resolved", f"{review.tenant}/{review.run}")
     world.bus.ring("work", review.agent)
     return True
+
+
+async def open_question(world: World, turns: Sequence[Run]) -> Review | None:
+    """The oldest review that one of these runs waits for."""
+    for turn in turns:
+        if turn.status == "waiting":
+            found, _ = await world.records.list_reviews(turn.tenant, "open", turn.id, None, 1)
+            if found:
+                return found[0]
+    return None

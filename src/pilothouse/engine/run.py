@@ -26,6 +26,7 @@ from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
 from pilothouse.engine.hold import hold_over, refuse_held
 from pilothouse.engine.outbox import deliveries_of
+from pilothouse.engine.review import open_question
 from pilothouse.engine.unkept import Unkept, begin_unkept
 from pilothouse.engine.waiting import wait_done
 from pilothouse.engine.world import World
@@ -203,6 +204,8 @@ async def _start_kept(world: World, command: StartRun, agent: Agent, at: int) ->
         return await _explain(world, command, run_id, fell, at)
     if run.session is not None and run.status == "queued":
         await _interrupt(world, command, run)
+        if command.on_busy == "enqueue":
+            await _tell_question(world, run)
     if command.run_id is not None and run.status == "queued":
         started.run = await _apply_early_cancel(world, run)
     return started
@@ -364,7 +367,20 @@ async def _look_for_way(world: World, command: StartRun, agent: Agent) -> None:
         case "wait" if in_line >= world.limits.session_queue:
             raise Overloaded(f"The session {command.session!r} has {in_line} turns in line.")
         case "refuse":
-            raise SessionBusy(session=command.session)
+            asked = await open_question(world, turns)
+            hint = None if asked is None else f"A question is open ({asked.id}): decide it, then send the turn again."
+            raise SessionBusy(session=command.session, hint=hint)
+
+
+async def _tell_question(world: World, run: Run) -> None:
+    """A turn that stands behind a question is told of it: whoever sent it can see why nothing happens, and decide."""
+    assert run.session is not None
+    turns = await world.records.list_live_turns(run.tenant, run.agent, run.session)
+    asked = await open_question(world, turns)
+    if asked is not None:
+        body = encode({"review": asked.id, "of": asked.run, "question": asked.question})
+        event = AppendEvents(run.tenant, run.id, world.clock.now(), 1, line("review.pending", body))
+        await world.records.commit(Change((event,)))
 
 
 async def _interrupt(world: World, command: StartRun, run: Run) -> None:
