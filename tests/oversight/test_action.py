@@ -318,3 +318,22 @@ async def test_a_tool_given_to_a_plain_step_goes_through_the_same_door():
         run = await node.run("sly")
         assert (run.status, run.error["code"]) == ("failed", "action_denied")
         assert PAID == []
+
+
+async def test_a_call_that_is_proposed_before_the_policies_were_read_waits_for_them(node):
+    """A node that starts again has runs to go on with at once. It once let them call tools before it had read that it
+    must ask: found by the races of `test_vote`."""
+    await use(node, POLICIES)
+    await node.restart()
+    node.world.policies, node.world.knows_rules = {}, False
+    node.worker.gate(True)
+    assert (await node.run("desk", 100_000)).output == "denied: no policy permits it"
+    assert PAID == []
+
+
+async def test_hosts_ask_until_the_node_has_read_that_nobody_need_be_asked():
+    from pilothouse.compute.options import WorkerOptions
+    from pilothouse.compute.worker import NodeWorker
+
+    worker = NodeWorker("node-1", WorkerOptions("/nowhere", {}), lambda: None)
+    assert worker._is_gated

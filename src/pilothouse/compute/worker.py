@@ -128,7 +128,8 @@ class NodeWorker(Worker):
         self._quarantines: dict[str, ProcessHost] = {}
         self._suspects: deque[Waiting] = deque()
         self._came_up = asyncio.Event()
-        self._is_gated = False
+        self._is_gated = True
+        """Until the node has read its policies nobody knows that a call needs no permission."""
 
     # --- hosts ------------------------------------------------------------------------------------------------------
 

@@ -21,8 +21,9 @@ from pilothouse.domain.review import Answer, Review
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import decode, encode, raw
-from pilothouse.engine.hold import LOOK_AGAIN_AFTER, hold_over_call
+from pilothouse.engine.hold import LOOK_AGAIN_AFTER, hold_over_call, load_holds
 from pilothouse.engine.label import Seen, labels_now
+from pilothouse.engine.policy import load_policies
 from pilothouse.engine.world import World, persist, spawn
 from pilothouse.ports.change import Row
 from pilothouse.ports.policy import ActivePolicies
@@ -81,6 +82,9 @@ class Case(Struct):
 
 def propose(world: World, asking: Asking, ref: int, asked: Proposal) -> None:
     """Decides about a call, at once where no person has been asked before. Answers by `Actor.decided`, exactly once."""
+    if not world.knows_rules:
+        spawn(world, persist(lambda: _read_first(world, asking, ref, asked)))
+        return
     case = _case(world, asking, ref, asked, asked.arguments, approved=False)
     hold = hold_over_call(world, asking.run, asked.tool) if world.holds else None
     if hold is not None:
@@ -95,6 +99,13 @@ def propose(world: World, asking: Asking, ref: int, asked: Proposal) -> None:
     else:  # what it has seen nobody can tell: whatever its tools may bring
         asking.labels.update(*(tool.labels for tool in asking.agent.tools), labels_of_metadata(asking.run.metadata))
         _judge(world, _case(world, asking, ref, asked, asked.arguments, approved=False))
+
+
+async def _read_first(world: World, asking: Asking, ref: int, asked: Proposal) -> None:
+    await load_policies(world)
+    await load_holds(world)
+    propose(world, asking, ref, asked)
+    asking.flush()
 
 
 async def _judge_labelled(world: World, case: Case) -> None:

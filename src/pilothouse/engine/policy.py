@@ -115,6 +115,8 @@ def schema_of(world: World) -> bytes:
 async def load_policies(world: World) -> None:
     """What is active, as the records have it now. Called at the start and with every round of leases."""
     if world.language is None:
+        world.knows_rules = True
+        gate(world)
         return
     tools = known_tools(world)
     found: dict[str, ActivePolicies] = {}
@@ -130,6 +132,7 @@ async def load_policies(world: World) -> None:
         if cursor is None:
             break
     world.policies = found
+    world.knows_rules = True
     gate(world)
 
 

@@ -124,6 +124,9 @@ class World:
     language: PolicyLanguage | None = None
     policies: dict[str, ActivePolicies] = field(default_factory=dict)
     """By tenant; a tenant without policies is asked nothing."""
+    knows_rules: bool = False
+    """The policies were read. Until then hosts propose every call, and none is answered: what a node has not read yet
+    must not be taken for permission (I15)."""
     holds: dict[str, Hold] = field(default_factory=dict)
     """Holds that are placed, by id."""
     signer: Signer | None = None
