@@ -131,6 +131,10 @@ growth: $(STAMP) ## time single operations beside ten million ended runs (minute
 counts: $(STAMP) ## count what a unit of work costs and renew tests/perf/counts.json
 	$(BIN)/python -m benchmarks.counts --write
 
+.PHONY: cluster
+cluster: $(STAMP) ## show the example on two gateways, three workers and a PostgreSQL that are killed
+	@cd examples/02-cluster && exec ../../.venv/bin/python cluster.py $(WITH)
+
 .PHONY: lock
 lock: ## resolve again and write requirements/*.txt (needs uv)
 	@command -v uv >/dev/null || { echo "lock: uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }

@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import journal
+from benchmarks.cluster import measure_cluster
 from benchmarks.footprint import measure_footprint
 from benchmarks.growth import measure_growth
 from benchmarks.outgoing import measure_outgoing
@@ -25,7 +26,7 @@ from benchmarks.server import LOAD_CORES, SERVER_CORES, serving
 from benchmarks.start import measure_starts
 from benchmarks.workloads import JOURNAL, WORKLOADS, measure, measure_idle, order_rows, sections
 
-PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "growth", "footprint", "oversight", "outgoing")
+PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "cluster", "growth", "footprint", "oversight", "outgoing")
 
 
 def read_words() -> argparse.Namespace:
@@ -91,6 +92,9 @@ async def measure_all(plan: Plan, parts: set[str], folder: Path) -> Results:
     if "oversight" in parts:
         results.tables.append(await measure_oversight(plan, folder))
         tell("oversight")
+    if "cluster" in parts:
+        results.tables += await measure_cluster(plan, folder)
+        tell("cluster")
     results.sections = [found[work.key] for work in works]
     return results
 
@@ -100,7 +104,10 @@ def main() -> None:
     plan = plan_of(words)
     with tempfile.TemporaryDirectory(prefix="pilothouse-bench-") as folder:
         try:
-            results = uvloop.run(measure_all(plan, set(words.only), Path(folder)))
+            parts = set(words.only)
+            if words.quick and words.only is PARTS:
+                parts.discard("cluster")  # it starts nine processes: asked for by name
+            results = uvloop.run(measure_all(plan, parts, Path(folder)))
         except asyncio.CancelledError:
             sys.exit("Ended before it was done.")
     text = results.markdown()

@@ -12,16 +12,16 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import uvloop
 from msgspec import Struct
 
+from pilothouse.backing import bus_of, records_of
 from pilothouse.communication.bus.carried import CarriedBus
-from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.communication.deliveries.loop import Sender
 from pilothouse.communication.http.app import HttpApp
 from pilothouse.communication.http.options import HttpOptions
@@ -50,8 +50,6 @@ from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
-from pilothouse.ports.meter import CommitMeter
-from pilothouse.ports.records import Custody, Records
 from pilothouse.security.cedar import CedarLanguage
 from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import signing_key
@@ -62,15 +60,13 @@ from pilothouse.settings.explain import explain_settings
 from pilothouse.settings.triggers import delivery_options, open_networks, receivers, schedules, sources
 from pilothouse.settings.work import limits, worker_options
 from pilothouse.storage.records import backup as copies
-from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.wire.alert import alert_view, summary
 
 if TYPE_CHECKING:
     from pilothouse.observability.trace import OtlpTracer
 
 if TYPE_CHECKING:
-    from pilothouse.storage.records.postgres.examine import PostgresFacts
-    from pilothouse.storage.records.postgres.options import PostgresOptions
+    pass
 from pilothouse.wire.node import SettingView
 
 Say = Callable[[str], None]
@@ -292,65 +288,6 @@ def tracer(settings: Settings) -> "OtlpTracer | None":
             hint='Install it with pip install "pilothouse[otel]", or take traces.endpoint out.',
         ) from None
     return OtlpTracer(says.endpoint, says.share, says.slow_seconds)
-
-
-class KeptRecords(Records, Custody, Protocol):
-    """What either database offers to its node."""
-
-    meter: CommitMeter | None
-    found_version: int
-
-    async def migrate(self, *, has_post: bool) -> None: ...
-
-    async def now(self) -> int | None:
-        """The clock that all nodes of these records share, microseconds since 1970 UTC; None: there is no other."""
-        ...
-
-
-def records_of(settings: Settings) -> KeptRecords:
-    """Not opened. Raises `SettingsInvalid` when what the database needs is not installed."""
-    if not settings.records.is_shared:
-        return SqliteRecords(settings.records.url)
-    with _driver():
-        from pilothouse.storage.records.postgres.records import PostgresRecords
-
-        return PostgresRecords(settings.records.url, options=postgres_options(settings))
-
-
-def bus_of(settings: Settings) -> "MemoryBus | CarriedBus":
-    """A node that is alone hears itself; nodes on one PostgreSQL hear each other through it."""
-    if not settings.records.is_shared or settings.records.is_pooled:
-        return MemoryBus()
-    with _driver():
-        from pilothouse.storage.records.postgres.notify import PostgresCarrier
-
-        return CarriedBus(PostgresCarrier(settings.records.url, postgres_options(settings)))
-
-
-def postgres_options(settings: Settings) -> "PostgresOptions":
-    from pilothouse.storage.records.postgres.options import PostgresOptions
-
-    return PostgresOptions(is_pooled=settings.records.is_pooled)
-
-
-def look_at_postgres(settings: Settings) -> "PostgresFacts":
-    """Without touching it. Raises `RecordsInvalid`, `SettingsInvalid`."""
-    with _driver():
-        from pilothouse.storage.records.postgres.examine import examine
-
-        return examine(settings.records.url, postgres_options(settings))
-
-
-@contextlib.contextmanager
-def _driver() -> Iterator[None]:
-    """The driver of PostgreSQL is part of an extra."""
-    try:
-        yield
-    except ImportError as error:
-        raise SettingsInvalid(
-            reason=f"records.url is a PostgreSQL, and {error.name} is not installed",
-            hint='Run pip install "pilothouse[postgres]".',
-        ) from error
 
 
 def told(settings: Settings) -> list[SettingView]:

@@ -18,7 +18,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from pilothouse.app import look_at_postgres
+from pilothouse.backing import look_at_postgres
 from pilothouse.cli.environments import EnvironmentView, megabytes, view_environments
 from pilothouse.client import ApiError, Client
 from pilothouse.compute.environment.supply import sdk_path

@@ -86,6 +86,15 @@ class RecordsSettings(Struct, frozen=True, kw_only=True):
         return self.url.startswith(POSTGRES)
 
 
+class BusSettings(Struct, frozen=True, kw_only=True):
+    url: Annotated[
+        str, Meta(max_length=1024, pattern=r"^((rediss?|nats|tls)://.+)?$", extra={"secret": "password"})
+    ] = ""
+    """How nodes that share their records tell each other of work and events; "": through the records."""
+    channel: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "pilothouse"
+    """The channel or subject of this installation, where several use one broker."""
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True):
     slots: Annotated[int, Meta(ge=1, le=4096)] = 256
     """Attempts at once in one host."""
@@ -315,6 +324,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     server: ServerSettings = ServerSettings()
     records: RecordsSettings = RecordsSettings()
+    bus: BusSettings = BusSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
@@ -352,6 +362,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 SECTIONS: dict[str, type[Struct]] = {
     "server": ServerSettings,
     "records": RecordsSettings,
+    "bus": BusSettings,
     "worker": WorkerSettings,
     "limits": LimitSettings,
     "environments": EnvironmentSettings,

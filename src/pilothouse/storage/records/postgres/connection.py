@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 LOST = (
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
@@ -32,7 +33,8 @@ LOST = (
     TimeoutError,
 )
 """What says that this connection is of no more use, and nothing of the statement. A server that became a standby takes
-no writes: then the address is asked again."""
+no writes: then the address is asked again. The driver's own fault (`InternalClientError`) is how it shows that the
+server said its last word in the middle of a statement."""
 
 AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError, asyncpg.LockNotAvailableError)
 """Two nodes got in each other's way; the same again soon is right."""

@@ -61,7 +61,8 @@ class PostgresCarrier(Carrier):
         within = self._options.answer_within
         try:
             await connection.add_listener(CHANNEL, lambda *said: _heard(hear, said[-1]))
-            while True:
+            connection.add_termination_listener(lambda gone: self._something.set())
+            while not connection.is_closed():
                 while self._waiting:
                     said = b64encode(self._waiting.popleft()).decode()
                     await connection.execute("select pg_notify($1, $2)", CHANNEL, said, timeout=within)

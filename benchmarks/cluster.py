@@ -1,0 +1,170 @@
+"""Several nodes on one PostgreSQL: what a gateway and 1, 2 and 4 workers do together, and the records alone.
+
+All processes share the cores with the load, so the figures tell what coordination costs and not what more machines
+would bring. Each durable answer waits for a commit that PostgreSQL has synced.
+"""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+
+from benchmarks import journal
+from benchmarks.agents import STEPS
+from benchmarks.load import LoadFailed, ask, get, percentile_pair, post, repeat, sample
+from benchmarks.plan import Plan, Table, short, spread
+from benchmarks.server import ALL_CORES, NodeServer
+from benchmarks.workloads import submit_and_wait, turns
+from pilothouse.testing.postgres import PostgresServer
+
+READY_WITHIN = 30.0
+REPEATS = 3
+LEASE = 10.0
+TAKEOVER_WITHIN = 40.0
+WORKS = (
+    ("W2 session turns, 64 sessions", turns, 64, 1, 1),
+    ("W3 submit to done, 32 callers", submit_and_wait, 32, 2, 1),
+    ("journal, steps, 128 runs", repeat(post("/v1/agents/steps/runs", b'{"input":"Ten"}', "Prefer: wait=20")), 128, 1,
+     STEPS),
+)  # fmt: skip
+"""Title, script, callers, exchanges of one unit, weight of one unit."""
+
+
+class ClusterNode(NodeServer):
+    """A node of this role on the shared records."""
+
+    def __init__(self, folder: Path, role: str, number: int, url: str) -> None:
+        self.name = f"{role} {number}"
+        self._role, self._url = role, url
+        super().__init__(folder)
+
+    def command(self) -> list[str]:
+        return [*super().command(), "--role", self._role, "--records", self._url]
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+
+async def measure_cluster(plan: Plan, folder: Path) -> list[Table]:
+    """One cluster after the other. A quick look takes one worker, and nobody is killed."""
+    workers = (1,) if plan.repeats == 1 else (1, 2, 4)
+    server = PostgresServer({"shared_buffers": "128MB"})
+    try:
+        await asyncio.to_thread(server.start)
+        lines, raw = [], []
+        for count in workers:
+            server.query("postgres", f"create database with{count}")
+            found = await _with_workers(plan, folder / f"with{count}", server.url(f"with{count}"), count)
+            raw += found
+            lines += [[one["work"], str(count), spread(one["samples"]), short(one["p50_ms"]), short(one["p99_ms"])]
+                      for one in found]  # fmt: skip
+        head = ["work", "workers", "a second", "p50 ms", "p99 ms"]
+        tables = [Table("cluster", "One gateway and some workers on PostgreSQL", head, lines, raw)]
+        tables.append(await _alone(plan, folder, server))
+        if plan.repeats > 1:
+            server.query("postgres", "create database takeover")
+            tables.append(await _takeover(folder / "takeover", server.url("takeover")))
+        return tables
+    finally:
+        server.remove()
+
+
+async def _with_workers(plan: Plan, folder: Path, url: str, count: int) -> list[dict]:
+    nodes = [ClusterNode(folder, "worker", number, url) for number in range(count)]
+    gateway = ClusterNode(folder, "gateway", 0, url)
+    try:
+        for node in [*nodes, gateway]:
+            await asyncio.to_thread(node.start, ALL_CORES)
+        await _wait_known(gateway.port)
+        found = []
+        for title, script, callers, exchanges, weight in WORKS:
+            samples, spans = [], []
+            for _ in range(min(plan.repeats, REPEATS)):
+                counted, span = await sample(gateway.port, script, callers, plan.seconds, plan.warm, exchanges)
+                samples.append(counted.units * weight / span)
+                spans += counted.spans
+            p50, p99 = percentile_pair(spans)
+            found.append({"work": title, "workers": count, "samples": samples, "p50_ms": p50, "p99_ms": p99})
+        return found
+    finally:
+        for node in [gateway, *nodes]:
+            await asyncio.to_thread(node.stop)
+
+
+async def _wait_known(port: int) -> None:
+    """Until the gateway knows the agents of the workers."""
+    until = time.monotonic() + READY_WITHIN
+    while b'"steps"' not in await asyncio.to_thread(ask, port, get("/v1/agents")):
+        if time.monotonic() > until:
+            raise LoadFailed("the gateway does not know the agents of its workers")
+        await asyncio.sleep(0.1)
+
+
+async def _alone(plan: Plan, folder: Path, server: PostgresServer) -> Table:
+    """The records alone: each step durable before the next of its run."""
+    lines, raw = [], []
+    for runs in (1, 32, 128):
+        figures: dict[str, float] = {"runs": runs}
+        for kind in ("file", "records"):
+            figures[kind] = (await journal.measure_alone(plan, kind, folder, runs)).per_second
+        server.query("postgres", f"create database alone{runs}")
+        figures["postgres"] = await count_postgres(server.url(f"alone{runs}"), runs, plan.seconds, plan.warm)
+        raw.append(figures)
+        lines.append([str(runs), *(short(figures[kind]) for kind in ("file", "records", "postgres"))])
+    head = ["runs", "file", "records on SQLite", "records on PostgreSQL"]
+    return Table("alone", "Journal on PostgreSQL, without the runtime (steps a second)", head, lines, raw)
+
+
+async def count_postgres(url: str, runs: int, seconds: float, warm: float) -> float:
+    from pilothouse.storage.records.postgres.records import PostgresRecords
+    from pilothouse.testing.records.build import born, ended, fence, put, step
+
+    records = PostgresRecords(url)
+    await records.open()
+    try:
+        for number in range(runs):
+            await put(records, born(f"run_{number}"))
+
+        def appender(run: str):
+            return lambda number: put(records, fence(run), step(run, ended(f"nothing:{number}", journal.LINE[:-1])))
+
+        return (await journal.count(seconds, warm, [appender(f"run_{number}") for number in range(runs)]))[0]
+    finally:
+        await records.close()
+
+
+async def _takeover(folder: Path, url: str) -> Table:
+    """Seconds from kill -9 of the worker that has a run until another one has resumed it."""
+    first, second = ClusterNode(folder, "worker", 1, url), ClusterNode(folder, "worker", 2, url)
+    gateway = ClusterNode(folder, "gateway", 0, url)
+    try:
+        for node in (first, gateway):
+            await asyncio.to_thread(node.start, ALL_CORES)
+        await _wait_known(gateway.port)
+        slow = post("/v1/agents/paced/runs", b'{"input":"Tell"}', "Prefer: respond-async")
+        run = None
+        while run is None:
+            found = msgspec.json.decode(await asyncio.to_thread(ask, gateway.port, slow))["id"]
+            await asyncio.sleep(0.1)
+            shown = msgspec.json.decode(await asyncio.to_thread(ask, gateway.port, get(f"/v1/runs/{found}")))
+            if shown["status"] == "running":
+                run = found
+        killed_at = time.monotonic()
+        await asyncio.to_thread(first.kill)
+        await asyncio.to_thread(second.start, ALL_CORES)
+        taken = None
+        while taken is None and time.monotonic() < killed_at + TAKEOVER_WITHIN:
+            events = await asyncio.to_thread(ask, gateway.port, get(f"/v1/runs/{run}/events?after=0&limit=1000"))
+            if b'"run.resumed"' in events:
+                taken = time.monotonic() - killed_at
+            await asyncio.sleep(0.02)
+        raw = [{"takeover_s": taken, "lease_s": LEASE}]
+        return Table("takeover", "A worker is killed (kill -9): until another one goes on with its run",
+                     ["lease s", "taken over after s"], [[short(LEASE), short(taken)]], raw)  # fmt: skip
+    finally:
+        for node in (gateway, second):
+            await asyncio.to_thread(node.stop)
