@@ -133,7 +133,7 @@ counts: $(STAMP) ## count what a unit of work costs and renew tests/perf/counts.
 
 .PHONY: cluster
 cluster: $(STAMP) ## show the example on two gateways, three workers and a PostgreSQL that are killed
-	@cd examples/02-cluster && exec ../../.venv/bin/python cluster.py $(WITH)
+	@cd examples/06-cluster && exec ../../.venv/bin/python cluster.py $(WITH)
 
 .PHONY: lock
 lock: ## resolve again and write requirements/*.txt (needs uv)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "examples" / "02-cluster"
+FOLDER = Path(__file__).parents[2] / "examples" / "06-cluster"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

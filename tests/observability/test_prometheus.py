@@ -31,6 +31,8 @@ def moody(mood: str) -> str:
     return mood
 """
 SETTINGS = """\
+[server]
+port = 0
 [agents.moody]
 target = "moody:moody"
 objectives = { share = 0.9 }

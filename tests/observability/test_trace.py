@@ -127,7 +127,8 @@ def test_a_run_with_a_sub_run_is_one_tree_and_a_crash_repeats_no_span(tmp_path, 
     (tmp_path / "traced.py").write_text(AGENTS)
     names = ("above", "below", "broken", "fine")
     lines = [f'[agents.{name}]\ntarget = "traced:{name}"' for name in names]
-    (tmp_path / "pilothouse.toml").write_text("\n".join([f'[traces]\nendpoint = "{collector.url}"\nshare = 0', *lines]))
+    head = f'[server]\nport = 0\n[traces]\nendpoint = "{collector.url}"\nshare = 0'
+    (tmp_path / "pilothouse.toml").write_text("\n".join([head, *lines]))
     with serve(tmp_path) as url, httpx2.Client(base_url=url, timeout=60) as client:
         started = client.post("/v1/agents/above/runs", json={"input": "x"}, headers={"traceparent": CALLER}).json()
         run = client.get(f"/v1/runs/{started['id']}", params={"wait": 30}).json()

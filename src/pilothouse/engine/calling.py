@@ -5,6 +5,7 @@ An attempt that never asked for anything costs nothing here.
 """
 
 import asyncio
+from abc import abstractmethod
 
 from pilothouse.domain.price import Price
 from pilothouse.domain.run import Run
@@ -51,9 +52,9 @@ class Calling:
 
         self.world.records.submit(Change(tuple(rows)), done)
 
+    @abstractmethod
     def exceed(self, denial: Denial) -> None:
         """A budget of time is used up: the run ends."""
-        raise NotImplementedError
 
     def watch_time(self) -> None:
         """The attempt begins: where wall time is capped, it ends when that is used up."""

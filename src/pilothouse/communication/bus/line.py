@@ -4,6 +4,7 @@ A broker that is away loses what is said meanwhile; the bus may lose anything.
 """
 
 import asyncio
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -27,8 +28,8 @@ class Line(Carrier):
         self._task: asyncio.Task[None] | None = None
         self._pause = PAUSE
 
-    async def _serve(self, hear: Hear) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _serve(self, hear: Hear) -> None: ...
 
     async def start(self, hear: Hear) -> None:
         self._task = asyncio.get_running_loop().create_task(self._work(hear), name=type(self).__name__)

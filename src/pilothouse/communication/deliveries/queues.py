@@ -6,6 +6,7 @@ own and is not judged.
 """
 
 import asyncio
+from abc import abstractmethod
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,14 +37,14 @@ class Queue:
             return Answer("again", f"the queue did not take it ({type(error).__name__})")
         return Answer("delivered")
 
-    async def connect(self, url: str) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    async def connect(self, url: str) -> Any: ...
 
-    async def put(self, client: Any, url: str, delivery: Delivery) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def put(self, client: Any, url: str, delivery: Delivery) -> None: ...
 
-    async def end(self, client: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def end(self, client: Any) -> None: ...
 
     async def _drop(self, url: str) -> None:
         client = self._clients.pop(url, None)

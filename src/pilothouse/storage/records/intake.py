@@ -4,6 +4,7 @@ The same for both databases. Nothing is acknowledged before it is durable; what 
 while too much waits, is refused at once.
 """
 
+from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,7 +21,7 @@ from pilothouse.storage.records.statements import Database
 from pilothouse.storage.records.ticket import Outcome, Ticket
 
 
-class Intake:
+class Intake(ABC):
     """`limit`: Changes handed over and not yet durable."""
 
     def __init__(self, loop: AbstractEventLoop | None, limit: int) -> None:
@@ -32,12 +33,12 @@ class Intake:
         self._claims = queue.Claims()
 
     @property
-    def _is_open(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _is_open(self) -> bool: ...
 
+    @abstractmethod
     def _write(self, batch: Batch) -> None:
         """Takes what waits; `_wake` is called on the loop once it is settled."""
-        raise NotImplementedError
 
     def submit(self, change: Change, done: Done) -> None:
         self._put(Ticket(change, done))
