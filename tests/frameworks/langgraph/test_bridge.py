@@ -203,7 +203,8 @@ async def has_ended_all_but_one(desk, run):
     """Everything that began has its checkpoint, but for what is held."""
     steps = [one for one in await desk.caller.steps(run) if one["kind"] == "checkpoint"]
     begun = len(desk.receiver.of(run)) + 1
-    return len(steps) >= {3: 4, 5: 8}[begun]
+    wanted = {3: 4, 5: 8}.get(begun)  # at first not all that run beside each other have begun
+    return wanted is not None and len(steps) >= wanted
 
 
 @pytest.mark.parametrize(
