@@ -250,3 +250,21 @@ async def test_a_connection_that_breaks_is_tried_again_and_told():
 def test_an_expression_that_is_none_is_refused(expression):
     with pytest.raises(ValueError, match="no JMESPath"):
         Intake(SourceRule(name="s", agent="a", input=expression), "default").command(message("1"))
+
+
+class Deaf(HeldSource):
+    """Its client loses the cancellation that meets it, as clients do whose own time limit ends at that moment."""
+
+    async def want(self, count):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        return []
+
+
+async def test_a_source_whose_client_loses_a_cancellation_ends_with_its_round():
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, Deaf())
+        loop.start()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await asyncio.wait_for(loop.stop(), 10)

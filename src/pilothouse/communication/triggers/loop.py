@@ -45,12 +45,16 @@ class SourceLoop:
     counts: Counts = field(default_factory=Counts)
     _task: "asyncio.Task[None] | None" = None
     _held: "set[asyncio.Task[None]]" = field(default_factory=set)
+    _is_over: bool = False
 
     def start(self) -> None:
-        name = f"source {self.intake.rule.name}"
+        name, self._is_over = f"source {self.intake.rule.name}", False
         self._task = asyncio.get_running_loop().create_task(self._work(), name=name)
 
     async def stop(self) -> None:
+        """The client of a broker may lose a cancellation that meets the end of its own time limit: then the round that
+        is under way is the last one."""
+        self._is_over = True
         task, self._task = self._task, None
         tasks = [*([] if task is None else [task]), *self._held]
         for one in tasks:
@@ -61,7 +65,7 @@ class SourceLoop:
 
     async def _work(self) -> None:
         failed = 0
-        while True:
+        while not self._is_over:
             try:
                 if not await self.round():
                     await asyncio.sleep(FULL_PAUSE)
