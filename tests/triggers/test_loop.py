@@ -255,7 +255,12 @@ def test_an_expression_that_is_none_is_refused(expression):
 class Deaf(HeldSource):
     """Its client loses the cancellation that meets it, as clients do whose own time limit ends at that moment."""
 
+    def __init__(self):
+        super().__init__()
+        self.asked = asyncio.Event()
+
     async def want(self, count):
+        self.asked.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.sleep(3600)
         return []
@@ -263,8 +268,8 @@ class Deaf(HeldSource):
 
 async def test_a_source_whose_client_loses_a_cancellation_ends_with_its_round():
     async with LocalNode({"count": count}) as node:
-        loop = loop_of(node, Deaf())
+        source = Deaf()
+        loop = loop_of(node, source)
         loop.start()
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await source.asked.wait()
         await asyncio.wait_for(loop.stop(), 10)
