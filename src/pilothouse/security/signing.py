@@ -5,6 +5,7 @@ Nothing else here knows `cryptography`.
 """
 
 import os
+import tempfile
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -58,15 +59,19 @@ def load_key(name: str, path: Path) -> SigningKey:
 
 
 def _make(path: Path) -> bytes:
+    """Nodes of one folder may start at the same time, so the file gets its name only once it is whole."""
     pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    descriptor, draft = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # readable to its owner only
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:  # another node of this folder was faster
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:  # another node was faster
         return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
+    finally:
+        os.unlink(draft)
     return pem
 
 
