@@ -102,6 +102,11 @@ class Server:
         pid = self._process.pid
         return memory_of(pid), sum(map(memory_of, children_of(pid)))
 
+    def own_memory(self) -> float:
+        """MB of the server and its children with each page that processes share counted once."""
+        pid = self._process.pid
+        return sum(map(proportional_memory_of, [pid, *children_of(pid)]))
+
 
 class BareServer(Server):
     name = "bare Starlette"
@@ -198,8 +203,16 @@ def cpu_of(pid: int) -> float:
 
 
 def memory_of(pid: int) -> float:
+    return _megabytes(Path(f"/proc/{pid}/status"), "VmRSS:")
+
+
+def proportional_memory_of(pid: int) -> float:
+    return _megabytes(Path(f"/proc/{pid}/smaps_rollup"), "Pss:")
+
+
+def _megabytes(file: Path, name: str) -> float:
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
+        for line in file.read_text().splitlines():
+            if line.startswith(name):
                 return int(line.split()[1]) / 1024
     return 0.0

@@ -10,13 +10,15 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from msgspec import Raw
 
-from pilothouse.client import Client
 from pilothouse.settings import load_settings
+
+if TYPE_CHECKING:
+    from pilothouse.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,8 +46,10 @@ def page_options(command: F) -> F:
     return limit(cursor(command))
 
 
-def connect(url: str | None) -> Client:
+def connect(url: str | None) -> "Client":
     """A client of the node that the person means."""
+    from pilothouse.client import Client  # a node shares this file's options, and need not hold a client in memory
+
     address = url or os.environ.get("PILOTHOUSE_URL") or load_settings(os.environ, folder=Path.cwd()).url
     key = os.environ.get("PILOTHOUSE_KEY") or None
     return Client(address if "://" in address else f"http://{address}", key=key)

@@ -5,7 +5,6 @@ prices are turned into our own, so that hosts compute a cost without it. A model
 """
 
 import importlib
-import importlib.metadata
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,9 +38,12 @@ class Prices(PriceList):
             )
         except (LookupError, ValueError):
             return None
+        from importlib.metadata import version
+
         checked = getattr(found.model, "prices_checked", None)
-        version = importlib.metadata.version("genai-prices")
-        return _translated(found.model_price, f"genai-prices {version}" + (f", checked {checked}" if checked else ""))
+        return _translated(
+            found.model_price, f"genai-prices {version('genai-prices')}" + (f", checked {checked}" if checked else "")
+        )
 
 
 def _translated(price: Any, source: str) -> Price | None:

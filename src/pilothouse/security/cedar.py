@@ -5,6 +5,7 @@
   argument that the schema cannot express is left out of both, so a policy cannot speak of it by accident.
 - Text, schema and entities are parsed once; then a decision takes some 0.1 ms.
 - Policies are known by `@id`; what has none is named by its place.
+- It is imported with the first policy: a node without any need not hold it in memory.
 """
 
 import json
@@ -12,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import cedarpy
 import msgspec
 
 from pilothouse.domain.policy import ANNOTATIONS, Evaluation, PolicyRequest, Tool, ask_of
@@ -39,6 +39,8 @@ class CedarLanguage(PolicyLanguage):
 
 class CedarPolicies(CompiledPolicies):
     def __init__(self, text: str, tools: Sequence[Tool], agents: Sequence[str]) -> None:
+        import cedarpy
+
         if len(text.encode()) > TEXT_LIMIT:
             raise PolicyInvalid(faults=[_fault("policies", f"they are larger than {TEXT_LIMIT} bytes")])
         schema = make_schema(tools)
@@ -83,6 +85,8 @@ class CedarPolicies(CompiledPolicies):
         return self._annotations
 
     def evaluate(self, request: PolicyRequest) -> Evaluation:
+        import cedarpy
+
         try:
             asked = self._request(request)
             answer = cedarpy.is_authorized(asked, self._policies, self._entities, self._schema)

@@ -6,7 +6,6 @@ refused with both versions, because it would fail in the middle of a run instead
 """
 
 import importlib
-import importlib.metadata
 import importlib.util
 import re
 from collections.abc import Callable
@@ -164,9 +163,11 @@ def _load(framework: Framework) -> Callable[[Any], Bridge]:
 
 def _version_of(framework: Framework) -> str | None:
     """The installed version, or None: then a package of this name is the user's own."""
+    from importlib.metadata import PackageNotFoundError, version  # 1 MB that a host without a framework can spare
+
     try:
-        return importlib.metadata.version(framework.distribution)
-    except importlib.metadata.PackageNotFoundError:
+        return version(framework.distribution)
+    except PackageNotFoundError:
         return None
 
 

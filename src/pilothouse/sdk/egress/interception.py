@@ -8,9 +8,14 @@ for the life of the process: without a border the patched functions are one look
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.abc import Loader
+else:
+    Loader = object  # that module brings a dozen others, and a megabyte, into every host
 
 PATCHES = {
     "httpx": "httpx_client",
@@ -36,7 +41,7 @@ def _patch(name: str, module: ModuleType) -> None:
     importlib.import_module(f"{__package__}.{PATCHES[name]}").patch(module)
 
 
-class _Finder(MetaPathFinder):
+class _Finder:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:

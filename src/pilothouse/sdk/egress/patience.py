@@ -5,7 +5,6 @@ providers send them. A wait that would end after the run's own deadline, or that
 not waited for: the error goes to the client at once, which may know better.
 """
 
-import email.utils
 import random
 import time
 
@@ -44,7 +43,9 @@ class Patience(Struct, frozen=True):
                 return None
             if said.replace(".", "", 1).isdecimal():
                 return float(said)
-            return max(0.0, email.utils.parsedate_to_datetime(said).timestamp() - time.time())
+            from email.utils import parsedate_to_datetime  # rarely said, and half a megabyte in each host
+
+            return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
         except (ValueError, OverflowError):
             return None
 
