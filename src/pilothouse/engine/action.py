@@ -21,7 +21,7 @@ from pilothouse.domain.review import Answer, Review
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import decode, encode, raw
-from pilothouse.engine.hold import LOOK_AGAIN_AFTER, hold_over_call, load_holds
+from pilothouse.engine.hold import hold_over_call, load_holds
 from pilothouse.engine.label import Seen, labels_now
 from pilothouse.engine.policy import load_policies
 from pilothouse.engine.world import World, persist, spawn
@@ -58,8 +58,8 @@ class Asking(Protocol):
         """A review that the node asks for itself."""
         ...
 
-    def hold_off(self, seconds: float) -> None:
-        """The attempt ends, and the run goes on no sooner than that."""
+    def hold_off(self, hold: str) -> None:
+        """The attempt ends, and the run goes on when this hold is lifted."""
         ...
 
     def flush(self) -> None: ...
@@ -89,7 +89,7 @@ def propose(world: World, asking: Asking, ref: int, asked: Proposal) -> None:
     hold = hold_over_call(world, asking.run, asked.tool) if world.holds else None
     if hold is not None:
         if hold.effect == "pause" and asking.kept:
-            asking.hold_off(LOOK_AGAIN_AFTER / 1e6)
+            asking.hold_off(hold.id)
         else:
             _answer(world, case, "deny", world.policies.get(asking.run.tenant), reason=f"on hold: {hold.reason}")
     elif asking.run.tenant not in world.policies:

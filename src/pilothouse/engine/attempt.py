@@ -64,7 +64,7 @@ class Ends(Protocol):
 
     def handed_back(self, attempt: "Attempt") -> Outcome: ...
 
-    def held(self, attempt: "Attempt", seconds: float) -> Outcome: ...
+    def held(self, attempt: "Attempt", hold: str) -> Outcome: ...
 
     def cancelled(self, attempt: "Attempt", reason: str, rollback: bool) -> Outcome: ...
 
@@ -110,6 +110,8 @@ class Attempt(Calling, Notebook):
         self.seen = Seen()
         self.acting: dict[str, str] = {}
         """Actions that were allowed and whose end nobody has seen yet, by their step."""
+        self._at_work: dict[str, str] = {}
+        """The tools of steps that have begun and not ended, by step: also where nobody had to be asked."""
         self.known_ends: set[str] = set()
         self._begun: set[str] = set()
         self._told = Told()
@@ -161,6 +163,8 @@ class Attempt(Calling, Notebook):
                 self._begin(row)
         if row.kind in WAITS:
             self.open_waits.add(row.key)
+        elif row.kind in ("tool", "step"):
+            self._at_work[row.key] = row.name
         if durable:
             self._told.add_ref(ref)
 
@@ -174,6 +178,7 @@ class Attempt(Calling, Notebook):
         if self.acting and (action := self.acting.pop(step_of(row.key), None)) is not None:
             kind = "action.done" if row.status == "succeeded" else "action.failed"
             self.attest(kind, f"agent:{self.run.agent}", action, run=self.run.id, step=row.key, tool=row.name)
+        self._at_work.pop(row.key, None)
         self._steps_left -= 1
         self.has_progress = True
         if started or row.kind in WAITS or row.kind == "checkpoint" or row.key in self._begun:
@@ -258,14 +263,14 @@ class Attempt(Calling, Notebook):
     def _attest_unknown(self, key: str, action: str) -> None:
         self.attest("action.unknown", NODE, action, run=self.run.id, step=key)
 
-    def hold_off(self, seconds: float) -> None:
+    def hold_off(self, hold: str) -> None:
         if self.doom is None:
-            self.doom = self.ends.held(self, seconds)
+            self.doom = self.ends.held(self, hold)
         self._tell_to_end("a hold")
 
     @property
     def tools_at_work(self) -> set[str]:
-        return {key.rsplit("-", 2)[0] for key in self.acting}
+        return {key.rsplit("-", 2)[0] for key in self.acting}.union(self._at_work.values())
 
     def begin_call(self, ref: int, row: StepRow, then: Callable[[], None]) -> None:
         if row.key not in self._begun:

@@ -85,15 +85,26 @@ class Requeue(Outcome):
 
     leaves_waiting = False
 
-    def __init__(self, reason: str, attempt: int, losses: int, delay: float = 0.0, error: bytes | None = None) -> None:
+    def __init__(
+        self,
+        reason: str,
+        attempt: int,
+        losses: int,
+        delay: float = 0.0,
+        error: bytes | None = None,
+        held: str | None = None,
+    ) -> None:
+        """`held`: the hold that it waits for."""
         self.reason, self.attempt, self.losses, self.delay, self.error = reason, attempt, losses, delay, error
+        self.held = held
 
     def statements(self, attempt: Attempt, at: int) -> tuple[list[Statement], bytes]:
         run = attempt.run
         due_at = at + round(self.delay * 1e6) if self.delay > 0 else None
         body = {"reason": self.reason, "attempt": self.attempt, "error": raw(self.error)}
-        statement = RequeueRun(run.tenant, run.id, run.epoch, self.attempt, self.losses, due_at)
-        told = entry(run.tenant, run.id, at, "run.requeued", NODE, reason=self.reason, attempt=self.attempt)
+        statement = RequeueRun(run.tenant, run.id, run.epoch, self.attempt, self.losses, due_at, self.held)
+        facts = {"reason": self.reason, "attempt": self.attempt, "hold": self.held}
+        told = entry(run.tenant, run.id, at, "run.requeued", NODE, **facts)
         return [statement, told], line("run.queued", encode(body))
 
     def done(self, attempt: Attempt, receipt: Receipt) -> None:
@@ -172,8 +183,8 @@ class Rules(Ends):
     def handed_back(self, attempt: Attempt) -> Outcome:
         return Requeue("handed_back", attempt.run.attempt, attempt.run.losses)
 
-    def held(self, attempt: Attempt, seconds: float) -> Outcome:
-        return Requeue("held", attempt.run.attempt, attempt.run.losses, seconds)
+    def held(self, attempt: Attempt, hold: str) -> Outcome:
+        return Requeue("held", attempt.run.attempt, attempt.run.losses, held=hold)
 
     def cancelled(self, attempt: Attempt, reason: str, rollback: bool) -> Outcome:
         keeps_turn = attempt.run.session is not None and not rollback

@@ -2,8 +2,9 @@
 
 A hold is a document that every node reads with each round of leases, so it reaches those that were away. Here it acts
 on what this node runs: attempts that it covers let go, or are cancelled; what is claimed later and is held is given
-back, and calls of a held tool do not happen. It is effective once no lease that it covers counts any more and every
-node had the time to read it; how long that took is told. Agents neither place nor lift holds (G10).
+back and waits for the hold in the records, unseen by claims, until it is lifted; calls of a held tool do not happen. It
+is effective once no lease that it covers counts any more and every node had the time to read it; how long that took is
+told. Agents neither place nor lift holds (G10).
 """
 
 import contextlib
@@ -22,15 +23,15 @@ from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode
 from pilothouse.engine.policy import gate
-from pilothouse.engine.world import World, persist
+from pilothouse.engine.world import LiveRun, World, persist
 from pilothouse.errors import Forbidden, Held, HoldNotFound, StateConflict
 from pilothouse.ports.change import AppendEvents, Change, Conflict, RequeueRun, WriteDocument
 from pilothouse.ports.records import RunFilter
 
 HOLD = "hold"
-LOOK_AGAIN_AFTER = 5_000_000
-"""Microseconds after which a run that is held is looked at again."""
 PAGE = 200
+RELEASE = 1000
+"""Runs that one statement gives back to the queue."""
 
 _read = msgspec.json.Decoder(Hold).decode
 
@@ -92,8 +93,16 @@ async def lift_hold(world: World, by: Principal, id: str) -> Hold:
     await _write(world, hold, found.version, "hold.lifted", by.name, by_all=list(hold.lifts) or None)
     world.holds = {name: one for name, one in world.holds.items() if name != id}
     gate(world)
-    world.bus.ring("timer")
+    await _release(world, id)
     return hold
+
+
+async def _release(world: World, hold: str) -> None:
+    """What waited for the hold is ready again. A run that another hold covers as well is held by that at its claim."""
+    count = RELEASE
+    while count == RELEASE:
+        count = await world.records.release_held(hold, RELEASE)
+    world.bus.ring("work")
 
 
 async def load_holds(world: World) -> None:
@@ -106,6 +115,9 @@ async def load_holds(world: World) -> None:
             found |= {hold.id: hold for hold in (_read(one.body) for one in page)}
             if cursor is None:
                 break
+    for id in await world.records.list_holding():
+        if id not in found:  # lifted elsewhere, or while a run was on its way to wait for it
+            await _release(world, id)
     new = [hold for id, hold in found.items() if id not in world.holds]
     if found or world.holds:
         world.holds = found
@@ -160,7 +172,7 @@ async def _is_settled(world: World, hold: Hold) -> bool:
     if world.sessions.is_shared and at < hold.placed_at + 2 * RENEW_EVERY:
         return False  # other nodes read it with their next round of leases
     if hold.selector.tool is not None:
-        return not any(hold.selector.tool in live.tools_at_work for live in world.attempts.values())
+        return not any(_calls(live, hold, hold.selector.tool) for live in world.attempts.values())
     cursor: str | None = None
     while True:
         page = await world.records.list_runs(hold.tenant, RunFilter(statuses=("running",)), cursor, PAGE)
@@ -173,6 +185,16 @@ async def _is_settled(world: World, hold: Hold) -> bool:
         not live.kept and live.run.tenant == hold.tenant and hold.selector.covers(live.run)
         for live in world.attempts.values()
     )
+
+
+def _calls(live: LiveRun, hold: Hold, tool: str) -> bool:
+    """Whether a call of the tool may be under way. Nobody tells of the calls of a run that is not kept: there it may be
+    until the runs have ended that began before the hold."""
+    if live.run.tenant != hold.tenant or not hold.selector.covers_call(live.run, tool):
+        return False
+    if live.kept:
+        return tool in live.tools_at_work
+    return live.began_at <= hold.placed_at and any(one.name == tool for one in live.agent.tools)
 
 
 async def _write(world: World, hold: Hold, version: int, kind: str, by: str, **facts: object) -> None:
@@ -216,7 +238,8 @@ async def _commit(world: World, change: Change) -> None:
 
 
 async def give_back_held(world: World, claimed: Sequence[Run]) -> list[Run]:
-    """Of runs that were just claimed, those that are held go back to the queue for a while; the others are returned."""
+    """Of runs that were just claimed, those that are held go back to the queue until that is lifted; the others are
+    returned."""
     if not world.holds:
         return list(claimed)
     free: list[Run] = []
@@ -226,7 +249,7 @@ async def give_back_held(world: World, claimed: Sequence[Run]) -> list[Run]:
             free.append(run)
             continue
         at = world.clock.now()
-        requeue = RequeueRun(run.tenant, run.id, run.epoch, run.attempt, run.losses, at + LOOK_AGAIN_AFTER)
+        requeue = RequeueRun(run.tenant, run.id, run.epoch, run.attempt, run.losses, None, hold.id)
         told = entry(run.tenant, run.id, at, "run.held", "node", hold=hold.id)
         body = encode({"reason": "held", "hold": hold.id, "attempt": run.attempt, "error": None})
         event = AppendEvents(run.tenant, run.id, at, 1, line("run.queued", body))

@@ -102,7 +102,7 @@ class Unkept(Calling, Notebook):
         if self.actor is not None and not self._is_over:
             self.actor.decided(ref, row)
 
-    def hold_off(self, seconds: float) -> None:
+    def hold_off(self, hold: str) -> None:
         """It cannot go on later: see `action.propose`."""
 
     @property

@@ -70,7 +70,7 @@ class LiveRun(Protocol):
 
     @property
     def tools_at_work(self) -> set[str]:
-        """Tools of calls that were allowed and have not ended."""
+        """Tools of calls that began, or were allowed to, and have not ended."""
         ...
 
     def cancel(self, reason: str, *, rollback: bool = False) -> None:

@@ -153,12 +153,14 @@ class ParkRun(Act):
 
 class RequeueRun(Act):
     """running -> queued, by whoever holds this epoch (a retry, a drain, a lost host). `due_at` None: ready at once.
-    Sets attempt and losses. Raises the epoch, clears owner and lease."""
+    Sets attempt and losses. Raises the epoch, clears owner and lease. With `held` it is not ready before that hold is
+    lifted (`Records.release_held`); a turn of a session keeps its place."""
 
     epoch: int
     attempt: int
     losses: int
     due_at: int | None
+    held: str | None = None
 
 
 class WakeRun(Act):

@@ -126,6 +126,10 @@ class Records(Deliveries, Protocol):
         only when no other turn of it is live and ready). Returns how many rows it saw; `limit` means ask again."""
         ...
 
+    def release_held(self, hold: str, limit: int) -> Awaitable[int]:
+        """Queued runs that wait for this hold become ready; returns how many. As many as `limit`: ask again."""
+        ...
+
     def listen(self, listener: Listener) -> None: ...
 
     # --- reads ------------------------------------------------------------------------------------------------------
@@ -140,6 +144,10 @@ class Records(Deliveries, Protocol):
 
     async def list_expired(self, at: int, limit: int) -> list[Run]:
         """Running runs whose lease is expired at `at`."""
+        ...
+
+    async def list_holding(self) -> list[str]:
+        """The holds that queued runs wait for (`RequeueRun.held`)."""
         ...
 
     async def list_owned(self, owner_other_than: str, limit: int) -> list[Run]:

@@ -45,7 +45,7 @@ Mode = Literal["before", "after", "fail"]
 or it is answered with `RecordsUnavailable` and the node lives on."""
 
 
-WRITES = frozenset({"claim", "claim_deliveries", "renew_leases", "wake_due", "prune"})
+WRITES = frozenset({"claim", "claim_deliveries", "renew_leases", "wake_due", "release_held", "prune"})
 
 
 class FaultyRecords(Records):
@@ -147,6 +147,12 @@ class FaultyRecords(Records):
 
     async def wake_due(self, at: int, limit: int) -> int:
         return await self._pass(self._records.wake_due, at, limit)
+
+    async def release_held(self, hold: str, limit: int) -> int:
+        return await self._pass(self._records.release_held, hold, limit)
+
+    async def list_holding(self) -> list[str]:
+        return await self._pass(self._records.list_holding)
 
     async def get_run(self, tenant: str, run: str) -> Run | None:
         return await self._pass(self._records.get_run, tenant, run)

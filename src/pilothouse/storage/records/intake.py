@@ -57,6 +57,9 @@ class Intake(ABC):
     def wake_due(self, at: int, limit: int) -> Awaitable[int]:
         return self._do(partial(queue.wake_due, at=at, limit=limit))
 
+    def release_held(self, hold: str, limit: int) -> Awaitable[int]:
+        return self._do(partial(queue.release_held, hold=hold, limit=limit))
+
     def claim_deliveries(self, at: int, until: int, limit: int, busy: tuple[str, ...]) -> Awaitable[list[Delivery]]:
         return self._do(partial(deliveries.claim_deliveries, at=at, until=until, limit=limit, busy=busy))
 

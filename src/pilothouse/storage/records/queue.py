@@ -73,6 +73,10 @@ def renew_leases(connection: Database, owner: str, at: int, until: int) -> int:
     return len(ask(connection, "renew_leases", owner=owner, at=at, until=until))
 
 
+def release_held(connection: Database, hold: str, limit: int) -> int:
+    return len(ask(connection, "release_held", hold=hold, limit=limit))
+
+
 def wake_due(connection: Database, at: int, limit: int) -> int:
     """A delayed turn only stands in line when its time has come; advancing its session decides whether it is next."""
     due = ask(connection, "due_runs", at=at, limit=limit)

@@ -48,6 +48,9 @@ class Reading:
     async def list_expired(self, at: int, limit: int) -> list[Run]:
         return await self._rows(limit, reads.list_expired, at)
 
+    async def list_holding(self) -> list[str]:
+        return await self._few(reads.list_holding)
+
     async def list_owned(self, owner_other_than: str, limit: int) -> list[Run]:
         return await self._rows(limit, reads.list_owned, owner_other_than)
 

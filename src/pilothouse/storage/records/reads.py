@@ -117,6 +117,10 @@ def list_expired(connection: Database, at: int, limit: int) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_expired", at=at, limit=limit)]
 
 
+def list_holding(connection: Database) -> list[str]:
+    return [hold for (hold,) in ask(connection, "list_holding")]
+
+
 def list_owned(connection: Database, owner: str, limit: int) -> list[Run]:
     return [run_of(connection, row) for row in ask(connection, "list_owned", owner=owner, limit=limit)]
 

@@ -49,7 +49,7 @@ create table run(
   started_at integer,
   finished_at integer
   -- Columns that came later, as SQLite itself writes them down:
-  , webhook blob, started_by text not null default '') strict;
+  , webhook blob, started_by text not null default '', held text) strict;
 create unique index run_id on run(tenant, id);
 create index run_tenant on run(tenant);
 create index run_agent on run(tenant, agent);
@@ -64,6 +64,7 @@ create index run_deadline on run(deadline_at)
   where deadline_at is not null and status in ('queued', 'running', 'waiting');
 create index run_cancelled on run(cancel_at) where cancel_at is not null and status in ('queued', 'waiting');
 create index run_lease on run(lease_until) where status = 'running';
+create index run_held on run(held) where held is not null and status = 'queued';
 create index run_ended on run(finished_at) where finished_at is not null and session is null;
 
 -- `row` is the whole `StepRow` as msgpack: a step is written once and read whole, and packing it makes an insert three

@@ -93,6 +93,22 @@ class QueueClauses:
         await put(records, born("run_parked"), ParkRun(TENANT, "run_parked", 1, 0, None))
         assert await records.claim(claim(wish(10))) == []
 
+    async def test_what_waits_for_a_hold_is_not_claimed_before_that_is_lifted(self, records: OpenRecords) -> None:
+        for number in range(3):
+            await put(records, born(f"run_{number}"), RequeueRun(TENANT, f"run_{number}", 1, 1, 0, None, "hold_a"))
+        await put(records, born("run_x"), RequeueRun(TENANT, "run_x", 1, 1, 0, None, "hold_b"))
+        assert await records.claim(claim(wish(10))) == []
+        assert await records.wake_due(LEASE, 10) == 0
+        assert sorted(await records.list_holding()) == ["hold_a", "hold_b"]
+        assert [await records.release_held("hold_a", 2) for _ in range(3)] == [2, 1, 0]
+        assert await records.list_holding() == ["hold_b"]
+        assert [run.id for run in await records.claim(claim(wish(10)))] == ["run_0", "run_1", "run_2"]
+
+    async def test_what_waits_for_a_hold_can_be_cancelled(self, records: OpenRecords) -> None:
+        await put(records, born("run_a"), RequeueRun(TENANT, "run_a", 1, 1, 0, None, "hold_a"))
+        await put(records, RequestCancel(TENANT, "run_a", AT, "no more", False))
+        assert [run.id for run in await records.list_overdue(AT, 10)] == ["run_a"]
+
     async def test_a_claim_sees_what_was_handed_over_before_it(self, records: OpenRecords) -> None:
         insert = put(records, queued("run_a"))
         claimed = records.claim(claim(wish(1)))

@@ -150,6 +150,14 @@ class SessionClauses:
         [run] = await records.claim(claim(wish(5)))
         assert run.id == "run_0"
 
+    async def test_a_turn_that_is_on_hold_keeps_its_session(self, records: OpenRecords) -> None:
+        await put(records, turn("run_0"))
+        await put(records, turn("run_1"))
+        await put(records, RequeueRun(TENANT, "run_0", 1, 1, 0, None, "hold_a"), ADVANCE)
+        assert await records.claim(claim(wish(5))) == []
+        assert await records.release_held("hold_a", 10) == 1
+        assert [run.id for run in await records.claim(claim(wish(5)))] == ["run_0"]
+
     async def test_live_turns_are_listed_in_order(self, records: OpenRecords) -> None:
         for number in range(3):
             await put(records, turn(f"run_{number}"))

@@ -39,6 +39,10 @@ select min(at) from (
   select min(expires_at) from review where status = 'open' and expires_at is not null
 ) as all_dues;
 
+-- name: list_holding
+-- By the index of runs that are on hold, which is empty where nothing is.
+select distinct held from run where held is not null and status = 'queued';
+
 -- name: list_expired
 select /* run */ from run where status = 'running' and lease_until < :at order by lease_until limit :limit;
 

@@ -103,10 +103,12 @@ returning run.tenant, run.id, run.status;
 
 -- name: requeue_run
 -- Raises the epoch: the attempt that was given up can write no more, and two that give it up do so once.
-with n(tenant, id, epoch, attempt, losses, due_at) as (values :rows)
+-- One that a hold keeps is not ready, so that no claim sees it, until the hold is lifted.
+with n(tenant, id, epoch, attempt, losses, due_at, held) as (values :rows)
 update run
 set status = 'queued', attempt = n.attempt, losses = n.losses, due_at = n.due_at, epoch = run.epoch + 1,
-  ready = case when n.due_at is null then 1 else 0 end, owner = null, lease_until = null
+  ready = case when n.due_at is null and n.held is null then 1 else 0 end, held = n.held, owner = null,
+  lease_until = null
 from n
 where run.tenant = n.tenant and run.id = n.id and run.epoch = n.epoch and run.status = 'running'
 returning run.tenant, run.id, run.status;

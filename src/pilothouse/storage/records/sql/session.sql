@@ -86,16 +86,16 @@ delete from turn where tenant = :tenant and agent = :agent and session = :key;
 select tenant, id from run where tenant = :tenant and agent = :agent and session = :key;
 
 -- name: advance_session
--- A turn occupies its session while it is running or waiting, is ready, or has begun and is between two attempts. The
--- turn that has begun goes first; else the oldest. Choosing it and seeing that no other occupies the session is one
--- statement, and the writer never puts one session twice into it.
+-- A turn occupies its session while it is running or waiting, is ready, is on hold, or has begun and is between two
+-- attempts. The turn that has begun goes first; else the oldest. Choosing it and seeing that no other occupies the
+-- session is one statement, and the writer never puts one session twice into it.
 with n(tenant, key, agent, at) as (values :rows),
 c as materialized (
   select (
     select q.pos from run as q
     where q.tenant = n.tenant and q.agent = n.agent and q.session = n.key
       and q.status in ('queued', 'running', 'waiting') and q.status = 'queued' and q.ready = 0
-      and q.cancel_at is null and (q.due_at is null or q.due_at <= n.at)
+      and q.cancel_at is null and q.held is null and (q.due_at is null or q.due_at <= n.at)
     order by q.started_at is null, q.pos limit 1) as pos
   from n
 )
@@ -107,4 +107,4 @@ where run.pos = c.pos
     select 1 from run as o
     where o.tenant = run.tenant and o.agent = run.agent and o.session = run.session and o.pos <> run.pos
       and o.status in ('queued', 'running', 'waiting')
-      and (o.status <> 'queued' or o.ready = 1 or o.started_at is not null));
+      and (o.status <> 'queued' or o.ready = 1 or o.started_at is not null or o.held is not null));

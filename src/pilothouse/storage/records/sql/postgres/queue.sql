@@ -69,6 +69,18 @@ update run set status = 'queued', ready = 1, due_at = null
 from l
 where run.pos = l.pos;
 
+-- name: release_held
+-- A turn was its session's turn when the hold took it, and has been since: it is ready without standing in line again.
+-- Two nodes may release at once: each takes what the other has not locked, and asks again.
+with l as (
+  select pos from run
+  where held = :hold and status = 'queued'
+  order by tenant, id limit :limit for no key update skip locked)
+update run set ready = 1, held = null
+from l
+where run.pos = l.pos
+returning run.pos;
+
 -- name: line_up_runs
 -- A delayed turn whose time has come stands in line; `advance_session` of its session follows in this transaction.
 with l as (

@@ -18,6 +18,12 @@ update run set status = 'queued', ready = 1, due_at = null
 from n
 where run.pos = n.pos;
 
+-- name: release_held
+-- A turn was its session's turn when the hold took it, and has been since: it is ready without standing in line again.
+update run set ready = 1, held = null
+where pos in (select pos from run where held = :hold and status = 'queued' limit :limit)
+returning pos;
+
 -- name: line_up_runs
 -- A delayed turn whose time has come stands in line; `advance_session` of its session follows in this transaction.
 with n(pos) as (values :rows)
