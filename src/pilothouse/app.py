@@ -65,8 +65,6 @@ from pilothouse.wire.alert import alert_view, summary
 if TYPE_CHECKING:
     from pilothouse.observability.trace import OtlpTracer
 
-if TYPE_CHECKING:
-    pass
 from pilothouse.wire.node import SettingView
 
 Say = Callable[[str], None]
@@ -110,7 +108,7 @@ class Node:
         self.world.sessions = SessionMemory(is_shared=settings.records.is_shared)
         self.world.language = CedarLanguage()
         self.world.witnesses = file_witnesses(settings.folder, settings.audit.checkpoint_file)
-        self.world.is_traced = self.tracer is not None
+        self.world.is_traced = self.log.is_traced = self.tracer is not None
         options = self.worker_options.outgoing
         self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
         self.world.outgoing.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")

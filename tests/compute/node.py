@@ -30,7 +30,7 @@ class ProcessNode:
         self.records, self.bus = SqliteRecords(":memory:"), MemoryBus()
         self.worker = NodeWorker("test", self.options, lambda: self.loops.ring_work())
         self.said: list[tuple[str, str]] = []
-        self.worker.on_log = lambda stream, text, run: self.said.append((stream, text))
+        self.worker.on_log = lambda stream, text, run, traceparent: self.said.append((stream, text))
         self.world = World(self.records, self.bus, SystemClock(), SystemEntropy(), self.worker, limits)
         self.problems: list[str] = []
         self.loops = Loops(self.world, self.worker, self.options, self.problems.append)

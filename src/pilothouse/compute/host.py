@@ -31,7 +31,8 @@ the digest of an environment."""
 Calls = Callable[[Notebook, frames.CallAgent | frames.ProposeAction], None]
 """What to do when an attempt calls another agent, or proposes to call a tool."""
 
-OnLog = Callable[[str, str, Run | None], None]
+OnLog = Callable[[str, str, Run | None, str | None], None]
+"""Stream, text, the run that it is about, and what that run's trace stands below."""
 """(stream, text, run): a line that user code printed, or that tells of a host. The run is known when one printed it."""
 
 decode_faults = msgspec.json.Decoder(list[dict[str, str]]).decode
@@ -48,7 +49,8 @@ class Host(ABC):
         self.is_up = False
         self.left_behind = 0
         self.seats: dict[int, Seat] = {}
-        self.on_log: OnLog = lambda stream, text, run: None
+        self.on_log: OnLog = lambda stream, text, run, traceparent: None
+        self.scrub: Callable[[str], str] = str
         self.meter: RunMeter | None = None
         self.tracer: Tracer | None = None
         self.secrets: tuple[Secret, ...] = ()
@@ -189,8 +191,9 @@ class Host(ABC):
             case frames.StepStarted(_, ref, durable, row):
                 notebook.step_started(ref, row, durable)
             case frames.Log(_, stream, text):
+                text = self.scrub(text)
                 notebook.log(stream, text)
-                self.on_log(stream, text, notebook.run)
+                self.on_log(stream, text, notebook.run, notebook.traceparent)
             case frames.AskReview(_, ref, row, question, details, kind, expires_at):
                 notebook.ask_review(ref, row, question, details, kind, expires_at)
             case frames.CallAgent() | frames.ProposeAction():
@@ -207,7 +210,7 @@ class Host(ABC):
         match message:
             case frames.Failed(_, error, kinds, traceback, usage, retryable):
                 if traceback:
-                    self.on_log("traceback", traceback, notebook.run)
+                    self.on_log("traceback", self.scrub(traceback), notebook.run, notebook.traceparent)
                 notebook.fail(error, kinds, usage, retryable)
             case frames.Parked(_, due_at, usage):
                 notebook.park(due_at, usage)
@@ -227,7 +230,7 @@ class Host(ABC):
                 if answer is not None and not answer.done():
                     answer.set_result(faults)
             case frames.Log(_, stream, text):
-                self.on_log(stream, text, None)
+                self.on_log(stream, self.scrub(text), None, None)
             case frames.Hello(_, _, agents):
                 if self.secrets:
                     self.send(frames.KnowSecrets(list(self.secrets)))

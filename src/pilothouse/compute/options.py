@@ -4,6 +4,7 @@ The room never reads the environment or a file: what is not in these options has
 write, and whether it makes sense, is checked in `settings` before anything is built.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pilothouse.compute.environment.build import EnvironmentOptions
@@ -58,6 +59,8 @@ class WorkerOptions:
     """No other node can have the records: what others hold there is orphaned."""
     outgoing: OutgoingOptions = field(default_factory=OutgoingOptions)
     secrets: tuple[Secret, ...] = ()
+    scrub: Callable[[str], str] = str
+    """Applied to whatever user code prints, before it is kept or logged."""
     retention_days: float = 0.0
     """Ended runs outside of sessions are removed after so many days; 0: never."""
     checkpoint_every: float = 60.0

@@ -133,7 +133,7 @@ class ProcessHost(Host):
             try:
                 await self._live_once()
             except OSError as error:  # no process, socket or folder can be made now
-                self.on_log("host", f"host {self.name} cannot be started: {error}", None)
+                self.on_log("host", f"host {self.name} cannot be started: {error}", None, None)
             if self._is_stopping:
                 return
             if loop.time() - began > STAYED_UP:
@@ -199,7 +199,7 @@ class ProcessHost(Host):
         try:
             await process.wait()
             if not self._is_stopping:
-                self.on_log("host", f"host {self.name} (pid {process.pid}) ended with {process.returncode}", None)
+                self.on_log("host", f"host {self.name} (pid {process.pid}) ended with {process.returncode}", None, None)
                 if self.meter is not None:
                     self.meter.host_held(self.name, 0)
                 self.on_lost()
@@ -237,7 +237,7 @@ class ProcessHost(Host):
                 if self.is_idle or now - tainted_at > REPLACE_WITHIN:
                     reason = f"holds {self.left_behind} attempts whose code did not obey a cancel"
             if reason is not None:
-                self.on_log("host", f"host {self.name} (pid {process.pid}) is ended: it {reason}", None)
+                self.on_log("host", f"host {self.name} (pid {process.pid}) is ended: it {reason}", None, None)
                 self.kill()
                 return
 
@@ -252,7 +252,7 @@ class ProcessHost(Host):
                 line = await stream.read(LINE_LIMIT)
             if not line:
                 return
-            self.on_log(name, line.decode(errors="replace").rstrip("\n"), None)
+            self.on_log(name, self.scrub(line.decode(errors="replace").rstrip("\n")), None, None)
 
     def _make_link(self) -> Link[Message]:
         link: Link[Message] = Link(self._receive, self._link_lost, frames.ToNode, refused=self.refuse)

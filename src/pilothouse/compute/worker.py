@@ -107,7 +107,7 @@ class NodeWorker(Worker):
         self.on_call: Calls = lambda notebook, call: None
         self.tracer: Tracer | None = None
         """Set before `start`."""
-        self.on_log: OnLog = lambda stream, text, run: None
+        self.on_log: OnLog = lambda stream, text, run, traceparent: None
         self.hosts: list[Host] = []
         self.problems: dict[str, str] = {}
         self.backlog: set[str] = set()
@@ -167,7 +167,7 @@ class NodeWorker(Worker):
         loop = asyncio.get_running_loop()
 
         def say(text: str) -> None:
-            loop.call_soon_threadsafe(self.on_log, "environment", text, None)
+            loop.call_soon_threadsafe(self.on_log, "environment", text, None, None)
 
         for wanted, held in await obtain_all(said, project, kept, say):
             kind = wanted.request.digest
@@ -183,8 +183,8 @@ class NodeWorker(Worker):
         options = self._options
         return InlineHost(config, options.slots, options.cancel_grace, self._call, self._changed, self._held_clock)
 
-    def _log_of_host(self, stream: str, text: str, run: Run | None) -> None:
-        self.on_log(stream, self._secrets.take_out_text(text), run)
+    def _log_of_host(self, stream: str, text: str, run: Run | None, traceparent: str | None) -> None:
+        self.on_log(stream, self._secrets.take_out_text(text), run, traceparent)
 
     def gate(self, is_gated: bool) -> None:
         if is_gated != self._is_gated:
@@ -197,6 +197,7 @@ class NodeWorker(Worker):
         host.meter, host.tracer = self._meter, self.tracer
         host.secrets = self._options.secrets
         host.on_log = self._log_of_host
+        host.scrub = self._options.scrub
         host.on_lost = self._count_lost
 
     def _add(self, host: ProcessHost | InlineHost) -> None:

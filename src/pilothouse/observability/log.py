@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from pilothouse.domain.run import Run
+from pilothouse.domain.trace import context_of
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -18,6 +19,7 @@ LEVELS = ("debug", "info", "warning", "error")
 class Log:
     def __init__(self, say: Callable[[str], None], level: str = "info", form: str = "text") -> None:
         self._say, self._floor, self._is_json = say, LEVELS.index(level), form == "json"
+        self.is_traced = False
 
     def write(self, level: str, text: str, **facts: object) -> None:
         if LEVELS.index(level) < self._floor:
@@ -33,8 +35,8 @@ class Log:
     def warn(self, text: str) -> None:
         self.write("warning", text)
 
-    def host(self, stream: str, text: str, run: Run | None) -> None:
-        """What a host or user code printed, and in which run."""
+    def host(self, stream: str, text: str, run: Run | None, traceparent: str | None) -> None:
+        """What a host or user code printed, in which run, and in which trace when there are traces."""
         level = {"stdout": "info", "stderr": "info", "environment": "info"}.get(stream, "warning")
         if run is None:
             self.write(level, text, stream=stream)
@@ -42,4 +44,6 @@ class Log:
         about: dict[str, object] = {"agent": run.agent, "run": run.id, "tenant": run.tenant}
         if run.session is not None:
             about["session"] = run.session
+        if self.is_traced:
+            about["trace"] = f"{context_of(run.id, traceparent).trace:032x}"
         self.write(level, text, stream=stream, **about)

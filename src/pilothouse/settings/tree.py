@@ -265,6 +265,16 @@ class SourceSettings(Struct, frozen=True, kw_only=True):
 class LogSettings(Struct, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
+    scrub: tuple[Literal["secret", "email", "iban", "card", "phone"], ...] = (
+        "secret",
+        "email",
+        "iban",
+        "card",
+        "phone",
+    )
+    """What is taken out of whatever agents print, in the node's log and in the events of the run."""
+    scrub_patterns: Annotated[tuple[Text, ...], Meta(max_length=20)] = ()
+    """Regular expressions of what is taken out besides."""
 
 
 class AuditSettings(Struct, frozen=True, kw_only=True):

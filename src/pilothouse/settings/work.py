@@ -5,9 +5,11 @@ Rooms are not given the tree, and the composition root does not repeat its names
 
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.domain.scrub import Scrubber
 from pilothouse.engine.world import Limits
+from pilothouse.errors import SettingsInvalid
 from pilothouse.settings.border import outgoing_options, secrets_of
-from pilothouse.settings.tree import AgentSettings, Settings
+from pilothouse.settings.tree import AgentSettings, LogSettings, Settings
 
 
 def limits(settings: Settings) -> Limits:
@@ -45,7 +47,15 @@ def worker_options(settings: Settings) -> WorkerOptions:
         checkpoint_every=settings.audit.checkpoint_seconds,
         outgoing=outgoing_options(settings),
         secrets=secrets_of(settings),
+        scrub=scrubber(settings.log),
     )
+
+
+def scrubber(settings: LogSettings) -> Scrubber:
+    try:
+        return Scrubber(settings.scrub, settings.scrub_patterns)
+    except ValueError as error:
+        raise SettingsInvalid(reason=f"log.scrub_patterns: {error}") from None
 
 
 def environment_options(settings: Settings) -> EnvironmentOptions:
