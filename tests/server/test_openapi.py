@@ -11,6 +11,7 @@ from pilothouse.communication.http.table import DESCRIBED, PAGES
 
 CONTRACT = {
     "POST /v1/agents/{agent}/runs", "GET /v1/runs/{run}", "GET /v1/runs", "GET /v1/runs/{run}/events",
+    "GET /v1/runs/{run}/ws",
     "GET /v1/runs/{run}/steps", "POST /v1/runs/{run}/cancel", "POST /v1/runs/{run}/retry", "POST /v1/runs/{run}/fork",
     "POST /v1/runs/{run}/signals/{name}", "GET /v1/agents/{agent}/sessions/{key}",
     "GET /v1/agents/{agent}/sessions/{key}/history", "GET /v1/agents/{agent}/sessions/{key}/state",

@@ -57,16 +57,22 @@ def frames(segment: Segment, after: int = 0) -> bytes:
     return b"".join(list_frames(segment, after))
 
 
+def list_items(segment: Segment, after: int = 0) -> list[bytes]:
+    """The `EventView` of each event of a segment whose seq is over `after`."""
+    facts = b'"run":"%b","seq":%%d,"at":"%b"' % (segment.run.encode(), stamp(segment.at).encode())
+    item = b'{"type":"%%b",%b%%b' % facts
+    return [item % (kind, seq, rest) for seq, kind, rest in _events(segment, after)]
+
+
 def encode_page(segments: Iterable[Segment], after: int, limit: int, is_last: bool) -> bytes:
     """An `EventPage` of at most `limit` events. `is_last`: the records have nothing after these segments now."""
     items: list[bytes] = []
     last = after
     for segment in segments:
-        run, at = segment.run.encode(), stamp(segment.at).encode()
-        for seq, kind, rest in _events(segment, after):
+        for seq, item in enumerate(list_items(segment, after), max(after + 1, segment.seq)):
             if len(items) == limit:
                 return _page(items, last)
-            items.append(b'{"type":"%b","run":"%b","seq":%d,"at":"%b"%b' % (kind, run, seq, at, rest))
+            items.append(item)
             last = seq
     return _page(items, None if is_last else last)
 

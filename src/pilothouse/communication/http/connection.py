@@ -100,6 +100,9 @@ class Connection(asyncio.Protocol):
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._expects = False
+        self._rest = b""
+        self._take: Callable[[bytes], None] | None = None
+        """Who reads what comes after an upgrade."""
 
     @property
     def date(self) -> bytes:
@@ -118,6 +121,7 @@ class Connection(asyncio.Protocol):
         self._parser = None
         self.resume_writing()
         self._line.clear()
+        self._take = None
         if self._current is not None:
             self._current.lose()
 
@@ -135,11 +139,15 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._parser is None:
+            if self._take is not None:
+                self._take(data)
             return
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:  # no other protocol is spoken here: answered as plain HTTP, then closed
+        except httptools.HttpParserUpgrade as upgrade:  # what follows is no HTTP: kept for who may understand it
+            self._rest = bytes(data[upgrade.args[0] :])
             self._speak_no_more()
+            self._pause_reading()
         except httptools.HttpParserError:
             self._refuse(MalformedRequest(reason="it is not HTTP/1.1"))
         if self._is_in_head:
@@ -283,6 +291,13 @@ class Connection(asyncio.Protocol):
         if not self._is_reading:
             self._is_reading = True
             self._transport.resume_reading()
+
+    def hand_over(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        rest, self._rest = self._rest, b""
+        if rest:
+            take(rest)
+        self.read_on()
 
     def _pause_reading(self) -> None:
         if self._is_reading:

@@ -43,6 +43,10 @@ class Line(Protocol):
         """The client may send more."""
         ...
 
+    def hand_over(self, take: Callable[[bytes], None]) -> None:
+        """From now on `take` gets what comes, which is no HTTP."""
+        ...
+
     def drained(self) -> "asyncio.Future[None]":
         """Done when the client reads again, or is gone."""
         ...
@@ -223,6 +227,16 @@ class Exchange:
             lines.append(b"connection: close\r\n")
         lines.append(b"\r\n")
         self._line.write(b"".join(lines))
+
+    def upgrade(self, head: bytes, take: Callable[[bytes], None]) -> None:
+        """Answers 101: what is written from here on goes out as it is, and what comes goes to `take`. Only for a
+        request that asked for it: the connection reads no HTTP behind such a one."""
+        if self.is_gone or self.has_begun:
+            return
+        self.has_begun = True
+        self._left = -1
+        self._line.write(b"%b%b%b\r\n" % (STATUS_LINES[101], self._line.date, head))
+        self._line.hand_over(take)
 
     def _give_up_body(self) -> None:
         """The client was not asked for its body and may send it or not: what follows cannot be told apart."""

@@ -43,6 +43,13 @@ class RequestTimeout(PilothouseError):
     hint_text = "Send the request again, without a pause."
 
 
+class UpgradeRequired(PilothouseError):
+    """This address speaks WebSocket, and the request does not: {reason}."""
+
+    code = "upgrade_required"
+    hint_text = "Use a WebSocket client, or follow the events as server-sent events at /v1/runs/<id>/events."
+
+
 class ClientGone(PilothouseError):
     """The caller went away before the request was complete."""
 
@@ -92,6 +99,7 @@ STATUS: dict[str, int] = {
     "too_large": 413,
     "media_type_refused": 415,
     "invalid_input": 422,
+    "upgrade_required": 426,
     "policy_invalid": 422,
     "idempotency_mismatch": 422,
     "unsupported": 422,
@@ -165,6 +173,8 @@ def headers_of(error: PilothouseError) -> list[tuple[bytes, bytes]]:
             return [(b"retry-after", b"%d" % error.retry_after)]
         case MethodNotAllowed():
             return [(b"allow", str(error.facts["allowed"]).encode())]
+        case UpgradeRequired():
+            return [(b"upgrade", b"websocket"), (b"connection", b"Upgrade"), (b"sec-websocket-version", b"13")]
         case Unauthenticated():
             return [(b"www-authenticate", b'Bearer realm="pilothouse"')]
         case _ if status_of(error) == 429:

@@ -80,8 +80,11 @@ class PageQuery(Struct, forbid_unknown_fields=True):
     limit: Limit = PAGE
 
 
+After = Annotated[int, Meta(ge=0, le=2**53)] | None
+
+
 class EventsQuery(Struct, forbid_unknown_fields=True):
-    after: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    after: After = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
 
 

@@ -41,6 +41,16 @@ def check_own_page(call: Call, key: bytes) -> None:
         raise Forbidden(reason="its X-CSRF-Token is not that of its cookie", hint="Load the page again, and sign in.")
 
 
+def check_same_origin(call: Call) -> None:
+    """Browsers open a WebSocket for a page of any site and send their cookies along; which page it is stands in Origin.
+    Raises `Forbidden` for a page that is not of this node."""
+    origin = call.headers.get(b"origin")
+    if call.front.door.is_open or origin is None or b"authorization" in call.headers:
+        return  # without keys every request was looked at already; no page can send a key but by its cookie
+    if urlsplit(origin).netloc != call.headers.get(b"host", b""):
+        raise Forbidden(reason="it comes from a page of another site", hint="Open the console of this node.")
+
+
 def token_of(key: bytes) -> bytes:
     """What only those can know who have the key, and from which nobody can tell the key."""
     return blake2b(b"pilothouse csrf", key=blake2b(key, digest_size=32).digest(), digest_size=24).hexdigest().encode()

@@ -1,4 +1,4 @@
-"""Server-sent events: the segments of a run as frames, from any point until its terminal event.
+"""Streams: the segments of a run as server-sent events, from any point until its terminal event.
 
 A stream is pulled, never pushed: the next segments are taken when the connection has room again, so a slow reader
 costs a bounded buffer below and nothing here, and one that takes nothing for a while loses its stream. Silence is
@@ -37,7 +37,8 @@ class Ending(Enum):
 
 
 class Stream:
-    """One reader of one run, from the event after `after`."""
+    """One reader of one run, from the event after `after`. What is written around and for the events is what a form of
+    stream may say otherwise: `_begin`, `_encode`, `_fill_silence`, `_end`."""
 
     def __init__(self, call: Call, follower: Follower, run: str, after: int) -> None:
         self._call = call
@@ -57,12 +58,11 @@ class Stream:
         front.meter.stream_opened()
         call.exchange.when_gone(self._leave)
         try:
-            call.begin(200, EVENT_STREAM, [(b"x-accel-buffering", b"no"), *more])
+            self._begin(more)
             try:
                 ending = await self._send_events()
                 call.exchange.when_gone(None)
-                if ending in (Ending.DRAIN, Ending.BROKEN):
-                    await self._send(self._reconnect())
+                await self._end(ending)
                 call.exchange.write(b"", is_last=True)
             except TimeoutError:
                 return  # the answer stays incomplete, which makes the server close the connection
@@ -87,7 +87,7 @@ class Stream:
             if taking.was_told:
                 continue
             if not segments:
-                await self._send(HEARTBEAT)
+                await self._fill_silence()
             for chunk in self._chunks(segments):
                 await self._send(chunk)
                 if len(chunk) >= CHUNK:
@@ -100,9 +100,7 @@ class Stream:
         parts: list[bytes] = []
         size = 0
         for segment in segments:
-            for part in (
-                (frames(segment, self._after),) if len(segment.data) < CHUNK else list_frames(segment, self._after)
-            ):
+            for part in self._encode(segment, self._after):
                 parts.append(part)
                 size += len(part)
                 if size >= CHUNK:
@@ -111,6 +109,20 @@ class Stream:
             self._after = segment.last
         if parts:
             yield b"".join(parts)
+
+    def _begin(self, more: Sequence[tuple[bytes, bytes]]) -> None:
+        self._call.begin(200, EVENT_STREAM, [(b"x-accel-buffering", b"no"), *more])
+
+    def _encode(self, segment: Segment, after: int) -> Sequence[bytes]:
+        """The events of the segment behind number `after`, in one or more parts."""
+        return (frames(segment, after),) if len(segment.data) < CHUNK else list_frames(segment, after)
+
+    async def _fill_silence(self) -> None:
+        await self._send(HEARTBEAT)
+
+    async def _end(self, ending: Ending) -> None:
+        if ending in (Ending.DRAIN, Ending.BROKEN):
+            await self._send(reconnect_frame(self._problem.hint, self._come_again_ms))
 
     async def _send(self, chunk: bytes) -> None:
         call = self._call
@@ -121,15 +133,17 @@ class Stream:
 
     def _leave(self) -> None:
         """The reader went away, also while nothing is sent."""
+        if self._is_gone:
+            return
         self._is_gone = True
         if self._call.patience.reason == POLL:
             self._call.patience.tell()
         if self._cancels:
             cancel_gone(self._call, self._run)
 
-    def _reconnect(self) -> bytes:
-        after = round(self._call.front.options.reconnect_after * 1000)
-        return reconnect_frame(self._problem.hint, after)
+    @property
+    def _come_again_ms(self) -> int:
+        return round(self._call.front.options.reconnect_after * 1000)
 
 
 def cancel_gone(call: Call, run: str) -> None:

@@ -26,9 +26,10 @@ from pilothouse.communication.http import (
     session,
     signin,
     source,
+    websocket,
 )
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
-from pilothouse.communication.http.problem import ClientGone, RequestTimeout
+from pilothouse.communication.http.problem import ClientGone, RequestTimeout, UpgradeRequired
 from pilothouse.errors import (
     AgentNotFound,
     BadCursor,
@@ -125,6 +126,11 @@ RUNS = (
         {200: _either("The events as a stream, or a page of them with `after`.", EventPage),
          204: Reply("There is nothing after this event and never will be.")},
         (RunNotFound, BadCursor), (LAST_EVENT_ID, ON_DISCONNECT),
+    ),
+    Endpoint(
+        "GET", "/v1/runs/{run}/ws", websocket.follow_run, "Follow the events of a run over WebSocket",
+        {101: Reply("Each event is a text message, as an item of a page of events.", media=None)},
+        (RunNotFound, BadCursor, UpgradeRequired), (LAST_EVENT_ID,),
     ),
     Endpoint(
         "GET", "/v1/runs/{run}/steps", run.list_steps, "List the steps of a run",
