@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from pilothouse.communication.http.options import HttpOptions
-from pilothouse.communication.http.websocket import WebSocketStream
+from pilothouse.communication.http.websocket_stream import WebSocketStream
 from tests.server.node import serve_node
 
 

@@ -13,7 +13,7 @@ from pilothouse.communication.http.header import read_tags
 from pilothouse.domain import ids
 from pilothouse.domain.session import Session
 from pilothouse.engine import session as verbs
-from pilothouse.errors import BadCursor, InvalidInput, SessionNotFound, StateConflict
+from pilothouse.errors import AgentNotFound, BadCursor, InvalidInput, SessionNotFound, StateConflict
 from pilothouse.wire.session import HistoryPage, SessionFork, SessionPage, session_summary, session_view, turn_view
 
 
@@ -31,8 +31,10 @@ class SessionsQuery(Struct, forbid_unknown_fields=True):
 async def list_sessions(call: Call, agent: str, query: SessionsQuery) -> None:
     """Sessions whose key begins with `prefix`, by key. A session that was never begun is in no list."""
     check_cursor(query.cursor)
+    if not ids.AGENT_NAME.match(agent):
+        raise AgentNotFound(agent=agent[:80])
     found, cursor = await verbs.list_sessions(
-        call.front.world, tenant_of(call), agent[:256], query.prefix, query.cursor, query.limit
+        call.front.world, tenant_of(call), agent, query.prefix, query.cursor, query.limit
     )
     await call.show(SessionPage([session_summary(one) for one in found], cursor))
 

@@ -163,7 +163,7 @@ SESSION = "/v1/agents/{agent}/sessions/{key}"
 STATE = Reply("The state.", {"type": "object"}, headers=(ETAG,))
 SESSIONS = (
     Endpoint("GET", "/v1/agents/{agent}/sessions", session.list_sessions, "List the sessions of an agent",
-             {200: Reply("A page of sessions.", SessionPage)}, (BadCursor,), tag="sessions"),
+             {200: Reply("A page of sessions.", SessionPage)}, (BadCursor, AgentNotFound), tag="sessions"),
     Endpoint("GET", SESSION, session.get_session, "Get a session", {200: Reply("The session.", SessionView)},
              (SessionNotFound,), tag="sessions"),
     Endpoint("DELETE", SESSION, session.delete_session, "Delete a session with its turns", {204: Reply("It is gone.")},
