@@ -85,7 +85,10 @@ class Node:
         self.clock = SystemClock()
         self.metrics = Metrics()
         self.metrics.objectives = {name: one.objectives for name, one in settings.agents.items() if one.objectives}
-        self.alerts = Alerts(self.metrics.objectives, self.metrics.objective_counts, self._tell_alert)
+        self.alerts = Alerts(
+            self.metrics.objectives, self.metrics.objective_counts, self._tell_alert, self.metrics.totals
+        )
+        self.metrics.firing = self.alerts.firing
         self.records = records_of(settings)
         self.records.meter = self.metrics
         self.bus = bus_of(settings)

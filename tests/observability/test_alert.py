@@ -1,7 +1,11 @@
 """The node's own evaluator: it fires, gets worse, is resolved, and forgets what is old. Time is passed in."""
 
 from pilothouse.domain.objective import Objectives
+from pilothouse.domain.usual import IN_A_ROW, RECENT
 from pilothouse.observability.alert import SAMPLES_LIMIT, Alerts, History
+from pilothouse.observability.metric import Metrics
+from pilothouse.observability.objective import agent_alerts
+from pilothouse.wire.alert import alert_view
 
 MINUTE = 60_000_000
 START = 1_800_000_000_000_000
@@ -78,3 +82,72 @@ def test_a_counter_that_stands_still_costs_nothing():
         history.note(START + number * MINUTE, 5, 1)
     assert len(history._at) == 1
     assert history.within(START + 1000 * MINUTE, 3600).total == 0
+
+
+class Habit:
+    """Runs of 2 s that cost a tenth of a dollar, thirty in five minutes, looked at each minute."""
+
+    def __init__(self, **promised):
+        self.metrics = Metrics()
+        self.metrics.objectives = {"desk": Objectives(**promised)}
+        self.told = []
+        self.alerts = Alerts(
+            self.metrics.objectives, self.metrics.objective_counts, self.told.append, self.metrics.totals
+        )
+        self.metrics.firing = self.alerts.firing
+        self.at = START
+
+    def go_on(self, slots, runs=6, seconds=2.0, cost=0.1):
+        for _ in range(slots * 5):
+            self.at += MINUTE
+            for _ in range(runs):
+                self.metrics.run_ended("desk", "succeeded", seconds, b'{"cost_usd":%f}' % cost)
+            self.alerts.round(self.at)
+
+    def gauges(self):
+        lines = self.metrics.render().decode().splitlines()
+        return [line for line in lines if line.startswith("pilothouse_unusual{")]
+
+
+def test_what_is_far_from_usual_is_a_ticket_that_says_how_far_and_ends_by_itself():
+    habit = Habit()
+    habit.go_on(RECENT * 2)
+    assert (habit.told, habit.gauges()) == ([], [])
+    habit.go_on(IN_A_ROW + 1, seconds=20.0)
+    [alert] = habit.alerts.firing()
+    assert alert_view(alert).summary == "A run of desk took 20 s on average in 5 minutes; 2 s are usual."
+    assert habit.gauges() == ['pilothouse_unusual{agent="desk",quantity="seconds"} 1.0']
+    habit.go_on(IN_A_ROW + 1)
+    assert habit.alerts.firing() == []
+    assert [one.resolved_at is None for one in habit.told] == [True, False]
+
+
+def test_runs_that_stay_away_are_told():
+    habit = Habit()
+    habit.go_on(RECENT * 2)
+    habit.go_on(IN_A_ROW + 1, runs=0)
+    assert [alert_view(one).summary for one in habit.alerts.firing()] == [
+        "0 runs of desk ended in 5 minutes; 30 are usual."
+    ]
+
+
+def test_who_does_not_want_to_hear_of_the_unusual_does_not():
+    habit = Habit(anomalies=False)
+    habit.go_on(RECENT * 2)
+    habit.go_on(IN_A_ROW + 1, runs=0)
+    assert habit.told == []
+    assert [rule["alert"] for rule in agent_alerts("desk", Objectives(anomalies=False))] == [
+        "PilothouseObjectiveBurns"
+    ] * 2
+    assert agent_alerts("desk", Objectives())[-1]["alert"] == "PilothouseUnusual"
+
+
+def test_a_day_that_costs_more_than_planned_is_a_ticket_until_the_day_is_over():
+    habit = Habit(cost_usd_a_day=50, anomalies=False)
+    habit.go_on(16)
+    assert habit.told == []
+    habit.go_on(1)
+    [alert] = habit.alerts.firing()
+    assert alert_view(alert).summary == "desk cost 50.40 USD in 24 hours; 50.00 are planned."
+    habit.go_on(24 * 12, runs=0)
+    assert habit.alerts.firing() == []

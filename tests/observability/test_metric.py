@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from pilothouse.domain.objective import Objectives
+from pilothouse.domain.objective import Alert, Objectives
 from pilothouse.domain.price import Tokens
 from pilothouse.domain.provider import ProviderState
 from pilothouse.observability import metric
@@ -15,6 +15,9 @@ DESIGN = Path(metric.__file__).with_name("DESIGN.md").read_text()
 def told_of_everything() -> Metrics:
     metrics = Metrics()
     metrics.objectives = {"echo": Objectives(ended_within_seconds=0.5, first_output_within_seconds=0.05)}
+    metrics.firing = lambda: [
+        Alert(agent="echo", objective="usual_runs", severity="ticket", since=1, measured=0, expected=30, window=300)
+    ]
     metrics.request_ended("/v1/runs", 200, 0.02)
     metrics.stream_opened()
     metrics.run_started("echo", 0.002)

@@ -187,8 +187,8 @@ export interface Alert {
     objective: string;
     severity: string;
     since: string;
-    missed_share: number;
-    promised_share: number;
+    measured: number;
+    expected: number;
     window_seconds: number;
     summary: string;
 }

@@ -225,8 +225,8 @@ class Alert(Struct, kw_only=True):
     objective: str = ""
     severity: str = ""
     since: str = ""
-    missed_share: float = 0.0
-    promised_share: float = 0.0
+    measured: float = 0.0
+    expected: float = 0.0
     window_seconds: int = 0
     summary: str = ""
 

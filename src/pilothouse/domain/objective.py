@@ -16,6 +16,7 @@ Severity = Literal["page", "ticket"]
 
 ENDED = "ended"
 FIRST_OUTPUT = "first_output"
+COST = "cost_a_day"
 
 
 class Objectives(Struct, frozen=True, kw_only=True):
@@ -28,6 +29,8 @@ class Objectives(Struct, frozen=True, kw_only=True):
     first_output_within_seconds: float | None = None
     cost_usd_a_day: float | None = None
     """More than that in 24 hours opens a ticket."""
+    anomalies: bool = True
+    """Whether a ticket is opened when runs, their length or their cost are far from usual (`domain.usual`)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
@@ -81,15 +84,19 @@ def worst_burn(share: float, within: Callable[[int], Count]) -> Burn | None:
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """An objective of an agent that is being missed too fast. Instants are microseconds since 1970 UTC."""
+    """An objective of an agent that is being missed too fast, or something that is far from usual. Instants are
+    microseconds since 1970 UTC."""
 
     agent: str
     objective: str
+    """`ended` or `first_output`: a share of runs. `cost_a_day`: US dollars. Else what is far from usual: `usual_runs`
+    (ended in the window), `usual_seconds` and `usual_cost` (of a run, on average)."""
     severity: Severity
     since: int
-    missed_share: float
-    """Of the runs in the long window of the row that burns."""
-    promised_share: float
+    measured: float
+    """In the window: the share that missed, or the amount."""
+    expected: float
+    """The share that was promised, the cost that was planned, or what is usual."""
     window: int
-    """Seconds of that window."""
+    """Seconds."""
     resolved_at: int | None = None

@@ -1,4 +1,5 @@
-"""The node's own evaluator, for who has no Prometheus: the same table of burn rates over the node's own counts.
+"""The node's own evaluator, for who has no Prometheus: the same table of burn rates over the node's own counts, what
+was spent in a day, and what is far from usual (`domain.usual`).
 
 It remembers what the counters were, no further back than the longest window and only where they changed, and judges at
 each round. What it knows ends with the process, so a window that began before it holds what was counted since; and a
@@ -10,9 +11,11 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from pilothouse.domain.objective import BURNS, Alert, Count, Objectives, worst_burn
+from pilothouse.domain.objective import BURNS, COST, Alert, Count, Objectives, worst_burn
+from pilothouse.domain.usual import QUANTITIES, SLOT, Slots, share_of
 from pilothouse.ports.clock import Clock
 from pilothouse.ports.meter import AlertBoard
 
@@ -21,9 +24,24 @@ EVERY = 15.0
 SAMPLES_LIMIT = 20_000
 """Of one objective. When there are more, the oldest half is given up: the longest windows become shorter."""
 SECOND = 1_000_000
+DOLLAR = 1_000_000
 LONGEST = max(burn.long for burn in BURNS) * SECOND
 
+A_DAY = 86_400
+UNUSUAL = "usual_"
+
 Counts = Mapping[tuple[str, str], tuple[int, int]]
+
+
+class Totals(Struct, frozen=True):
+    """What the ended runs of an agent come to, since the node began."""
+
+    runs: int = 0
+    seconds: float = 0.0
+    cost: float = 0.0
+
+
+TotalsOf = Callable[[str], Totals]
 
 
 class History:
@@ -53,15 +71,44 @@ class History:
         return Count(self._total[-1] - total, self._missed[-1] - missed)
 
 
+class Habits:
+    """The slots of an agent, and the totals with which the one that is going on began."""
+
+    def __init__(self, at: int, totals: Totals) -> None:
+        self.slots = {quantity: Slots(quantity) for quantity in QUANTITIES}
+        self._slot, self._before = at // (SLOT * SECOND), totals
+
+    def round(self, at: int, totals: Totals) -> dict[str, float] | None:
+        """What the slot that ended came to, by quantity; None while it goes on. Where nobody looked for several slots
+        (the machine slept) they are taken as one, of their average."""
+        passed = at // (SLOT * SECOND) - self._slot
+        if passed < 1:
+            return None
+        runs = totals.runs - self._before.runs
+        found = {
+            "runs": runs / passed,
+            "seconds": share_of(totals.seconds - self._before.seconds, runs),
+            "cost": share_of(totals.cost - self._before.cost, runs),
+        }
+        self._slot += passed
+        self._before = totals
+        return found
+
+
 class Alerts(AlertBoard):
     """`round` judges; `on_change` is told of each alert that begins, gets worse or better, or is resolved."""
 
     def __init__(
-        self, objectives: Mapping[str, Objectives], counts: Counts, on_change: Callable[[Alert], None]
+        self,
+        objectives: Mapping[str, Objectives],
+        counts: Counts,
+        on_change: Callable[[Alert], None],
+        totals: TotalsOf = lambda agent: Totals(),
     ) -> None:
-        self._objectives, self._counts, self._on_change = objectives, counts, on_change
+        self._objectives, self._counts, self._on_change, self._totals = objectives, counts, on_change, totals
         self._histories: dict[tuple[str, str], History] = {}
         self._firing: dict[tuple[str, str], Alert] = {}
+        self._habits: dict[str, Habits] = {}
 
     def firing(self) -> list[Alert]:
         return sorted(self._firing.values(), key=lambda one: (one.severity, one.since))
@@ -71,6 +118,12 @@ class Alerts(AlertBoard):
             history = self._histories.setdefault(key, History())
             history.note(at, total, missed)
             self._judge(key, history, at)
+        for agent, objectives in self._objectives.items():
+            totals = self._totals(agent)
+            if objectives.cost_usd_a_day is not None:
+                self._judge_cost(agent, objectives.cost_usd_a_day, totals, at)
+            if objectives.anomalies:
+                self._judge_habits(agent, totals, at)
 
     def _judge(self, key: tuple[str, str], history: History, at: int) -> None:
         agent, objective = key
@@ -78,9 +131,7 @@ class Alerts(AlertBoard):
         burn = worst_burn(share, lambda seconds: history.within(at, seconds))
         before = self._firing.get(key)
         if burn is None:
-            if before is not None:
-                del self._firing[key]
-                self._on_change(replace(before, resolved_at=at))
+            self._resolve(key, at)
             return
         if before is not None and before.severity == burn.severity:
             return
@@ -90,12 +141,47 @@ class Alerts(AlertBoard):
             objective=objective,
             severity=burn.severity,
             since=before.since if before is not None else at,
-            missed_share=count.missed / count.total,
-            promised_share=share,
+            measured=count.missed / count.total,
+            expected=share,
             window=burn.long,
         )
         self._firing[key] = now
         self._on_change(now)
+
+    def _judge_cost(self, agent: str, planned: float, totals: Totals, at: int) -> None:
+        history = self._histories.setdefault((agent, COST), History())
+        history.note(at, round(totals.cost * DOLLAR), 0)
+        spent = history.within(at, A_DAY).total / DOLLAR
+        if spent > planned:
+            self._fire((agent, COST), spent, planned, A_DAY, at)
+        else:
+            self._resolve((agent, COST), at)
+
+    def _judge_habits(self, agent: str, totals: Totals, at: int) -> None:
+        habits = self._habits.get(agent)
+        if habits is None:
+            habits = self._habits[agent] = Habits(at, totals)
+        found = habits.round(at, totals)
+        for quantity, slots in habits.slots.items() if found is not None else ():
+            assert found is not None
+            slots.add(found[quantity])
+            key = (agent, UNUSUAL + quantity)
+            if slots.is_far and slots.usual is not None:
+                self._fire(key, found[quantity], slots.usual.middle, SLOT, at)
+            elif not slots.is_far:
+                self._resolve(key, at)
+
+    def _fire(self, key: tuple[str, str], measured: float, expected: float, window: int, at: int) -> None:
+        if key not in self._firing:
+            agent, objective = key
+            self._firing[key] = Alert(agent=agent, objective=objective, severity="ticket", since=at, measured=measured,
+                                      expected=expected, window=window)  # fmt: skip
+            self._on_change(self._firing[key])
+
+    def _resolve(self, key: tuple[str, str], at: int) -> None:
+        before = self._firing.pop(key, None)
+        if before is not None:
+            self._on_change(replace(before, resolved_at=at))
 
 
 async def watch(alerts: Alerts, clock: Clock, every: float = EVERY) -> None:

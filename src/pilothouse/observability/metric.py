@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Objectives
+from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Alert, Objectives
 from pilothouse.domain.provider import ProviderState
+from pilothouse.observability.alert import UNUSUAL, Totals
 from pilothouse.observability.provider import about_providers
 from pilothouse.ports.meter import CommitMeter, DeliveryMeter, MetricsPage, RunMeter
 
@@ -78,6 +79,8 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         """By agent. Set before the first run is told."""
         self.providers: Callable[[], tuple[list[ProviderState], dict[str, int]]] = lambda: ([], {})
         """Gives the models that agents call, and how many calls were not allowed, by the code of the error."""
+        self.firing: Callable[[], list[Alert]] = list
+        """Gives the alerts of this node."""
         self.objective_counts: dict[tuple[str, str], tuple[int, int]] = {}
         """By agent and objective: runs that counted, and those of them that missed."""
         self.registry = CollectorRegistry()
@@ -166,6 +169,12 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         if promised is not None and status != "cancelled":
             within = promised.ended_within_seconds
             self._judge(agent, ENDED, status == "succeeded" and (within is None or seconds <= within))
+
+    def totals(self, agent: str) -> Totals:
+        """Of the runs of an agent that ended here."""
+        spread, used = self._run_seconds.get(agent), self._used.get(agent)
+        cost = used.cost_usd if used is not None else 0.0
+        return Totals(sum(spread.counts), spread.total, cost) if spread is not None else Totals()
 
     def _judge(self, agent: str, objective: str, is_met: bool) -> None:
         total, missed = self.objective_counts.get((agent, objective), (0, 0))
@@ -323,6 +332,12 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
             ["agent", "objective"],
             ((key, missed) for key, (_, missed) in counts.items()),
         )
+        unusual = [
+            ((alert.agent, alert.objective.removeprefix(UNUSUAL)), 1)
+            for alert in self.firing()
+            if alert.objective.startswith(UNUSUAL)
+        ]
+        yield _gauge("pilothouse_unusual", "What is far from usual of an agent.", ["agent", "quantity"], unusual)
 
     def _about_node(self) -> Iterator[Metric]:
         yield _counter(

@@ -61,6 +61,18 @@ def agent_alerts(agent: str, objectives: Objectives) -> list[Rule]:
                 agent=agent,
             )
         )
+    if objectives.anomalies:
+        found.append(
+            alert(
+                "PilothouseUnusual",
+                f'max by (agent, quantity) (pilothouse_unusual{{agent="{agent}"}}) > 0',
+                "0m",
+                "ticket",
+                f"The {{{{ $labels.quantity }}}} of {agent} are far from usual.",
+                "`pilothouse alerts` says how far; `pilothouse runs list` shows what ran since.",
+                agent=agent,
+            )
+        )
     return found
 
 

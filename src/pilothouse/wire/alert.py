@@ -1,4 +1,4 @@
-"""An alert as callers see it: which promise is being missed, how badly, since when.
+"""An alert as callers see it: which promise is being missed or what is unusual, how badly, since when.
 
 The sentence for people is made here, so that the API, the log and a webhook say the same.
 """
@@ -13,12 +13,13 @@ from pilothouse.wire.instant import stamp
 
 class AlertView(Struct):
     agent: str
-    objective: Literal["ended", "first_output"]
+    objective: Literal["ended", "first_output", "cost_a_day", "usual_runs", "usual_seconds", "usual_cost"]
     severity: Literal["page", "ticket"]
     since: str
-    missed_share: float
-    """Of the runs of the last `window_seconds`."""
-    promised_share: float
+    measured: float
+    """In the last `window_seconds`: the share of runs that missed, US dollars, runs, or seconds or US dollars a run."""
+    expected: float
+    """The share that was promised, what was planned, or what is usual."""
     window_seconds: int
     summary: str
 
@@ -34,8 +35,8 @@ def alert_view(alert: Alert) -> AlertView:
         objective=alert.objective,  # type: ignore[arg-type]
         severity=alert.severity,
         since=stamp(alert.since),
-        missed_share=round(alert.missed_share, 6),
-        promised_share=alert.promised_share,
+        measured=round(alert.measured, 6),
+        expected=round(alert.expected, 6),
         window_seconds=alert.window,
         summary=summary(alert),
     )
@@ -43,9 +44,23 @@ def alert_view(alert: Alert) -> AlertView:
 
 def summary(alert: Alert) -> str:
     """One sentence for a person."""
+    agent, measured, expected, minutes = alert.agent, alert.measured, alert.expected, alert.window // 60
+    match alert.objective:
+        case "cost_a_day":
+            return f"{agent} cost {measured:.2f} USD in 24 hours; {expected:.2f} are planned."
+        case "usual_runs":
+            return f"{measured:.0f} runs of {agent} ended in {minutes} minutes; {expected:.0f} are usual."
+        case "usual_seconds":
+            return (
+                f"A run of {agent} took {measured:.3g} s on average in {minutes} minutes; {expected:.3g} s are usual."
+            )
+        case "usual_cost":
+            return (
+                f"A run of {agent} cost {measured:.3g} USD on average in {minutes} minutes; {expected:.3g} are usual."
+            )
     what = "end well in time" if alert.objective == "ended" else "show their first output in time"
     hours = alert.window // 3600
     return (
-        f"{alert.missed_share:.1%} of the runs of {alert.agent} did not {what} in the last "
-        f"{f'{hours} hours' if hours > 1 else 'hour'}; {1 - alert.promised_share:.4g} of all may."
+        f"{measured:.1%} of the runs of {agent} did not {what} in the last "
+        f"{f'{hours} hours' if hours > 1 else 'hour'}; {1 - expected:.4g} of all may."
     )
