@@ -14,6 +14,7 @@ from pilothouse.testing import LocalNode
 SENT: list[str] = []
 RULES = RULE_OF_TWO.replace('@review("owner")', '@review("")') + (
     'permit (principal, action == Action::"label_transfer", resource);'
+    'permit (principal, action in Action::"hand_off", resource);'
 )
 
 

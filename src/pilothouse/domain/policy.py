@@ -36,6 +36,8 @@ class Tool(Struct, frozen=True):
     schema: bytes = b"{}"
     labels: tuple[str, ...] = ()
     """What its results bring into a run."""
+    needs: tuple[str, ...] = ()
+    """Roles that the agent and whoever it acts for must hold, all of them."""
 
 
 class Proposal(Struct, frozen=True):
@@ -57,6 +59,10 @@ class PolicyRequest(Struct, frozen=True, kw_only=True):
     risk: Risk
     arguments: bytes
     on_behalf_of: str = ""
+    via: tuple[str, ...] = ()
+    """The agents between that person and this agent, which called one another."""
+    roles: tuple[str, ...] = ()
+    """What the agent is allowed to be for that person: the roles that both of them hold."""
     subject: str | None = None
     session: str | None = None
     labels: tuple[str, ...] = ()
@@ -209,6 +215,28 @@ def difference(before: Ruling, after: Ruling) -> Difference:
             return "same"
         return "newly_asked" if after.ask.quorum > before.ask.quorum else "newly_allowed"
     return "same" if before.verdict == "allow" else "newly_allowed"
+
+
+# --- hand-offs --------------------------------------------------------------------------------------------------------
+
+HAND_OFF = "hand_off"
+"""The group that all hand-offs are actions of: `action in Action::"hand_off"`."""
+
+HAND_OFF_MARK = "call:"
+
+
+def hand_off_name(agent: str) -> str:
+    """The action of handing over to this agent. No tool is named like that: its names hold no colon."""
+    return HAND_OFF_MARK + agent
+
+
+def hand_off_tool(agent: str, input_schema: bytes) -> Tool:
+    """A hand-off as policies see it: what is handed over is `context.arguments.input`. What the other agent then does
+    is decided by itself, under what both may."""
+    schema = msgspec.json.decode(input_schema)
+    named = schema if isinstance(schema, dict) else {}
+    whole = {"type": "object", "properties": {"input": named}, "required": ["input"], "$defs": named.get("$defs", {})}
+    return Tool(hand_off_name(agent), "reversible", schema=_encode(whole))
 
 
 def plain(value: Any) -> bytes:

@@ -92,8 +92,29 @@ def opens(key: Key, secret: str, at: int) -> bool:
     return is_right and key.state_at(at) == "active"
 
 
+class Chain(Struct, frozen=True):
+    """For whom a run acts: who started the first run, and the agents that called one another since, the first first."""
+
+    principal: str
+    agents: tuple[str, ...] = ()
+
+
+VIA = " > "
+"""Between the names of a chain. No name of a principal or an agent holds a space."""
+
+
+def read_chain(text: str) -> Chain:
+    principal, *agents = text.split(VIA)
+    return Chain(principal, tuple(agents))
+
+
+def chain_below(text: str, agent: str) -> str:
+    """The chain of a run that `agent` calls, acting in this one."""
+    return f"{text}{VIA}{agent}"
+
+
 def acting_for(agent: Principal, starter: Principal) -> Principal:
-    """The agent on behalf of whoever started it: what both may."""
+    """The agent on behalf of whoever started it, who may be an agent that acts for somebody: what all of them may."""
     return Principal(
         agent.name,
         "agent",
@@ -101,7 +122,7 @@ def acting_for(agent: Principal, starter: Principal) -> Principal:
         _both(agent.scopes, starter.scopes),
         _both(agent.roles, starter.roles),
         agent.key,
-        starter.name,
+        starter.on_behalf_of or starter.name,
     )
 
 

@@ -64,6 +64,8 @@ class Schedule(Struct, kw_only=True, omit_defaults=True):
     problem: str | None = None
     """Why the last firing could not become a run."""
     made_at: int = 0
+    made_by: str = ""
+    """For whom its runs act: who made it by the API. Empty: the file of settings, and with it the installation."""
 
 
 class Plan(Struct):

@@ -16,14 +16,27 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.ids import call_review_id
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow, gate_key, gate_review_key
 from pilothouse.domain.label import labels_of_metadata
-from pilothouse.domain.policy import Ask, PolicyRequest, Proposal, Ruling, Tool, action_id, digest_action, rule
+from pilothouse.domain.policy import (
+    HAND_OFF_MARK,
+    Ask,
+    PolicyRequest,
+    Proposal,
+    Ruling,
+    Tool,
+    action_id,
+    digest_action,
+    hand_off_tool,
+    rule,
+)
+from pilothouse.domain.principal import read_chain
 from pilothouse.domain.review import Answer, Review
 from pilothouse.domain.run import Run
-from pilothouse.engine.audit_entry import entry
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import decode, encode, raw
 from pilothouse.engine.hold import hold_over_call, load_holds
 from pilothouse.engine.label import Seen, labels_now
 from pilothouse.engine.policy import load_policies
+from pilothouse.engine.principal import CALL_SCOPE, acting_principal
 from pilothouse.engine.world import World, persist, spawn
 from pilothouse.ports.change import Row
 from pilothouse.ports.policy import ActivePolicies
@@ -86,6 +99,10 @@ def propose(world: World, asking: Asking, ref: int, asked: Proposal) -> None:
         spawn(world, persist(lambda: _read_first(world, asking, ref, asked)))
         return
     case = _case(world, asking, ref, asked, asked.arguments, approved=False)
+    refused = _beyond(world, case)
+    if refused is not None:
+        _answer(world, case, "deny", world.policies.get(asking.run.tenant), reason=refused)
+        return
     hold = hold_over_call(world, asking.run, asked.tool) if world.holds else None
     if hold is not None:
         if hold.effect == "pause" and asking.kept:
@@ -99,6 +116,21 @@ def propose(world: World, asking: Asking, ref: int, asked: Proposal) -> None:
     else:  # what it has seen nobody can tell: whatever its tools may bring
         asking.labels.update(*(tool.labels for tool in asking.agent.tools), labels_of_metadata(asking.run.metadata))
         _judge(world, _case(world, asking, ref, asked, asked.arguments, approved=False))
+
+
+def _beyond(world: World, case: Case) -> str | None:
+    """Why the action is more than the run may do, whatever policies say: an agent has what it is given and what whoever
+    it acts for has, and not more."""
+    if not world.keys:
+        return None
+    run, who = case.asking.run, acting_principal(world, case.asking.run)
+    whom = f"{run.agent} acts for {who.on_behalf_of}"
+    lacking = [role for role in case.tool.needs if not who.has_role(role)]
+    if lacking:
+        return f"{whom}, and not both of them have the role {lacking[0]}"
+    if case.asked.tool.startswith(HAND_OFF_MARK) and not who.may(CALL_SCOPE):
+        return f"{whom}, and not both of them have the scope {CALL_SCOPE}"
+    return None
 
 
 async def _read_first(world: World, asking: Asking, ref: int, asked: Proposal) -> None:
@@ -123,7 +155,7 @@ async def _judge_labelled(world: World, case: Case) -> None:
 
 def _case(world: World, asking: Asking, ref: int, asked: Proposal, arguments: bytes, *, approved: bool) -> Case:
     run = asking.run
-    tool = next((one for one in asking.agent.tools if one.name == asked.tool), Tool(asked.tool, asked.risk))
+    tool, chain, who = _tool(world, asking.agent, asked), read_chain(run.started_by), acting_principal(world, run)
     request = PolicyRequest(
         tenant=run.tenant,
         agent=run.agent,
@@ -131,7 +163,9 @@ def _case(world: World, asking: Asking, ref: int, asked: Proposal, arguments: by
         tool=asked.tool,
         risk=tool.risk,
         arguments=arguments,
-        on_behalf_of=run.started_by,
+        on_behalf_of=chain.principal,
+        via=chain.agents,
+        roles=tuple(sorted(who.roles)),
         subject=run.subject,
         session=run.session,
         labels=tuple(sorted(asking.labels)),
@@ -139,6 +173,15 @@ def _case(world: World, asking: Asking, ref: int, asked: Proposal, arguments: by
         at=world.clock.now(),
     )
     return Case(asking, ref, asked, tool, request, digest_action(request, tool.schema))
+
+
+def _tool(world: World, agent: Agent, asked: Proposal) -> Tool:
+    """What is known of it here; what a host says of a tool that nobody described is only believed where that is all."""
+    if asked.tool.startswith(HAND_OFF_MARK):
+        called = world.worker.find(asked.tool.removeprefix(HAND_OFF_MARK))
+        if called is not None:
+            return hand_off_tool(called.name, called.input_schema)
+    return next((one for one in agent.tools if one.name == asked.tool), Tool(asked.tool, asked.risk))
 
 
 def _rule(active: ActivePolicies, case: Case) -> Ruling:
@@ -301,14 +344,16 @@ def _answer(
         finished_at=at,
     )
     told: list[Row] = []
-    if recorded and asking.kept and active is not None:
+    if recorded and asking.kept:
+        by = NODE if active is None else f"policy:{active.version}"
         kind = {"allow": "allowed", "deny": "denied", "ask": "asked", "respond": "answered"}[verdict]
         told.append(
             entry(
-                run.tenant, case.id, at, f"action.{kind}", f"policy:{active.version}", run=run.id, step=case.asked.key,
+                run.tenant, case.id, at, f"action.{kind}", by, run=run.id, step=case.asked.key,
                 tool=case.asked.tool, risk=case.tool.risk, agent=run.agent, policies=list(policies), review=review,
-                digest=world.seals.digest(run.tenant, run.subject, case.digest), would=would,
-                labels=list(case.request.labels) or None, on_behalf_of=run.started_by or None,
+                digest=world.seals.digest(run.tenant, run.subject, case.digest), would=would, reason=reason or None,
+                labels=list(case.request.labels) or None, on_behalf_of=case.request.on_behalf_of or None,
+                via=list(case.request.via) or None,
             )
         )  # fmt: skip
     acts = case.id if recorded and verdict == "allow" and active is not None else None

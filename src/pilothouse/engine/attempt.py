@@ -16,6 +16,7 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
 from pilothouse.domain.ids import call_review_id
 from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow, actions_without_end, gate_review_key, step_of
+from pilothouse.domain.policy import hand_off_name
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.audit_entry import NODE, entry
@@ -110,6 +111,8 @@ class Attempt(Calling, Notebook):
         self.seen = Seen()
         self.acting: dict[str, str] = {}
         """Actions that were allowed and whose end nobody has seen yet, by their step."""
+        self.handing: dict[str, str] = {}
+        """Hand-offs that were allowed and whose called run is not durable yet: their action, by their step."""
         self._at_work: dict[str, str] = {}
         """The tools of steps that have begun and not ended, by step: also where nobody had to be asked."""
         self.known_ends: set[str] = set()
@@ -140,6 +143,9 @@ class Attempt(Calling, Notebook):
         self.has_calls = any(row.kind == "call" for row in journal)
         self._steps_left -= len(self.known_ends)
         self.acting.update(actions_without_end(journal))
+        for row in journal:
+            if row.kind == "call" and row.key in self.acting and row.phase == BEGUN:
+                self.handing[row.key] = self.acting.pop(row.key)
 
     @property
     def notebook(self) -> Notebook:
@@ -263,6 +269,12 @@ class Attempt(Calling, Notebook):
     def _attest_unknown(self, key: str, action: str) -> None:
         self.attest("action.unknown", NODE, action, run=self.run.id, step=key)
 
+    def attest_unknown_hand_offs(self) -> None:
+        """The run ends: nobody will see whether these came to anything."""
+        for key, action in self.handing.items():
+            self._attest_unknown(key, action)
+        self.handing.clear()
+
     def hold_off(self, hold: str) -> None:
         if self.doom is None:
             self.doom = self.ends.held(self, hold)
@@ -276,20 +288,30 @@ class Attempt(Calling, Notebook):
         if row.key not in self._begun:
             self.note("step.started", step_started(row))
             self._begin(row)
+        if row.key in self.acting:
+            self.handing[row.key] = self.acting.pop(row.key)
         self.has_calls = True
         self.starting.add(row.key)
         self.open_waits.add(row.key)
         self._told.add_ref(ref)
         self._told.after.append(then)
 
+    def handed(self, key: str) -> str | None:
+        return self.handing.get(key)
+
     def call_began(self, key: str) -> None:
         self.starting.discard(key)
+        self.handing.pop(key, None)
         self.flush()
 
     def end_wait(self, row: StepRow) -> None:
         """This node ends a wait of the attempt itself: what was asked for cannot be."""
         self.starting.discard(row.key)
+        action = self.handing.pop(row.key, None)
         if row.key not in self.known_ends and not self.is_over:
+            if action is not None:
+                by = f"agent:{self.run.agent}"
+                self.attest("action.failed", by, action, run=self.run.id, step=row.key, tool=hand_off_name(row.name))
             self._end(row, None)
             self._told.is_answer = True
             self._told.after.append(lambda: self._tell_end(row))

@@ -10,8 +10,10 @@ import asyncio
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.ids import child_run_id
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow
+from pilothouse.domain.principal import chain_below
 from pilothouse.domain.run import Run
 from pilothouse.domain.trace import traceparent_below
+from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import error_json
 from pilothouse.engine.ending import Ending, call_row
@@ -19,6 +21,7 @@ from pilothouse.engine.execution import hold_run, set_out
 from pilothouse.engine.run import Started, StartRun, start_run, wait_started
 from pilothouse.engine.world import AGAIN_AFTER, AGAIN_AT_MOST, World, persist, spawn
 from pilothouse.errors import LimitReached, Overloaded, PilothouseError
+from pilothouse.ports.change import AppendAudit
 from pilothouse.ports.worker import Notebook
 
 CALLER_ENDED = "the run that called it has ended"
@@ -65,6 +68,7 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
     """None: the attempt of the caller is over; the next one calls again. The called run is part of work that was taken
     in long ago, so what cannot be taken in now is tried again and does not fail the call."""
     run, pause = caller.run, AGAIN_AFTER
+    action = caller.handed(row.key)
     while True:
         command = StartRun(
             tenant=run.tenant,
@@ -78,7 +82,8 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
             parent_key=row.key if caller.kept else None,
             traceparent=_traceparent(world, caller),
             by=run.id,
-            started_by=run.started_by,
+            beside=() if action is None else (_told(world, run, row, action),),
+            started_by=chain_below(run.started_by, run.agent),
         )
         try:
             await _refuse_depth(world, run)
@@ -90,6 +95,13 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
             return None
         await asyncio.sleep(pause)
         pause = min(pause * 2, AGAIN_AT_MOST)
+
+
+def _told(world: World, run: Run, row: StepRow, action: str) -> AppendAudit:
+    """The hand-off is done when the called run is durable: its entry is in the Change of that."""
+    child = child_run_id(run.id, row.key)
+    at, by = world.clock.now(), f"agent:{run.agent}"
+    return entry(run.tenant, action, at, "action.done", by, run=run.id, step=row.key, called=child)
 
 
 def _traceparent(world: World, caller: Notebook) -> str | None:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pilothouse.domain.principal import Key, Principal, PrincipalKind, hash_of, key_text, not_held
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import encode, instant
+from pilothouse.engine.policy import gate
 from pilothouse.engine.world import World
 from pilothouse.errors import Forbidden, InvalidInput, KeyNotFound, StateConflict
 from pilothouse.ports.change import Change, Conflict, WriteDocument
@@ -34,7 +35,9 @@ async def load_keys(world: World) -> None:
         found |= {key.id: key for key in (_read(one.body) for one in page)}
         if cursor is None or len(found) >= KEYS_LIMIT:
             break
-    world.keys = found
+    world.keys, world.names = found, {}
+    for key in found.values():
+        world.names.setdefault((key.tenant, key.name), {})[key.id] = key
 
 
 async def create_key(
@@ -145,3 +148,5 @@ async def _write(world: World, key: Key, version: int, kind: str, by: Principal,
             version=version,
         ) from None  # fmt: skip
     world.keys[key.id] = key
+    world.names.setdefault((key.tenant, key.name), {})[key.id] = key
+    gate(world)

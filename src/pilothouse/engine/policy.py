@@ -20,12 +20,14 @@ from pilothouse.domain.policy import (
     Ruling,
     Tool,
     difference,
+    hand_off_tool,
     rule,
     version_of,
 )
 from pilothouse.domain.principal import Principal
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import encode
+from pilothouse.engine.principal import is_bounded
 from pilothouse.engine.world import World
 from pilothouse.errors import Forbidden, PolicyInvalid, PolicyUnsigned, StateConflict, Unsupported
 from pilothouse.ports.change import Change, Conflict, WriteDocument
@@ -88,7 +90,7 @@ _read = msgspec.json.Decoder(StoredPolicies).decode
 
 
 def known_tools(world: World) -> tuple[Tool, ...]:
-    """What hosts have described, by name; of two with one name the riskier one."""
+    """What hosts have described, by name; of two with one name the riskier one. Then the hand-offs to their agents."""
     order = ("read", "reversible", "irreversible", "consequential")
     found: dict[str, Tool] = {}
     for agent in world.worker.agents():
@@ -96,6 +98,9 @@ def known_tools(world: World) -> tuple[Tool, ...]:
             known = found.get(tool.name)
             if known is None or order.index(tool.risk) > order.index(known.risk):
                 found[tool.name] = tool
+    for agent in world.worker.agents():
+        one = hand_off_tool(agent.name, agent.input_schema)
+        found[one.name] = one
     return tuple(found[name] for name in sorted(found))
 
 
@@ -138,7 +143,7 @@ async def load_policies(world: World) -> None:
 
 def gate(world: World) -> None:
     """Hosts propose calls only where somebody would decide them."""
-    world.worker.gate(bool(world.policies) or bool(world.holds))
+    world.worker.gate(bool(world.policies) or bool(world.holds) or is_bounded(world))
 
 
 def _compiled(world: World, text: str) -> CompiledPolicies:
@@ -173,7 +178,8 @@ async def recent_actions(world: World, tenant: str) -> Sequence[tuple[str, str, 
                     step = asked.pop("step")
                     asked["arguments"] = encode(asked["arguments"])
                     asked["approved"] = False
-                    steps[step] = PolicyRequest(**asked | {"labels": tuple(asked["labels"])})
+                    several = {name: tuple(asked.get(name, ())) for name in ("labels", "via", "roles")}
+                    steps[step] = PolicyRequest(**asked | several)
             found += [(run.id, step, request) for step, request in steps.items()]
         seen += len(page.items)
         cursor = page.next_cursor

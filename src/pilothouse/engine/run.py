@@ -156,6 +156,7 @@ async def _start_unkept(world: World, command: StartRun, agent: Agent, at: int) 
         created_at=at,
         started_at=at,
         deadline_at=_deadline(command, at),
+        started_by=command.started_by or command.by,
     )
     if world.holds and (hold := hold_over(world, run)) is not None:
         raise Held(hold=hold.id, reason=hold.reason)

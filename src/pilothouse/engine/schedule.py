@@ -68,7 +68,7 @@ async def make_schedule(world: World, tenant: str, schedule: Schedule, by: str) 
     if world.worker.find(schedule.agent) is None:
         raise AgentNotFound(agent=schedule.agent)
     at = world.clock.now()
-    made = replace(schedule, made_at=at, next_at=next_after(schedule.rule, at)(at))
+    made = replace(schedule, made_at=at, made_by=by, next_at=next_after(schedule.rule, at)(at))
     write = WriteDocument(tenant, _id(schedule.name), KIND, 0, ACTIVE, encode(made), at)
     told = entry(tenant, _id(schedule.name), at, "schedule.made", by, agent=schedule.agent)
     try:
@@ -151,7 +151,7 @@ async def run_schedule(world: World, tenant: str, name: str, by: str) -> Run:
     found = await get_schedule(world, tenant, name)
     at, schedule = world.clock.now(), read(found)
     command = _command(world, tenant, schedule, at)
-    command.run_id, command.by = None, by
+    command.run_id, command.by, command.started_by = None, by, by
     return (await start_run(world, command)).run
 
 
@@ -297,6 +297,7 @@ def _command(world: World, tenant: str, schedule: Schedule, at: int) -> StartRun
         run_id=firing_run_id(tenant, schedule.name, at),
         wants="later",
         by=f"schedule:{schedule.name}",
+        started_by=schedule.made_by or None,
     )
 
 

@@ -102,6 +102,9 @@ class Unkept(Calling, Notebook):
         if self.actor is not None and not self._is_over:
             self.actor.decided(ref, row)
 
+    def handed(self, key: str) -> str | None:
+        return None
+
     def hold_off(self, hold: str) -> None:
         """It cannot go on later: see `action.propose`."""
 

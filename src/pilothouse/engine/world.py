@@ -121,6 +121,8 @@ class World:
     seals: Seals = field(default_factory=Seals)
     keys: dict[str, Key] = field(default_factory=dict)
     """API keys by id; none: only this machine is let in."""
+    names: dict[tuple[str, str], dict[str, Key]] = field(default_factory=dict)
+    """The same keys by tenant and principal, then by id."""
     language: PolicyLanguage | None = None
     policies: dict[str, ActivePolicies] = field(default_factory=dict)
     """By tenant; a tenant without policies is asked nothing."""

@@ -37,6 +37,10 @@ class Notebook(Protocol):
         """The step `row` waits for a run of another agent; `then` is called once that wait is durable."""
         ...
 
+    def handed(self, key: str) -> str | None:
+        """The action of the hand-off that the step `key` is, where it was decided and has no outcome yet."""
+        ...
+
     def call_began(self, key: str) -> None:
         """The run that the step `key` waits for is durable."""
         ...

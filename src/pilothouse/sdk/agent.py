@@ -75,12 +75,17 @@ class ToolDefinition(Definition[P, R]):
         timeout: float | None = None,
         description: str | None = None,
         labels: Sequence[str] = (),
+        needs: Sequence[str] = (),
     ) -> None:
         super().__init__(function, name, description)
         if isinstance(labels, str) or not all(labels):
             raise TypeError(f'labels is {labels!r}; write labels=("retrieved",)')
         self.labels = tuple(labels)
         """Where its results come from and how sensitive they are: policies see it (`retrieved`, `sensitive`, ...)."""
+        if isinstance(needs, str) or not all(needs):
+            raise TypeError(f'needs is {needs!r}; write needs=("finance",)')
+        self.needs = tuple(needs)
+        """Roles that the agent and whoever it acts for must both hold, or the node refuses the call."""
         if risk not in get_args(Risk):
             raise ValueError(f"risk is {risk!r}; it is one of {', '.join(get_args(Risk))}")
         self.risk: Risk = risk
@@ -124,6 +129,7 @@ def tool(
     timeout: float | None = ...,
     description: str | None = ...,
     labels: Sequence[str] = ...,
+    needs: Sequence[str] = ...,
 ) -> Callable[[Callable[P, R]], ToolDefinition[P, R]]: ...
 def tool(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Makes a tool of a function, for `ctx.call_tool`. With `once` it is never silently repeated."""

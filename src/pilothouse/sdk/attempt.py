@@ -8,7 +8,7 @@ last word is said once; after it nothing of this slot is sent, however long orph
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import cached_property
 from time import monotonic_ns
 from typing import Any, Literal, Protocol
@@ -20,6 +20,7 @@ from pilothouse.sdk.egress.border import Border
 from pilothouse.sdk.egress.call import ask_node
 from pilothouse.sdk.egress.passage import Passage
 from pilothouse.sdk.failure import end_error, kinds_of, may_help, own_traceback, text_of
+from pilothouse.sdk.gate import Proposed, pass_gate
 from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.run import RunFacts
 from pilothouse.sdk.schema import Codec
@@ -96,6 +97,18 @@ class Attempt:
     @cached_property
     def run(self) -> RunFacts:
         return RunFacts(self.start)
+
+    # --- what is decided before it is done ---
+
+    @property
+    def is_gated(self) -> bool:
+        return self.surroundings.is_gated
+
+    def pass_gate(self, call: Proposed) -> Coroutine[Any, Any, StepRow | None]:
+        return pass_gate(self, call)
+
+    async def wait_for(self, key: str) -> None:
+        await self.waits.wait_known(key)
 
     # --- the life ---
 

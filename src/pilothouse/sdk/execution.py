@@ -24,7 +24,7 @@ from pilothouse.sdk.agent import ToolDefinition, checked_retry, checked_timeout
 from pilothouse.sdk.attempt import Attempt
 from pilothouse.sdk.context import BlockingContext, Context
 from pilothouse.sdk.function import facts_of, step_name, takes_context
-from pilothouse.sdk.gate import pass_gate, risk_of
+from pilothouse.sdk.gate import risk_of
 from pilothouse.sdk.schema import read_json, shown_as_json, write_json
 from pilothouse.sdk.scope import step_here
 from pilothouse.sdk.step import DRAW, EffectShape, StepCall, encode_arguments, perform, perform_at_once, shown
@@ -175,12 +175,6 @@ class Execution(Attempt):
         if self.surroundings.is_gated and (risk := risk_of(call.name, call.function)) != "read":
             call.risk, call.proposed = risk, encode_arguments(arguments)
         return self._perform(call)
-
-    def pass_gate(self, call: StepCall) -> Coroutine[Any, Any, StepRow | None]:
-        return pass_gate(self, call)
-
-    async def wait_for(self, key: str) -> None:
-        await self.waits.wait_known(key)
 
     def _perform(self, call: StepCall) -> Coroutine[Any, Any, Any]:
         """Looks into the journal in the call itself, before anything is awaited."""

@@ -163,9 +163,12 @@ def failure_in(row: StepRow) -> PilothouseError:
     )
 
 
-def call_failure_in(row: StepRow, run: str) -> CallFailed:
-    """The error of a `call` whose run did not succeed. The node may have written that run's own error."""
+def call_failure_in(row: StepRow, run: str) -> PilothouseError:
+    """The error of a `call` whose run did not succeed, or that was not allowed. The node may have written that run's
+    own error, which has no `kind`."""
     kept = _read(row.error or b"{}")
+    if kept.code == ActionDenied.code and kept.kind:
+        return failure_in(row)
     if kept.code == CallFailed.code:
         return CallFailed(kept.message, hint=kept.hint or None, agent=row.name, run=run, text=kept.text)
     status = "cancelled" if kept.code == "cancelled" else "failed"

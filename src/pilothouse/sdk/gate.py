@@ -1,4 +1,4 @@
-"""The gate before a tool: the node decides whether the call may happen, and the host waits for its word.
+"""The gate before a tool or a hand-off: the node decides whether it may happen, and the host waits for its word.
 
 The host proposes what it is about to do and does exactly what it is answered: run it, run it with other arguments, keep
 a person's answer as its result, fail it, or wait for a review and propose it again. It decides nothing itself, and a
@@ -10,13 +10,12 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from pilothouse.domain.journal import ENDED, StepRow
+from pilothouse.domain.journal import ENDED, StepKind, StepRow
 from pilothouse.errors import ActionDenied
 from pilothouse.sdk.agent import TOOLS
 from pilothouse.sdk.failure import write_failure
 from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.schema import read_json
-from pilothouse.sdk.step import StepCall
 from pilothouse.wire.frames import ProposeAction
 
 UNKNOWN_RISK = "reversible"
@@ -50,6 +49,39 @@ class Applicant(Protocol):
         ...
 
 
+class Proposed(Protocol):
+    """What is about to be done: a call of a tool, or a hand-off to another agent."""
+
+    @property
+    def kind(self) -> StepKind: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def name(self) -> str:
+        """Of the step."""
+        ...
+
+    @property
+    def action(self) -> str:
+        """What policies know it by."""
+        ...
+
+    @property
+    def risk(self) -> str: ...
+
+    @property
+    def proposed(self) -> bytes: ...
+
+    @property
+    def input(self) -> bytes | None: ...
+
+    def use(self, arguments: dict[str, Any]) -> None:
+        """Other arguments than these: a person or a policy has edited them."""
+        ...
+
+
 _read_answer = msgspec.json.Decoder(Answer).decode
 
 
@@ -62,12 +94,12 @@ def risk_of(name: str, function: Any) -> str:
     return known.risk if known is not None else UNKNOWN_RISK
 
 
-async def pass_gate(attempt: Applicant, call: StepCall) -> StepRow | None:
+async def pass_gate(attempt: Applicant, call: Proposed) -> StepRow | None:
     """None: the call may run, with the arguments that `call` has now. Otherwise how it ended without running."""
     journal = attempt.journal
     while True:
         ref = journal.next_ref()
-        message = ProposeAction(attempt.slot, ref, call.key, call.name, call.risk, call.proposed)
+        message = ProposeAction(attempt.slot, ref, call.key, call.action, call.risk, call.proposed)
         answer = _read_answer((await journal.propose(ref, message)).output or b"{}")
         if answer.verdict == "ask":
             await attempt.wait_for(answer.wait)
@@ -88,7 +120,7 @@ async def pass_gate(attempt: Applicant, call: StepCall) -> StepRow | None:
         return await journal.end(ref, end, started=False)
 
 
-def _end(call: StepCall, at: int, output: bytes | None = None, error: ActionDenied | None = None) -> StepRow:
+def _end(call: Proposed, at: int, output: bytes | None = None, error: ActionDenied | None = None) -> StepRow:
     return StepRow(
         call.key,
         call.kind,

@@ -68,6 +68,10 @@ class StepCall(Struct):
     proposed: bytes = b""
     """The arguments that are decided about, as JSON."""
 
+    @property
+    def action(self) -> str:
+        return self.name
+
     def use(self, arguments: dict[str, Any]) -> None:
         """Other arguments of a tool than it was called with: a person or a policy has edited them."""
         if self.revives:

@@ -22,7 +22,7 @@ def describe_tools() -> bytes:
     """JSON of the tools that this process knows, by name."""
     found = sorted(TOOLS.items())[:TOOLS_LIMIT]
     return msgspec.json.encode([
-        Tool(name, one.risk, one.once, schema_of(one.function), one.labels) for name, one in found
+        Tool(name, one.risk, one.once, schema_of(one.function), one.labels, one.needs) for name, one in found
     ])  # fmt: skip
 
 

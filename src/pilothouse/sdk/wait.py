@@ -16,13 +16,16 @@ from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pilothouse.domain.ids import AGENT_NAME, SIGNAL_NAME, child_run_id
 from pilothouse.domain.journal import BEGUN, ENDED, StepKind, StepRow, signal_key
+from pilothouse.domain.policy import hand_off_name
 from pilothouse.domain.review import Answer, ReviewKind
 from pilothouse.errors import NotKept, SignalTimeout, TooLarge
 from pilothouse.sdk.agent import AgentDefinition
 from pilothouse.sdk.failure import call_failure_in, failure_in, write_failure
+from pilothouse.sdk.gate import Proposed
 from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.schema import in_order, read_json, write_json
 from pilothouse.wire.frames import AskReview, CallAgent, Message, StepStarted
@@ -72,6 +75,34 @@ class Waiter(Protocol):
     def is_ending(self) -> bool: ...
 
     def park(self, due_at: int | None) -> None: ...
+
+    @property
+    def is_gated(self) -> bool:
+        """What is done to the world is proposed before it is done."""
+        ...
+
+    def pass_gate(self, call: Proposed) -> Coroutine[Any, Any, StepRow | None]: ...
+
+
+class HandOff:
+    """A call of another agent as an action: what is handed over is its argument `input`."""
+
+    kind: StepKind = "call"
+    risk = "reversible"
+
+    def __init__(self, key: str, name: str, input: bytes) -> None:
+        self.key, self.name, self.input = key, name, input
+
+    @property
+    def action(self) -> str:
+        return hand_off_name(self.name)
+
+    @property
+    def proposed(self) -> bytes:
+        return b'{"input":%b}' % self.input
+
+    def use(self, arguments: dict[str, Any]) -> None:
+        self.input = in_order(write_json(arguments.get("input")))
 
 
 class Asked(Struct, frozen=True):
@@ -177,17 +208,28 @@ class Waits:
         if len(encoded) > INPUT_LIMIT:
             raise TooLarge(what=f"The input of {name!r}", limit=INPUT_LIMIT)
         key = self._journal.reserve("call", name, encoded)
+        return self._call(self._step("call", key, name, encoded, None), HandOff(key, name, encoded))
 
-        def frame(ref: int, row: StepRow) -> Message:
-            return CallAgent(self._attempt.slot, ref, row, name, encoded)
-
-        return self._call(self._step("call", key, name, encoded, None), frame)
-
-    async def _call(self, step: "Asked", frame: "Frame") -> Any:
-        row = await self._row(step, frame)
+    async def _call(self, step: "Asked", over: "HandOff") -> Any:
+        row = step.recorded if step.recorded is not None else await self._hand_over(step, over)
         if row.status == "failed":
             raise call_failure_in(row, child_run_id(self._attempt.run_id, step.key))
         return read_json(row.output or b"null")
+
+    async def _hand_over(self, step: "Asked", over: "HandOff") -> StepRow:
+        """The end of a call that has none yet. One that begins is an action, and is decided like a call of a tool."""
+        attempt = self._attempt
+        if attempt.is_gated and self._journal.begun(step.key, "call") is None:
+            await self._journal.admit(step.key)
+            refused = await attempt.pass_gate(over)
+            if refused is not None:
+                return refused
+            step = replace(step, input=over.input)
+
+        def frame(ref: int, row: StepRow) -> Message:
+            return CallAgent(attempt.slot, ref, row, over.name, over.input)
+
+        return await self._row(step, frame)
 
     async def wait_known(self, key: str) -> None:
         """Waits for the end of a wait that the node itself has begun."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pilothouse.domain.policy import ANNOTATIONS, Evaluation, PolicyRequest, Tool, ask_of
+from pilothouse.domain.policy import ANNOTATIONS, HAND_OFF, HAND_OFF_MARK, Evaluation, PolicyRequest, Tool, ask_of
 from pilothouse.errors import PolicyInvalid
 from pilothouse.ports.policy import CompiledPolicies, PolicyLanguage
 
@@ -108,6 +108,8 @@ class CedarPolicies(CompiledPolicies):
             "tool": request.tool,
             "risk": request.risk,
             "on_behalf_of": request.on_behalf_of,
+            "via": list(request.via),
+            "roles": list(request.roles),
             "labels": list(request.labels),
             "approved": request.approved,
             "hour": at.hour,
@@ -149,6 +151,10 @@ def make_schema(tools: Sequence[Tool]) -> dict[str, Any]:
     """What policies can speak about: agents, tools with their risk, and for each tool an action with its arguments."""
     actions = {tool.name: _action(shape_of(_decoded(tool.schema))) for tool in tools}
     actions[ANY_TOOL] = _action(None)
+    for name, action in actions.items():
+        if name.startswith(HAND_OFF_MARK):
+            action["memberOf"] = [{"id": HAND_OFF}]
+    actions[HAND_OFF] = {}
     return {
         "": {
             "entityTypes": {
@@ -164,6 +170,8 @@ def _action(arguments: dict[str, Any] | None) -> dict[str, Any]:
     attributes: dict[str, Any] = dict.fromkeys(("agent", "release", "tenant", "tool", "risk", "on_behalf_of"), STRING)
     attributes |= {
         "labels": {"type": "Set", "element": STRING},
+        "via": {"type": "Set", "element": STRING},
+        "roles": {"type": "Set", "element": STRING},
         "approved": {"type": "Boolean"},
         "hour": {"type": "Long"},
         "weekday": {"type": "Long"},
