@@ -449,6 +449,13 @@ class WebhookRefused(PilothouseError):
     hint_text = "Give an https:// address that anybody on the internet can reach."
 
 
+class OverrideConflict(PilothouseError):
+    """The {what} cannot be overridden so: {reason}."""
+
+    code = "override_conflict"
+    hint_text = "Look at what is in force now and at its overrides, then decide again."
+
+
 class NotKept(PilothouseError):
     """{what} needs a run that is kept, and this stateless run is not."""
 

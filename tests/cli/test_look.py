@@ -167,6 +167,34 @@ def test_a_review_is_listed_shown_and_decided_and_its_run_goes_on(served):
     assert again.exit_code == Exit.CONFLICT
 
 
+def test_what_came_out_or_was_decided_is_overridden_and_the_original_shown(served):
+    run = served.json("run", "asking", "dear all", "--async")["id"]
+    review = open_review(served, run)["id"]
+    early = served("override", "review", review, "reject", "--reason", "too soon")
+    assert early.exit_code == Exit.CONFLICT
+    served("reviews", "decide", review, "approve")
+    served("runs", "watch", run)
+    told = served("override", "review", review, "reject", "--reason", "not to all")
+    assert told.stdout.startswith(f"{review} is overridden (1. by local")
+    assert "not to all" in served("reviews", "show", review).stdout
+    change = ("override", "run", run, "--output", '"withdrawn"', "--reason", "not to all")
+    assert served(*change, "--compensate", "words").exit_code == Exit.REFUSED  # that one takes a text
+    found = served.json(*change)
+    assert (found["output"], found["override"]["original"]) == ("withdrawn", "approve: ")
+    assert found["override"]["number"] == 1
+    shown = served("runs", "show", run).stdout
+    assert "1. by local" in shown
+    assert "withdrawn" in shown
+    listed = served("override", "list", run).stdout
+    assert "not to all" in listed
+    assert "approve: " in listed
+    assert served.json("override", "list", review)["items"][0]["original"]["verdict"] == "approve"
+    again = served("override", "run", run, "--output", "1", "--reason", "x", "--superseded", "0")
+    assert again.exit_code == Exit.CONFLICT
+    assert served("override", "run", run, "--reason", "x").exit_code == Exit.USAGE
+    assert served("override", "list", "run_x").exit_code == Exit.NOT_FOUND
+
+
 def test_a_verdict_that_does_not_fit_its_answer_is_not_sent(served):
     assert served("reviews", "decide", "rev_x", "edit").exit_code == Exit.USAGE
     assert served("reviews", "decide", "rev_x", "approve", "--response", "no").exit_code == Exit.USAGE

@@ -32,6 +32,7 @@ from tests.engine.scenario import Everything
 MOVES = (
     c.InsertRun, c.KeepRun, c.FinishRun, c.EndIdleRun, c.EndLostRun, c.ParkRun, c.RequeueRun, c.RequestCancel,
     c.RememberCancel, c.InsertReview, c.CloseReview, c.WriteState, c.ForkSession, c.DropSession,
+    c.SupersedeRun, c.SupersedeReview,
 )  # fmt: skip
 """What must not become durable without an entry beside it."""
 

@@ -27,7 +27,7 @@ def run_of(**more) -> Run:
 def test_the_fields_are_those_of_the_contract_in_its_order_and_then_ours():
     names = [one.name for one in msgspec.structs.fields(RunView)]
     assert names[: len(CONTRACT)] == CONTRACT
-    assert names[len(CONTRACT) :] == ["subject", "priority", "due_at", "deadline_at", "parent", "origin"]
+    assert names[len(CONTRACT) :] == ["subject", "priority", "due_at", "deadline_at", "parent", "origin", "override"]
 
 
 def test_every_field_shows_what_the_run_has():
@@ -44,7 +44,7 @@ def test_every_field_shows_what_the_run_has():
         "finished_at": "2026-11-22T12:00:01.500000Z",
         "usage": {"input_tokens": 0, "output_tokens": 0, "model_calls": 0, "tool_calls": 0, "cost_usd": 0.0},
         "subject": "me", "priority": 3, "due_at": "2026-11-22T12:00:00.000002Z",
-        "deadline_at": "2026-11-22T12:00:00.000003Z", "parent": "run_0", "origin": "run_9",
+        "deadline_at": "2026-11-22T12:00:00.000003Z", "parent": "run_0", "origin": "run_9", "override": None,
     }  # fmt: skip
 
 

@@ -32,7 +32,8 @@ CODES: dict[Exit, str] = {
     "delivery_not_found schedule_not_found source_not_found dead_letter_not_found key_not_found "
     "policy_not_found hold_not_found",
     Exit.CONFLICT: "run_exists run_ended run_active session_busy session_exists state_conflict review_closed "
-    "idempotency_mismatch files_exist schedule_exists policy_unsigned held",
+    "idempotency_mismatch files_exist schedule_exists policy_unsigned held "
+    "override_conflict",
     Exit.REFUSED: "malformed_request invalid_input too_large bad_cursor limit_reached unauthenticated forbidden "
     "unsupported webhook_refused schedule_refused signature_refused method_not_allowed media_type_refused "
     "upgrade_required client_gone vote_refused policy_invalid",

@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "runs": ("pilothouse.cli.runs:runs", "Look at runs, cancel, retry or signal them."),
     "sessions": ("pilothouse.cli.sessions:sessions", "Look at what sessions remember, fork or delete them."),
     "reviews": ("pilothouse.cli.reviews:reviews", "Answer what runs ask of people."),
+    "override": ("pilothouse.cli.override:override", "Supersede what came out or was decided."),
     "environments": (
         "pilothouse.cli.environments:environments",
         "Make, list and prune what agents need installed.",

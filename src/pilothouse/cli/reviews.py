@@ -9,6 +9,7 @@ import click
 
 from pilothouse.cli.connect import DefaultGroup, JsonParam, connect, node_options, page_options
 from pilothouse.cli.exits import Exit
+from pilothouse.cli.override import told_override
 from pilothouse.cli.show import on_one_line, readable, show_fields, show_json, show_table, since, style_status
 from pilothouse.domain.review import VERDICTS
 
@@ -82,6 +83,7 @@ def show_review(review: str, url: str | None, is_json: bool) -> int:
             ("verdict", answer.get("verdict")),
             ("by", answer.get("by")),
             ("reason", on_one_line(answer.get("reason", ""))),
+            ("override", told_override(found.override)),
         ]
     )
     click.echo(f"\n{readable(found.question)}\n{readable(found.details)}")

@@ -10,6 +10,7 @@ import click
 
 from pilothouse.cli.connect import PAGE_LIMIT, DefaultGroup, JsonParam, connect, node_options, page_options, read_input
 from pilothouse.cli.exits import Exit, exit_of_run
+from pilothouse.cli.override import told_override
 from pilothouse.cli.run import show_end
 from pilothouse.cli.show import (
     between,
@@ -117,10 +118,11 @@ def show_run(run: str, url: str | None, is_json: bool) -> int:
             ("cost", f"{usage.cost_usd:g} USD" if usage.cost_usd else None),
             ("error", on_one_line(found.error.get("message", "")) if found.error else None),
             ("next", on_one_line(found.error.get("hint", "")) if found.error else None),
+            ("override", told_override(found.override)),
         ]
     )
     click.echo(f"\ninput\n{readable(found.input)}")
-    if found.status == "succeeded":
+    if found.status == "succeeded" or found.override:
         click.echo(f"\noutput\n{readable(found.output)}")
     return Exit.DONE
 
@@ -319,10 +321,12 @@ def retry(run: str, wait: float | None, url: str | None, is_json: bool) -> int:
 @click.argument("run")
 @click.option("--after", metavar="STEP", help="The key of the last step to keep; all steps are kept without it.")
 @click.option("--replace", "replaced", multiple=True, metavar="STEP=JSON", help="Another output for a kept step.")
+@click.option("--reason", metavar="TEXT", help="Why, for the audit log.")
 @click.option("--wait", type=click.FloatRange(0, 86_400), metavar="SECONDS", help="Wait for the end of the new run.")
 @node_options
 def fork(
-    run: str, after: str | None, replaced: tuple[str, ...], wait: float | None, url: str | None, is_json: bool
+    run: str, after: str | None, replaced: tuple[str, ...], reason: str | None, wait: float | None, url: str | None,
+    is_json: bool,
 ) -> int:  # fmt: skip
     """Start a new run that keeps the steps of RUN up to one of them, some with another output.
 
@@ -331,7 +335,7 @@ def fork(
     """
     replace = dict(_replacement(one) for one in replaced)
     with connect(url) as client:
-        found = client.fork_run(run, after=after, replace=replace)
+        found = client.fork_run(run, after=after, replace=replace, reason=reason)
         if wait is not None:
             return show_end(client.wait_run(found.id, within=wait), is_json)
     return _show_new(found, is_json)

@@ -81,9 +81,11 @@ def history(agent: str, key: str, url: str | None, is_json: bool, limit: int, cu
 @click.argument("key")
 @click.option("--set", "patch", type=JsonParam(dict), help="A JSON object to merge into the state; null removes a key.")
 @click.option("--if-version", type=click.IntRange(0), metavar="N", help="Change it only when it has this version.")
+@click.option("--reason", metavar="TEXT", help="With --set: why, for the audit log.")
 @node_options
 def state(
-    agent: str, key: str, patch: dict[str, Any] | None, if_version: int | None, url: str | None, is_json: bool
+    agent: str, key: str, patch: dict[str, Any] | None, if_version: int | None, reason: str | None, url: str | None,
+    is_json: bool,
 ) -> int:  # fmt: skip
     """The state of a session; with --set it is changed first (JSON merge patch).
 
@@ -92,7 +94,7 @@ def state(
     """
     with connect(url) as client:
         if patch is not None:
-            found = client.write_state(agent, key, patch, version=if_version)
+            found = client.write_state(agent, key, patch, version=if_version, reason=reason)
         else:
             found = client.get_state(agent, key)
     if is_json:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from pilothouse.client.http import Wire
+from pilothouse.client.oversight import Oversight
 from pilothouse.client.shape import (
     Activated,
     Agent,
@@ -56,7 +57,7 @@ HOLD = 30.0
 Later = Literal["later"]
 
 
-class Client:
+class Client(Oversight):
     """Talks to the node at `url`, with an API key where it asks for one.
 
     `answer_within` bounds one answer, `retry_within` the repeats of a request nobody
@@ -162,9 +163,12 @@ class Client:
         """A new run with the input of this one, that keeps its finished steps."""
         return self._wire.call(Run, "POST", _run(run, "retry"), body={})
 
-    def fork_run(self, run: str, *, after: str | None = None, replace: dict[str, Any] | None = None) -> Run:
+    def fork_run(
+        self, run: str, *, after: str | None = None, replace: dict[str, Any] | None = None, reason: str | None = None
+    ) -> Run:
         """A new run that keeps the steps up to `after`, those in `replace` with another output."""
-        return self._wire.call(Run, "POST", _run(run, "fork"), body={"after": after, "replace": replace or {}})
+        body = {"after": after, "replace": replace or {}, "reason": reason}
+        return self._wire.call(Run, "POST", _run(run, "fork"), body=body)
 
     def send_signal(self, run: str, name: str, payload: Any = None) -> Run:
         return self._wire.call(Run, "POST", _run(run, f"signals/{_part(name)}"), body={"payload": payload})
@@ -188,11 +192,13 @@ class Client:
     def get_state(self, agent: str, key: str) -> dict[str, Any]:
         return self._wire.call(dict[str, Any], "GET", _session(agent, key, "state"))
 
-    def write_state(self, agent: str, key: str, patch: dict[str, Any], *, version: int | None = None) -> dict[str, Any]:
+    def write_state(
+        self, agent: str, key: str, patch: dict[str, Any], *, version: int | None = None, reason: str | None = None
+    ) -> dict[str, Any]:
         """Merges the patch into the state (RFC 7396); with `version`, only when the state still has it."""
         headers = {} if version is None else {"If-Match": f'"{version}"'}
         path = _session(agent, key, "state")
-        return self._wire.call(dict[str, Any], "PATCH", path, body=patch, headers=headers)
+        return self._wire.call(dict[str, Any], "PATCH", path, body=patch, headers=headers, params={"reason": reason})
 
     def fork_session(self, agent: str, key: str, new_key: str, *, after: str | None = None) -> Session:
         body = {"key": new_key, "after": after}

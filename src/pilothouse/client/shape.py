@@ -21,6 +21,23 @@ class Usage(Struct, kw_only=True):
     cost_usd: float = 0.0
 
 
+class Override(Struct, kw_only=True):
+    id: str
+    number: int = 1
+    by: str = ""
+    at: str = ""
+    reason: str = ""
+    changed: list[str] = field(default_factory=list)
+    original: Any = None
+    compensation: str | None = None
+    value: Any = None
+
+
+class OverridePage(Struct):
+    items: list[Override]
+    next_cursor: str | None = None
+
+
 class Run(Struct, kw_only=True):
     id: str
     agent: str = ""
@@ -44,6 +61,7 @@ class Run(Struct, kw_only=True):
     deadline_at: str | None = None
     parent: str | None = None
     origin: str | None = None
+    override: Override | None = None
 
     @property
     def is_terminal(self) -> bool:
@@ -115,6 +133,7 @@ class Review(Struct, kw_only=True):
     kind: str = "gate"
     step: str = ""
     decided_at: str | None = None
+    override: Override | None = None
 
 
 class Delivery(Struct, kw_only=True):

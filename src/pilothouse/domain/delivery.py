@@ -46,6 +46,8 @@ ToldEvent = Literal[
 ]
 AlertEvent = Literal["alert.fired", "alert.resolved"]
 """What a node tells of itself: an objective of an agent is missed too fast, or is not any more."""
+OversightEvent = Literal["override.made"]
+"""What people did to a run that has ended."""
 TOLD: tuple[ToldEvent, ...] = get_args(ToldEvent)
 """Events that can be delivered. What a run says while it works (deltas, steps, logs) is for those who watch it."""
 ENDS: tuple[ToldEvent, ...] = ("run.cancelled", "run.failed", "run.succeeded")
@@ -84,7 +86,7 @@ class Receiver(Struct, frozen=True, kw_only=True):
     """Who is told of what. `where`: what the event must say, by dotted path into the `data` of its body."""
 
     name: str
-    events: tuple[ToldEvent | AlertEvent, ...] = ENDS
+    events: tuple[ToldEvent | AlertEvent | OversightEvent, ...] = ENDS
     agents: tuple[str, ...] = ()
     """Empty: all."""
     where: dict[str, object] = {}

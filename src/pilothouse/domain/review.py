@@ -33,6 +33,9 @@ class Review(Struct, kw_only=True):
     created_at: int
     expires_at: int | None = None
     decided_at: int | None = None
+    overrides: bytes | None = None
+    """What superseded its answer, as a JSON list of `override.Override`; the answer itself stays."""
+    superseded: int = 0
 
 
 class Answer(Struct, kw_only=True):

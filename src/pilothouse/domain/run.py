@@ -78,6 +78,10 @@ class Run(Struct, kw_only=True):
     """Where the request wanted to be told of this run: a `delivery.Webhook`."""
     started_by: str = ""
     """The principal that started it; of a called run, who started the first one."""
+    overrides: bytes | None = None
+    """What superseded its outcome, as a JSON list of `override.Override`; the outcome itself stays."""
+    superseded: int = 0
+    """How many overrides there are."""
 
     @property
     def is_terminal(self) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import json
 
 from pilothouse.domain import ids
-from pilothouse.domain.delivery import AlertEvent, Receivers, Webhook, fits, lane_of
+from pilothouse.domain.delivery import AlertEvent, OversightEvent, Receivers, Webhook, fits, lane_of
 from pilothouse.domain.run import Run
 from pilothouse.engine.encoding import decode, encode, instant, raw
 from pilothouse.engine.world import World
@@ -64,6 +64,20 @@ def _rows(
     if webhook is not None and kind in webhook.events:
         add(webhook.url, webhook.ordered)
     return found
+
+
+def tell_override(world: World, run: Run, at: int, facts: bytes, *, must: bool) -> Sequence[Row]:
+    """That something of the run was overridden, for the receivers that want to hear of it. No event of the run: that
+    has ended. `must`: its webhook hears of it too, whatever it asked for (G4)."""
+    kind: OversightEvent = "override.made"
+    rows = _rows(world, run, at, kind, facts, world.receivers, None)
+    webhook = read_webhook(run)
+    if must and webhook is not None:
+        id, body = ids.delivery_id(at, world.entropy.bits()), make_body(run, at, kind, facts)
+        rows.append(InsertDelivery(run.tenant, id, run.id, run.agent, kind, webhook.url, None, body, at))
+    if rows:
+        world.bus.ring(BELL)
+    return rows
 
 
 async def tell_alert(world: World, kind: AlertEvent, agent: str, facts: bytes) -> None:

@@ -4,11 +4,15 @@ The end of a run is absorbing, so both make a new run, on the current release. I
 chain, since the idempotency keys that the outside sees follow from it: a retry of a retry shows the same ones.
 """
 
+from typing import Any
+
 from msgspec.structs import replace as edited
 
+from pilothouse.domain import ids
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
+from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.outbox import read_webhook
 from pilothouse.engine.run import Started, StartRun, get_run, start_run
 from pilothouse.engine.world import World
@@ -26,14 +30,21 @@ async def retry_run(world: World, tenant: str, run: str, by: str = NODE) -> Star
         raise RunEnded(run=run, status=found.status, what="retries")
     journal = await world.records.load_journal(tenant, run)
     rows = [row for row in journal if row.status == "succeeded" or _is_unknown(row, journal)]
-    return await _start_from(world, found, rows, found.session, by)
+    return await _start_from(world, found, rows, found.session, by, "run.retried")
 
 
 async def fork_run(
-    world: World, tenant: str, run: str, after: str | None, replace: dict[str, bytes], by: str = NODE
+    world: World,
+    tenant: str,
+    run: str,
+    after: str | None,
+    replace: dict[str, bytes],
+    by: str = NODE,
+    reason: str | None = None,
 ) -> Started:
     """A new run that has the finished steps of `run` up to and with the step `after` (None: all of them), some with
-    another output. A turn of a session is forked into a new session. Raises `StepNotFound`."""
+    another output. A turn of a session is forked into a new session. Who, why and which steps were replaced with what
+    stands in the log, in the Change that starts it. Raises `StepNotFound`."""
     found = await _kept(world, tenant, run)
     everything = await world.records.load_journal(tenant, run)
     journal = [row for row in everything if row.phase == ENDED or _is_unknown(row, everything)]
@@ -50,8 +61,12 @@ async def fork_run(
         rows.append(row)
         if row.key == after and row.phase == ENDED:
             break
-    session = None if found.session is None else await _fork_before(world, found)
-    return await _start_from(world, found, rows, session, by)
+    session = None if found.session is None else await _fork_before(world, found, by)
+    await ready_seal(world, tenant, found.subject)
+    digests = {key: world.seals.digest(tenant, found.subject, output) for key, output in sorted(replace.items())}
+    return await _start_from(
+        world, found, rows, session, by, "run.forked", reason=reason, after=after, replaced=digests or None
+    )
 
 
 def _is_unknown(row: StepRow, journal: list[StepRow]) -> bool:
@@ -67,7 +82,11 @@ async def _kept(world: World, tenant: str, run: str) -> Run:
     return found
 
 
-async def _start_from(world: World, run: Run, rows: list[StepRow], session: str | None, by: str) -> Started:
+async def _start_from(
+    world: World, run: Run, rows: list[StepRow], session: str | None, by: str, kind: str, **facts: Any
+) -> Started:
+    at = world.clock.now()
+    new = ids.run_id(at, world.entropy.bits())
     command = StartRun(
         tenant=run.tenant,
         agent=run.agent,
@@ -80,12 +99,14 @@ async def _start_from(world: World, run: Run, rows: list[StepRow], session: str 
         origin=run.origin or run.id,
         webhook=read_webhook(run),
         journal=rows,
+        run_id=new,
         by=by,
+        beside=(entry(run.tenant, run.id, at, kind, by, to=new, **facts),),
     )
     return await start_run(world, command)
 
 
-async def _fork_before(world: World, run: Run) -> str:
+async def _fork_before(world: World, run: Run, by: str) -> str:
     """A session of its own for the forked turn, with the history from before it: the old one is not disturbed."""
     assert run.session is not None
     key = f"{run.session[:200]}~{world.entropy.bits():016x}"
@@ -98,7 +119,7 @@ async def _fork_before(world: World, run: Run) -> str:
         at = world.clock.now()
         fork = ForkSession(run.tenant, key, run.agent, run.session, before[-1], session.state, at, session.expires_at)
         digest = world.seals.digest(run.tenant, run.subject, run.session) or "unknown"
-        told = entry(run.tenant, f"session:{run.agent}", at, "session.forked", NODE, session=digest)
+        told = entry(run.tenant, f"session:{run.agent}", at, "session.forked", by, session=digest)
         try:
             await world.records.commit(Change((fork, told)))
         except Conflict:  # the session was dropped meanwhile: the fork starts without a past

@@ -40,7 +40,14 @@ async def list_history(world: World, tenant: str, agent: str, key: str, before: 
 
 
 async def write_state(
-    world: World, tenant: str, agent: str, key: str, patch: bytes, if_match: int | None, by: str = NODE
+    world: World,
+    tenant: str,
+    agent: str,
+    key: str,
+    patch: bytes,
+    if_match: int | None,
+    by: str = NODE,
+    reason: str | None = None,
 ) -> Session:
     """Applies a JSON merge patch (RFC 7396) to the state. With `if_match`, only to that version. Raises `StateConflict`
     when the version is another one, `SessionBusy` while a turn is running or waiting."""
@@ -55,7 +62,9 @@ async def write_state(
         raise TooLarge(what="The state of the session", limit=STATE_LIMIT)
     at = world.clock.now()
     facts = {"before": _digest(world, tenant, found.state), "after": _digest(world, tenant, state)}
-    told = _entry(world, tenant, agent, key, at, "session.edited", by, version=found.version + 1, **facts)
+    told = _entry(
+        world, tenant, agent, key, at, "session.edited", by, version=found.version + 1, reason=reason, **facts
+    )
     try:
         await world.records.commit(Change((WriteState(tenant, key, agent, found.version, state, at), told)))
     except Conflict:

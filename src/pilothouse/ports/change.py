@@ -289,6 +289,22 @@ class CancelReviews(Row):
     at: int
 
 
+class SupersedeRun(Act):
+    """Writes what superseded the outcome of a run that has ended; the outcome itself stays. Falls unless it has ended
+    and was superseded that often before."""
+
+    superseded: int
+    overrides: bytes
+
+
+class SupersedeReview(Act):
+    """The same for the answer of a review. Falls also while its run has not ended: it may be acting on the answer."""
+
+    run: str
+    superseded: int
+    overrides: bytes
+
+
 class RememberCancel(Act):
     """`id` is a run id that is not known yet: should it come before `expires_at`, it is cancelled at once. Falls when
     the run is there already."""

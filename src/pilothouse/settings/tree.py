@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
-from pilothouse.domain.delivery import ENDS, AlertEvent, ToldEvent
+from pilothouse.domain.delivery import ENDS, AlertEvent, OversightEvent, ToldEvent
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.roster import Role
@@ -169,7 +169,7 @@ class ReceiverSettings(Struct, frozen=True, kw_only=True):
 
     url: Secret
     """Where it is reached."""
-    events: tuple[ToldEvent | AlertEvent, ...] = ENDS
+    events: tuple[ToldEvent | AlertEvent | OversightEvent, ...] = ENDS
     """Which events it is told of."""
     agents: tuple[Text, ...] = ()
     """Of which agents; empty: all."""

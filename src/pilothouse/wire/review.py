@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from pilothouse.domain.review import Review, ReviewKind, ReviewStatus, Verdict
 from pilothouse.domain.vote import Delegation
 from pilothouse.wire.instant import stamp, stamp_if
+from pilothouse.wire.override import OverrideView, mark_overridden
 from pilothouse.wire.payload import Instant, JsonObject, raw_if
 
 TEXT_LIMIT = 100_000
@@ -59,6 +60,7 @@ class ReviewView(Struct, kw_only=True):
     kind: ReviewKind
     step: str
     decided_at: Instant | None
+    override: OverrideView | None = None
 
 
 class ReviewPage(Struct):
@@ -69,6 +71,9 @@ class ReviewPage(Struct):
 
 
 def review_view(review: Review) -> ReviewView:
+    answer, override = raw_if(review.answer), None
+    if review.overrides is not None:
+        answer, override = mark_overridden(review.answer, review.overrides)
     return ReviewView(
         id=review.id,
         run=review.run,
@@ -78,10 +83,11 @@ def review_view(review: Review) -> ReviewView:
         status=review.status,
         created_at=stamp(review.created_at),
         expires_at=stamp_if(review.expires_at),
-        answer=raw_if(review.answer),
+        answer=answer,
         kind=review.kind,
         step=review.step,
         decided_at=stamp_if(review.decided_at),
+        override=override,
     )
 
 

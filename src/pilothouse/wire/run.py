@@ -14,6 +14,7 @@ from pilothouse.domain.delivery import ToldEvent
 from pilothouse.domain.journal import StepKind, StepRow, StepStatus
 from pilothouse.domain.run import Mode, OnBusy, Run, Status
 from pilothouse.wire.instant import stamp, stamp_if
+from pilothouse.wire.override import OverrideView, Reason, mark_overridden
 from pilothouse.wire.payload import AnyJson, ErrorJson, Instant, JsonObject, empty_object, null, raw_if
 
 YEAR = 366 * 24 * 3600.0
@@ -58,6 +59,7 @@ class ForkRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """A new run that keeps the finished steps up to `after` (null: all of them), some with another output."""
 
     after: Annotated[str, Meta(min_length=1, max_length=1000)] | None = None
+    reason: Reason | None = None
     replace: dict[Annotated[str, Meta(max_length=1000)], AnyJson] = {}
 
 
@@ -107,11 +109,12 @@ class RunView(Struct):
     deadline_at: Instant | None
     parent: str | None
     origin: str | None
+    override: OverrideView | None = None
 
 
 def run_view(run: Run) -> RunView:
     """By position and not by name: that saves a third of what a run costs on the hot path."""
-    return RunView(
+    view = RunView(
         run.id,
         run.agent,
         run.release,
@@ -135,6 +138,9 @@ def run_view(run: Run) -> RunView:
         run.parent,
         run.origin,
     )
+    if run.overrides is not None:
+        view.output, view.override = mark_overridden(run.output, run.overrides)
+    return view
 
 
 def short_view(run: Run) -> RunView:

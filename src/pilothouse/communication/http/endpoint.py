@@ -45,6 +45,7 @@ SCOPES = {
     "sessions": {"GET": "runs:read", "other": "runs:write"},
     "agents": {"GET": "runs:read", "other": "runs:write"},
     "reviews": {"GET": "reviews:read", "other": "reviews:decide"},
+    "overrides": {"GET": "reviews:read", "other": "reviews:decide"},
     "holds": {"GET": "runs:read", "other": "holds:write"},
     "policies": {"GET": "audit:read", "other": "policy:write"},
     "audit": {"GET": "audit:read"},

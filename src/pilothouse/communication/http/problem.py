@@ -90,6 +90,7 @@ STATUS: dict[str, int] = {
     "review_closed": 409,
     "policy_unsigned": 409,
     "held": 409,
+    "override_conflict": 409,
     "not_kept": 409,
     "outside_step": 409,
     "release_changed": 409,

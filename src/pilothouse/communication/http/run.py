@@ -315,9 +315,8 @@ async def retry_run(call: Call, run: str, body: RetryRequest) -> None:
 async def fork_run(call: Call, run: str, body: ForkRequest) -> None:
     check_run_id(run)
     replace = {key: bytes(output) for key, output in body.replace.items()}
-    await _answer_made(
-        call, await retry.fork_run(call.front.world, tenant_of(call), run, body.after, replace, principal_of(call))
-    )
+    world, by = call.front.world, principal_of(call)
+    await _answer_made(call, await retry.fork_run(world, tenant_of(call), run, body.after, replace, by, body.reason))
 
 
 async def _answer_made(call: Call, started: Started) -> None:

@@ -14,6 +14,7 @@ from pilothouse.domain import ids
 from pilothouse.domain.session import Session
 from pilothouse.engine import session as verbs
 from pilothouse.errors import AgentNotFound, BadCursor, InvalidInput, SessionNotFound, StateConflict
+from pilothouse.wire.override import Reason
 from pilothouse.wire.session import HistoryPage, SessionFork, SessionPage, session_summary, session_view, turn_view
 
 
@@ -26,6 +27,10 @@ class SessionsQuery(Struct, forbid_unknown_fields=True):
     prefix: Annotated[str, Meta(max_length=256)] = ""
     cursor: Annotated[str, Meta(max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
+
+
+class StateQuery(Struct, forbid_unknown_fields=True):
+    reason: Annotated[Reason, Meta(description="Why, for the audit log.")] | None = None
 
 
 async def list_sessions(call: Call, agent: str, query: SessionsQuery) -> None:
@@ -78,7 +83,7 @@ async def read_state(call: Call, agent: str, key: str) -> None:
         await call.answer(200, found.state, [_tag(found)])
 
 
-async def write_state(call: Call, agent: str, key: str, document: bytes) -> None:
+async def write_state(call: Call, agent: str, key: str, document: bytes, query: StateQuery) -> None:
     check_key(agent, key)
     world, tenant = call.front.world, tenant_of(call)
     if_match = None
@@ -89,7 +94,7 @@ async def write_state(call: Call, agent: str, key: str, document: bytes) -> None
             if str(found.version) not in tags:
                 raise StateConflict(session=key, version=found.version)
             if_match = found.version
-    written = await verbs.write_state(world, tenant, agent, key, document, if_match, principal_of(call))
+    written = await verbs.write_state(world, tenant, agent, key, document, if_match, principal_of(call), query.reason)
     await call.answer(200, written.state, [_tag(written)])
 
 

@@ -157,6 +157,8 @@ DOERS: dict[type[c.Statement], Doer] = {
     c.CloseReview: plain(3),
     c.ExtendReview: plain(),
     c.CancelReviews: plain(),
+    c.SupersedeRun: plain(3),
+    c.SupersedeReview: plain(4),
     c.WriteDocument: write_document,
     c.InsertDelivery: plain(7),
     c.SettleDelivery: plain(),

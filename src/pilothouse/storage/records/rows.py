@@ -21,11 +21,11 @@ _SESSION = Session.__struct_fields__
 _REVIEW = Review.__struct_fields__
 _DELIVERY = Delivery.__struct_fields__
 
-_RUN_PAYLOADS = tuple(_RUN.index(name) for name in ("input", "output", "error", "metadata", "usage"))
+_RUN_PAYLOADS = tuple(_RUN.index(name) for name in ("input", "output", "error", "metadata", "usage", "overrides"))
 _STEPS = msgpack.Decoder(StepRow)
 _SESSION_STATE = (_SESSION.index("state"),)
 _DELIVERY_BODY = (_DELIVERY.index("body"),)
-_REVIEW_PAYLOADS = tuple(_REVIEW.index(name) for name in ("details", "answer"))
+_REVIEW_PAYLOADS = tuple(_REVIEW.index(name) for name in ("details", "answer", "overrides"))
 
 
 def run_of(connection: Database, row: Sequence[Any]) -> Run:

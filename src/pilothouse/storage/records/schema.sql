@@ -49,7 +49,8 @@ create table run(
   started_at integer,
   finished_at integer
   -- Columns that came later, as SQLite itself writes them down:
-  , webhook blob, started_by text not null default '', held text) strict;
+  , webhook blob, started_by text not null default '', held text, overrides blob,
+  superseded integer not null default 0) strict;
 create unique index run_id on run(tenant, id);
 create index run_tenant on run(tenant);
 create index run_agent on run(tenant, agent);
@@ -137,7 +138,7 @@ create table review(
   created_at integer not null,
   expires_at integer,
   decided_at integer
-) strict;
+  , overrides blob, superseded integer not null default 0) strict;
 create unique index review_id on review(tenant, id);
 create index review_run on review(tenant, run);
 create index review_open on review(tenant) where status = 'open';

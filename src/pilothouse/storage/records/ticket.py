@@ -142,6 +142,9 @@ def footprint(ticket: Ticket, sessions: dict[Key, set[Mark]]) -> tuple[set[Mark]
                 shared.add(run)
             case c.CloseReview() | c.ExtendReview():
                 exclusive |= {id, REVIEWS}
+            case c.SupersedeReview(run=run):
+                exclusive |= {id, REVIEWS}
+                shared.add(run)
             case c.CancelReviews():
                 exclusive.add(id)
                 shared.add(REVIEWS)

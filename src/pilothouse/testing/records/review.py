@@ -6,7 +6,7 @@ Verdicts, expiry and the end of the run race for one row; whoever comes second l
 import asyncio
 
 from pilothouse.errors import BadCursor
-from pilothouse.ports.change import CancelReviews, CloseReview, Conflict, ExtendReview
+from pilothouse.ports.change import CancelReviews, CloseReview, Conflict, ExtendReview, SupersedeReview
 from pilothouse.testing.records.build import AT, LONG, TENANT, OpenRecords, asks, born, falls, finish, put
 
 
@@ -89,6 +89,22 @@ class ReviewClauses:
         assert [one.id for one in await records.list_expired_reviews(AT + 20, 10)] == ["rev_1"]
         await put(records, CloseReview(TENANT, "rev_1", "decided", b"{}", AT))
         assert await falls(put(records, ExtendReview(TENANT, "rev_1", None))) == "extend_review"
+
+    async def test_an_answer_is_superseded_once_its_run_has_ended_by_who_has_seen_the_last_one(
+        self, records: OpenRecords
+    ) -> None:
+        await put(records, born("run_a"), asks("rev_1", "run_a"))
+        first = SupersedeReview(TENANT, "rev_1", "run_a", 0, b'["first"]')
+        assert await falls(put(records, first)) == "supersede_review"
+        await put(records, CloseReview(TENANT, "rev_1", "decided", b'"yes"', AT))
+        assert await falls(put(records, first)) == "supersede_review"
+        await put(records, finish("run_a"))
+        await put(records, first)
+        assert await falls(put(records, first)) == "supersede_review"
+        await put(records, SupersedeReview(TENANT, "rev_1", "run_a", 1, b'["first","second"]'))
+        found = await records.get_review(TENANT, "rev_1")
+        assert found is not None
+        assert (found.answer, found.overrides, found.superseded) == (b'"yes"', b'["first","second"]', 2)
 
     async def test_a_review_of_what_was_done_outlives_the_end_of_its_run(self, records: OpenRecords) -> None:
         await put(records, born("run_a"), asks("rev_1", "run_a", kind="audit"), asks("rev_2", "run_a"))

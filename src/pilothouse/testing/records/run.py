@@ -14,6 +14,7 @@ from pilothouse.ports.change import (
     RememberCancel,
     RequestCancel,
     RequeueRun,
+    SupersedeRun,
     WakeRun,
 )
 from pilothouse.testing.records.build import (
@@ -282,6 +283,20 @@ class RunClauses:
                 changes = [put(records, insert), put(records, cancel)]
                 await changes[0]
                 assert await falls(changes[1]) == "remember_cancel"
+
+    async def test_an_outcome_is_superseded_once_it_is_there_by_who_has_seen_the_last_one(
+        self, records: OpenRecords
+    ) -> None:
+        await put(records, born("run_a"))
+        first = SupersedeRun(TENANT, "run_a", 0, b'["first"]')
+        assert await falls(put(records, first)) == "supersede_run"
+        await put(records, finish("run_a", output=b"1"))
+        await put(records, first)
+        assert await falls(put(records, first)) == "supersede_run"
+        long = b'["%b"]' % (b"x" * 100_000)
+        await put(records, SupersedeRun(TENANT, "run_a", 1, long))
+        run = await read(records, "run_a")
+        assert (run.output, run.overrides, run.superseded) == (b"1", long, 2)
 
     # --- idempotency --------------------------------------------------------------------------------------------------
 

@@ -33,3 +33,17 @@ set expires_at = n.expires_at
 from n
 where review.tenant = n.tenant and review.id = n.id and review.status = 'open'
 returning review.tenant, review.id;
+
+-- name: supersede_review
+-- Not while the run lives: it may be acting on the answer at this very moment. The status of the run is matched by the
+-- statement that writes, so a run cannot be taken up again in between.
+with n(tenant, id, run, superseded, overrides) as (values :rows)
+update review
+set overrides = n.overrides, superseded = review.superseded + 1
+from n
+where review.tenant = n.tenant and review.id = n.id and review.superseded = n.superseded
+  and review.status in ('decided', 'expired')
+  and exists (
+    select 1 from run
+    where run.tenant = n.tenant and run.id = n.run and run.status in ('succeeded', 'failed', 'cancelled'))
+returning review.tenant, review.id;

@@ -162,3 +162,13 @@ returning tenant, key;
 with n(tenant, id) as (values :rows)
 select n.tenant, n.id, run.agent, run.session
 from n left join run on run.tenant = n.tenant and run.id = n.id;
+
+-- name: supersede_run
+-- The end stays; what is added beside it counts only for who has seen all that was added before (G4).
+with n(tenant, id, superseded, overrides) as (values :rows)
+update run
+set overrides = n.overrides, superseded = run.superseded + 1
+from n
+where run.tenant = n.tenant and run.id = n.id and run.superseded = n.superseded
+  and run.status in ('succeeded', 'failed', 'cancelled')
+returning run.tenant, run.id;
