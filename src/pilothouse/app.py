@@ -20,7 +20,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from pilothouse.backing import bus_of, records_of
+from pilothouse.backing import bus_of, hot_of, records_of
 from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.communication.deliveries.loop import Sender
 from pilothouse.communication.http.app import HttpApp
@@ -58,7 +58,7 @@ from pilothouse.settings import Settings
 from pilothouse.settings.border import prices_of
 from pilothouse.settings.explain import explain_settings
 from pilothouse.settings.triggers import delivery_options, open_networks, receivers, schedules, sources
-from pilothouse.settings.work import limits, worker_options
+from pilothouse.settings.work import limits, scratch_limits, worker_options
 from pilothouse.storage.records import backup as copies
 from pilothouse.wire.alert import alert_view, summary
 
@@ -109,6 +109,7 @@ class Node:
             receivers(settings),
         )
         self.world.sessions = SessionMemory(is_shared=settings.records.is_shared)
+        self.world.hot, self.world.scratch = hot_of(settings, self.clock.now), scratch_limits(settings)
         self.world.language = CedarLanguage()
         self.world.witnesses = file_witnesses(settings.folder, settings.audit.checkpoint_file)
         self.world.is_traced = self.log.is_traced = self.tracer is not None
@@ -255,6 +256,8 @@ class Node:
         if isinstance(self.bus, CarriedBus):
             await self.bus.stop()
         await self.sender.stop(STOP_SENDER_WITHIN)
+        if self.world.hot is not None:
+            await self.world.hot.stop()
         try:
             await checkpoint_all(self.world)
         except Exception as error:  # the next start makes it; the rest of the end must go on

@@ -1,11 +1,11 @@
-"""What stands behind a node: its records and its bus, chosen by the settings.
+"""What stands behind a node: its records, its bus and its hot store, chosen by the settings.
 
 Drivers are imported when a setting asks for them, since they are parts of extras; what is missing is told with the
 command that installs it.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from pilothouse.communication.bus.carried import CarriedBus
@@ -14,9 +14,11 @@ from pilothouse.errors import SettingsInvalid
 from pilothouse.ports.meter import CommitMeter
 from pilothouse.ports.records import Custody, Records
 from pilothouse.settings import Settings
+from pilothouse.storage.hot.memory import MemoryHotStore
 from pilothouse.storage.records.sqlite import SqliteRecords
 
 if TYPE_CHECKING:
+    from pilothouse.storage.hot.redis import RedisHotStore
     from pilothouse.storage.records.postgres.examine import PostgresFacts
     from pilothouse.storage.records.postgres.options import PostgresOptions
 
@@ -65,6 +67,17 @@ def bus_of(settings: Settings) -> "MemoryBus | CarriedBus":
         from pilothouse.storage.records.postgres.notify import PostgresCarrier
 
         return CarriedBus(PostgresCarrier(settings.records.url, postgres_options(settings)))
+
+
+def hot_of(settings: Settings, now: Callable[[], int]) -> "MemoryHotStore | RedisHotStore":
+    """`now` in microseconds: the clock of the node."""
+    says = settings.hot
+    if not says.url:
+        return MemoryHotStore(now, says.memory_mb * 1024 * 1024)
+    with _driver("redis"):
+        from pilothouse.storage.hot.redis import RedisHotStore
+
+        return RedisHotStore(says.url, says.prefix, says.within_seconds)
 
 
 def postgres_options(settings: Settings) -> "PostgresOptions":

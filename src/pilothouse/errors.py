@@ -274,6 +274,16 @@ class RecordsUnavailable(Overloaded):
     retry_after = 2
 
 
+class HotStoreUnavailable(PilothouseError):
+    """The hot store cannot be reached{because}."""
+
+    code = "hot_store_unavailable"
+    hint_text = "What is there may be lost at any moment: go on without it, or try again later."
+
+    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
+        super().__init__(message, because=f": {reason}" if reason else "")
+
+
 # --- how a run ends ------------------------------------------------------------------------------------------------
 
 
@@ -391,6 +401,13 @@ class CallFailed(PilothouseError):
 
     code = "call_failed"
     hint_text = "GET the run {run} to see what happened there."
+
+
+class ScratchRefused(PilothouseError):
+    """The scratch refuses {key!r}: {reason}."""
+
+    code = "scratch_refused"
+    hint_text = "Let entries end sooner, delete what is not needed, or keep what must last in the state of the session."
 
 
 class DeliveryNotFound(PilothouseError):

@@ -12,11 +12,13 @@ NAMES = [
     "BlockingContext",
     "CallFailed",
     "Context",
+    "HotStoreUnavailable",
     "JournalDiverged",
     "LimitReached",
     "NotKept",
     "PilothouseError",
     "Retry",
+    "ScratchRefused",
     "SignalTimeout",
     "StepFailed",
     "StepTimeout",
@@ -27,7 +29,7 @@ NAMES = [
     "tool",
 ]
 VERBS = ["call", "call_tool", "emit", "now", "random", "review", "signal", "sleep", "step", "uuid"]
-FACTS = ["cancelled", "idempotency_key", "record_usage", "run", "session"]
+FACTS = ["cancelled", "idempotency_key", "record_usage", "run", "scratch", "session"]
 
 
 def test_exactly_the_promised_names_are_exported():

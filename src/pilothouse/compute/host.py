@@ -202,6 +202,8 @@ class Host(ABC):
                 notebook.ask_call(ref, CallWish(kind, provider, model, given, wanted, is_step, raised))
             case frames.SettleCall(_, ref, outcome, tokens, cost, wait):
                 notebook.settle_call(ref, CallResult(outcome, tokens, cost, wait))
+            case frames.UseScratch(_, ref, scratch_wish):
+                notebook.use_scratch(ref, scratch_wish)
             case _:
                 seat.is_silent = True
                 self._about_end(notebook, message)

@@ -10,9 +10,20 @@ from typing import Protocol
 
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.price import Price
+from pilothouse.domain.scratch import ScratchAnswer
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Assignment
-from pilothouse.wire.frames import Abandon, Acks, CallDenied, CallGranted, Cancel, Decided, Message, Resolved
+from pilothouse.wire.frames import (
+    Abandon,
+    Acks,
+    CallDenied,
+    CallGranted,
+    Cancel,
+    Decided,
+    Message,
+    Resolved,
+    ScratchUsed,
+)
 
 
 class Bench(Protocol):
@@ -58,6 +69,10 @@ class Seat(Actor):
         if not self.is_silent:
             facts = (denial.status, denial.code, denial.message, denial.retry_after, denial.budget, denial.asks)
             self.host.send(CallDenied(self.slot, ref, *facts, denial.hit))
+
+    def scratch_used(self, ref: int, answer: ScratchAnswer) -> None:
+        if not (self.is_silent or self._is_over):  # the store may answer when the slot is another attempt's
+            self.host.send(ScratchUsed(self.slot, ref, answer))
 
     def decided(self, ref: int, row: StepRow) -> None:
         if not self.is_silent:

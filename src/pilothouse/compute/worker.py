@@ -24,6 +24,7 @@ from pilothouse.domain.policy import Tool
 from pilothouse.domain.price import Price
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Run
+from pilothouse.domain.scratch import ScratchAnswer
 from pilothouse.errors import HostUnavailable
 from pilothouse.ports.meter import RunMeter, Tracer
 from pilothouse.ports.outgoing import Denial
@@ -75,6 +76,10 @@ class Waiting(Actor):
     def denied(self, ref: int, denial: Denial) -> None:
         if self.seat is not None:
             self.seat.denied(ref, denial)
+
+    def scratch_used(self, ref: int, answer: ScratchAnswer) -> None:
+        if self.seat is not None:
+            self.seat.scratch_used(ref, answer)
 
     def let_go(self) -> None:
         """There is no host for it."""

@@ -9,7 +9,9 @@ from abc import abstractmethod
 
 from pilothouse.domain.price import Price
 from pilothouse.domain.run import Run
+from pilothouse.domain.scratch import ScratchWish
 from pilothouse.engine.ledger import AccountKey
+from pilothouse.engine.scratch import use_scratch
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import AddSpend, Change, Conflict, Receipt
@@ -42,6 +44,14 @@ class Calling:
     def denied(self, ref: int, denial: Denial) -> None:
         if self.actor is not None:
             self.actor.denied(ref, denial)
+
+    def use_scratch(self, ref: int, wish: ScratchWish) -> None:
+        async def use() -> None:
+            answer = await use_scratch(self.world, self.run, wish)
+            if self.actor is not None:
+                self.actor.scratch_used(ref, answer)
+
+        spawn(self.world, use())
 
     def keep_spend(self, rows: list[AddSpend]) -> None:
         """A Change of its own: for who has no other to put it into."""

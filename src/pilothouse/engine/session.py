@@ -11,6 +11,7 @@ from pilothouse.domain import ids
 from pilothouse.domain.session import Session, Turn
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode
+from pilothouse.engine.scratch import forget_scratch
 from pilothouse.engine.world import World
 from pilothouse.errors import InvalidInput, SessionBusy, SessionExists, SessionNotFound, StateConflict, TooLarge
 from pilothouse.ports.change import AppendAudit, Change, Conflict, DropSession, ForkSession, WriteState
@@ -121,6 +122,7 @@ async def delete_session(world: World, tenant: str, agent: str, key: str, by: st
         raise SessionBusy(session=key) from None
     finally:
         world.sessions.forget((tenant, agent, key))
+    await forget_scratch(world, tenant, agent, key)
 
 
 def _digest(world: World, tenant: str, payload: bytes | str) -> str | None:

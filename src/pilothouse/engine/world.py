@@ -16,6 +16,7 @@ from pilothouse.domain.hold import Hold
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
+from pilothouse.domain.scratch import ScratchLimits
 from pilothouse.engine.audit_entry import Seals
 from pilothouse.engine.outgoing import Outgoing
 from pilothouse.engine.session_memory import SessionMemory, SessionName
@@ -23,6 +24,7 @@ from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.bus import Bus
 from pilothouse.ports.clock import Clock, Entropy
 from pilothouse.ports.evidence import Signer, Witness
+from pilothouse.ports.hot import HotStore
 from pilothouse.ports.policy import ActivePolicies, PolicyLanguage
 from pilothouse.ports.records import Records
 from pilothouse.ports.worker import Worker
@@ -116,6 +118,10 @@ class World:
     """How many turns of a session are being inserted: reads do not see them yet."""
     signalling: "WeakValueDictionary[tuple[str, str, str], asyncio.Lock]" = field(default_factory=WeakValueDictionary)
     """One sender at a time for each name of a run, since the number of a signal is read before it is written."""
+    hot: HotStore | None = None
+    """Short-term state that may be lost. None: there is none, as if it were away."""
+    scratch: ScratchLimits = field(default_factory=ScratchLimits)
+    """What one place of the hot store may hold."""
     outgoing: Outgoing = field(default_factory=Outgoing)
     """The calls of agents, of all hosts of this node."""
     seals: Seals = field(default_factory=Seals)

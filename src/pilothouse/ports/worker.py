@@ -12,6 +12,7 @@ from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.price import Price
 from pilothouse.domain.run import Run
+from pilothouse.domain.scratch import ScratchAnswer, ScratchWish
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.ports.outgoing import CallResult, CallWish, Denial
 
@@ -61,6 +62,10 @@ class Notebook(Protocol):
 
     def settle_call(self, ref: int, result: CallResult) -> None:
         """What came of it."""
+        ...
+
+    def use_scratch(self, ref: int, wish: ScratchWish) -> None:
+        """`Actor` hears the answer."""
         ...
 
     def finish(self, output: bytes, state: bytes | None, usage: bytes | None, trail: Trail | None) -> None: ...
@@ -113,6 +118,8 @@ class Actor(Protocol):
         ...
 
     def denied(self, ref: int, denial: Denial) -> None: ...
+
+    def scratch_used(self, ref: int, answer: ScratchAnswer) -> None: ...
 
     def over(self) -> None:
         """The end of the attempt is durable, or another attempt has the run: the slot is free. Called exactly once."""

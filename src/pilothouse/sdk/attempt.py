@@ -25,12 +25,24 @@ from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.run import RunFacts
 from pilothouse.sdk.schema import Codec
 from pilothouse.sdk.scope import attempt_here
+from pilothouse.sdk.scratch import ScratchDesk
 from pilothouse.sdk.session import SessionMemory
 from pilothouse.sdk.surroundings import Surroundings
 from pilothouse.sdk.telemetry import join_trace
 from pilothouse.sdk.usage import Usage
 from pilothouse.sdk.wait import Waits
-from pilothouse.wire.frames import CallDenied, CallGranted, Failed, Finished, Message, Parked, Start, Stopped
+from pilothouse.wire.frames import (
+    CallDenied,
+    CallGranted,
+    Failed,
+    Finished,
+    Message,
+    Parked,
+    ScratchUsed,
+    Start,
+    Stopped,
+    UseScratch,
+)
 
 OUTPUT_LIMIT = 32 * 1024 * 1024
 UNWIND_WITHIN = 10.0
@@ -89,6 +101,10 @@ class Attempt:
     @cached_property
     def passage(self) -> Passage:
         return Passage(self.slot, self.tell, self._tell_still, self.loop)
+
+    @cached_property
+    def scratch_desk(self) -> ScratchDesk:
+        return ScratchDesk(self.slot, self._ask_scratch, self.check_alive)
 
     @cached_property
     def session(self) -> SessionMemory:
@@ -165,6 +181,7 @@ class Attempt:
         self.__dict__.pop("journal", None)
         self.__dict__.pop("waits", None)
         self.__dict__.pop("passage", None)
+        self.__dict__.pop("scratch_desk", None)
         for task in self._busy:
             if task is not None and task is not self._task:
                 task.cancel()
@@ -179,6 +196,8 @@ class Attempt:
             self.waits.close()
         if "passage" in self.__dict__:
             self.passage.close()
+        if "scratch_desk" in self.__dict__:
+            self.scratch_desk.close()
 
     # --- fates ---
 
@@ -246,6 +265,15 @@ class Attempt:
     def answered(self, answer: CallGranted | CallDenied) -> None:
         if "passage" in self.__dict__:
             self.passage.answered(answer)
+
+    def scratch_used(self, used: ScratchUsed) -> None:
+        if "scratch_desk" in self.__dict__:
+            self.touch()
+            self.scratch_desk.answered(used)
+
+    def _ask_scratch(self, wish: UseScratch) -> None:
+        self.touch()
+        self.tell(wish)
 
     # --- what the border needs ---
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pilothouse.domain.retry import Retry
     from pilothouse.domain.review import Answer
     from pilothouse.sdk.run import RunFacts
+    from pilothouse.sdk.scratch import BlockingScratch, Scratch
     from pilothouse.sdk.session import SessionMemory
 
 T = TypeVar("T")
@@ -67,6 +68,9 @@ class Behind(Protocol):
     def random(self) -> float: ...
 
     def uuid(self) -> UUID: ...
+
+    @property
+    def scratch(self) -> Scratch: ...
 
     def record_usage(self, **amounts: Any) -> None: ...
 
@@ -126,6 +130,12 @@ class Context(_Verbs):
     """What an agent may ask of its run."""
 
     __slots__ = ()
+
+    @property
+    def scratch(self) -> Scratch:
+        """Short-term state of the session (or of the agent: `scratch.agent`) that may be lost at any moment: `get`,
+        `put`, `delete`, `incr`. Not part of the journal."""
+        return self._attempt.scratch
 
     @overload
     def step(
@@ -218,6 +228,13 @@ class BlockingContext(_Verbs):
     """The context of a sync agent: the same verbs, and each returns when it is done."""
 
     __slots__ = ()
+
+    @property
+    def scratch(self) -> BlockingScratch:
+        """As `Context.scratch`."""
+        from pilothouse.sdk.scratch import BlockingScratch
+
+        return BlockingScratch(self._attempt.from_thread, self._attempt.scratch)
 
     @overload
     def step(self, fn: Callable[..., Coroutine[Any, Any, T]], /, *args: Any, **options: Any) -> T: ...

@@ -27,6 +27,7 @@ from pilothouse.sdk.function import facts_of, step_name, takes_context
 from pilothouse.sdk.gate import risk_of
 from pilothouse.sdk.schema import read_json, shown_as_json, write_json
 from pilothouse.sdk.scope import step_here
+from pilothouse.sdk.scratch import Scratch
 from pilothouse.sdk.step import DRAW, EffectShape, StepCall, encode_arguments, perform, perform_at_once, shown
 from pilothouse.sdk.surroundings import Pace
 from pilothouse.sdk.usage import Usage
@@ -283,6 +284,10 @@ class Execution(Attempt):
             self._send_delta(raw)
         except LimitReached as error:  # the thread that emitted is elsewhere by now
             self.fail(error)
+
+    @property
+    def scratch(self) -> Scratch:
+        return Scratch(self.scratch_desk)
 
     def record_usage(self, **amounts: Any) -> None:
         for name, amount in amounts.items():

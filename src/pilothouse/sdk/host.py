@@ -56,6 +56,7 @@ from pilothouse.wire.frames import (
     Rejected,
     Resolved,
     Rules,
+    ScratchUsed,
     Start,
     ToHost,
 )
@@ -100,6 +101,7 @@ class HostRuntime:
             Drain: self._drain,
             CallGranted: self._answered,
             CallDenied: self._answered,
+            ScratchUsed: self._scratch_used,
             KnowSecrets: self._know,
             Decided: self._decided,
             Rules: self._rules,
@@ -192,6 +194,11 @@ class HostRuntime:
         attempt = self._attempts.get(answer.slot)
         if attempt is not None:
             attempt.answered(answer)
+
+    def _scratch_used(self, used: ScratchUsed) -> None:
+        attempt = self._attempts.get(used.slot)
+        if attempt is not None:
+            attempt.scratch_used(used)
 
     def _decided(self, decided: Decided) -> None:
         attempt = self._attempts.get(decided.slot)

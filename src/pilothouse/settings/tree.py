@@ -95,6 +95,21 @@ class BusSettings(Struct, frozen=True, kw_only=True):
     """The channel or subject of this installation, where several use one broker."""
 
 
+class HotSettings(Struct, frozen=True, kw_only=True):
+    url: Annotated[str, Meta(max_length=1024, pattern=r"^(rediss?://.+)?$", extra={"secret": "password"})] = ""
+    """Where short-term state and shared limits are; "": in the memory of each node."""
+    prefix: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "pilothouse"
+    """What every key there begins with, where several installations use one server."""
+    within_seconds: Annotated[float, Meta(ge=0.01, le=10)] = 0.25
+    """What is not answered in that time is done without."""
+    value_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024)] = 64 * 1024
+    """The largest entry of a scratch."""
+    keys: Annotated[int, Meta(ge=1, le=100_000)] = 1000
+    """How many entries the scratch of one session, or of one agent, may have."""
+    memory_mb: Annotated[int, Meta(ge=1, le=2**20)] = 64
+    """Without `hot.url`: what all of it may take in a node; past it the scratch that was used longest ago is lost."""
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True):
     slots: Annotated[int, Meta(ge=1, le=4096)] = 256
     """Attempts at once in one host."""
@@ -335,6 +350,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     server: ServerSettings = ServerSettings()
     records: RecordsSettings = RecordsSettings()
     bus: BusSettings = BusSettings()
+    hot: HotSettings = HotSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
@@ -373,6 +389,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "server": ServerSettings,
     "records": RecordsSettings,
     "bus": BusSettings,
+    "hot": HotSettings,
     "worker": WorkerSettings,
     "limits": LimitSettings,
     "environments": EnvironmentSettings,

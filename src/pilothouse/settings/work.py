@@ -5,6 +5,7 @@ Rooms are not given the tree, and the composition root does not repeat its names
 
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.domain.scratch import ScratchLimits
 from pilothouse.domain.scrub import Scrubber
 from pilothouse.engine.world import Limits
 from pilothouse.errors import SettingsInvalid
@@ -26,6 +27,10 @@ def limits(settings: Settings) -> Limits:
         idempotency_ttl=says.idempotency_seconds,
         losses=settings.worker.losses_limit,
     )
+
+
+def scratch_limits(settings: Settings) -> ScratchLimits:
+    return ScratchLimits(settings.hot.value_bytes, settings.hot.keys)
 
 
 def worker_options(settings: Settings) -> WorkerOptions:

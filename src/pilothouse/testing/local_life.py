@@ -25,7 +25,9 @@ from pilothouse.engine import timer
 from pilothouse.engine.world import Limits, LiveRun, World
 from pilothouse.errors import PilothouseError, RecordsUnavailable, TargetInvalid
 from pilothouse.ports.bus import Bus
+from pilothouse.ports.hot import HotStore
 from pilothouse.security.cedar import CedarLanguage
+from pilothouse.storage.hot.memory import MemoryHotStore
 from pilothouse.storage.records.options import SqliteOptions
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.testing.clock import ManualClock, ManualEntropy, span_of
@@ -65,6 +67,7 @@ class LocalLife:
         grace: float = 5.0,
         through: Callable[[SqliteRecords], FaultyRecords] = FaultyRecords,
         bus: Callable[[], Bus] = MemoryBus,
+        hot: HotStore | None = None,
     ) -> None:
         self.clock = clock or ManualClock()
         self.entropy = ManualEntropy()
@@ -77,7 +80,7 @@ class LocalLife:
         self._agents, self._options = dict(agents), options or {}
         self._folder, self._limits, self._slots, self._patience = folder, limits or Limits(), slots, patience
         self._grace = grace
-        self._through, self._make_bus = through, bus
+        self._through, self._make_bus, self._hot = through, bus, hot
         self._watch = Watch(self._move, lambda: self.records.kill())
         self._shelf = Shelf()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -142,6 +145,7 @@ class LocalLife:
         self.worker.watch = self._watch
         self.bus = self._make_bus()
         self.world = World(self.records, self.bus, self.clock, self.entropy, self.worker, self._limits)
+        self.world.hot = self._hot or MemoryHotStore(self.clock.now)
         self.world.language = CedarLanguage()
         self.loops = Loops(self.world, self.worker, options, lambda text: None)
         self.records.listen(self._publish)

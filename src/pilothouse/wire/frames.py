@@ -20,6 +20,7 @@ from msgspec import Raw, Struct
 
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.price import Price, Tokens
+from pilothouse.domain.scratch import ScratchAnswer, ScratchWish
 from pilothouse.domain.secret import Secret
 from pilothouse.domain.session import Trail, Turn
 
@@ -221,6 +222,15 @@ class SettleCall(Message, tag=21):
     wait: float = 0.0
 
 
+class UseScratch(Message, tag=28):
+    """Reads or changes the scratch of the session, or with `is_agents` that of the agent. Answered by ScratchUsed; see
+    `domain/scratch.ScratchWish`."""
+
+    slot: int
+    ref: int
+    wish: ScratchWish
+
+
 class ProposeAction(Message, tag=14):
     """The step `key` wants to call a tool with these arguments (a JSON object). Answered by Decided."""
 
@@ -317,6 +327,12 @@ class CallGranted(Message, tag=50):
     price: Price | None = None
 
 
+class ScratchUsed(Message, tag=58):
+    slot: int
+    ref: int
+    answer: ScratchAnswer
+
+
 class KnowSecrets(Message, tag=52):
     """All there are; the host puts them in at its border and tells them to nobody."""
 
@@ -371,6 +387,7 @@ ToNode = (
     | AskCall
     | SettleCall
     | ProposeAction
+    | UseScratch
 )
 ToHost = (
     Start
@@ -386,4 +403,5 @@ ToHost = (
     | KnowSecrets
     | Decided
     | Rules
+    | ScratchUsed
 )

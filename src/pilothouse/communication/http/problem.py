@@ -124,6 +124,8 @@ STATUS: dict[str, int] = {
     "unknown_outcome": 500,
     "signal_timeout": 500,
     "call_failed": 500,
+    "scratch_refused": 500,
+    "hot_store_unavailable": 500,
     "budget_exceeded": 500,
     "egress_denied": 500,
     "secret_refused": 500,
