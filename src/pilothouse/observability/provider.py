@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from pilothouse.domain.limit import LimitState
 from pilothouse.domain.provider import ProviderState
 
 MODELS_LIMIT = 200
@@ -53,6 +54,18 @@ def about_providers(states: Sequence[ProviderState], denials: dict[str, int]) ->
     for code, count in denials.items():
         denied.add_metric((code,), count)
     yield denied
+
+
+def about_limits(state: LimitState) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "pilothouse_limits_shared", "1: limits on calls hold for all nodes together.", value=float(state.is_shared)
+    )
+    draws = CounterMetricFamily(
+        "pilothouse_limit_draws", "Round trips to the store that holds shared limits.", labels=["outcome"]
+    )
+    draws.add_metric(("ok",), state.draws - state.failures)
+    draws.add_metric(("failed",), state.failures)
+    yield draws
 
 
 def _labels(number: int, state: ProviderState) -> tuple[str, str]:

@@ -46,8 +46,8 @@ class HotStore(Protocol):
 
 class Draw(Struct, frozen=True):
     """What a node wants of a limit that all nodes share, in units of the limit. `change` is what it used beside what it
-    was granted (negative: gives back); it counts whatever the limit says. Then `need`, all of it or nothing, and up to
-    `want` when there is as much."""
+    was granted (negative: gives back); it counts whatever the limit says. Then `need`, all of it or nothing, and as
+    many times `need` as there is room for in `want`."""
 
     key: str
     limit: Limit

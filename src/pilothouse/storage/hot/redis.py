@@ -76,7 +76,8 @@ for number, key in ipairs(KEYS) do
   if need > 0 then
     local ahead = at + math.min(need * interval, tolerance) - now - tolerance
     if ahead <= 0.5 then
-      granted = math.max(need, math.min(want, (now + tolerance - at) / interval))
+      local room = (now + tolerance - at) / interval
+      granted = need * math.max(1, math.floor(math.min(want, room) / need + 0.000001))
       at = at + granted * interval
     else
       wait = ahead
