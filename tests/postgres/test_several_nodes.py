@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+from pilothouse.domain.retention import Retention
 from pilothouse.ports.change import (
     AdvanceSession,
     Change,
@@ -215,7 +216,8 @@ async def test_a_long_payload_that_one_node_drops_while_another_brings_it_is_the
     for number in range(15):
         await put(first, born(f"run_old_{number}", input=LONG), finish(f"run_old_{number}", finished_at=AT))
         brought, _ = await asyncio.gather(
-            put(second, born(f"run_new_{number}", input=LONG, metadata=LONG)), first.prune(AT + 1, 10)
+            put(second, born(f"run_new_{number}", input=LONG, metadata=LONG)),
+            first.prune(Retention(AT + 1, AT + 1), 10),
         )
         assert brought.status == "running"
         assert (await read(first, f"run_new_{number}")).input == LONG

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pilothouse.domain.retention import Retention
 from pilothouse.storage.records.payload import LIMIT
 from pilothouse.testing.records.build import AT, SECOND, born, ended, fence, finish, put, read, step
 
@@ -37,9 +38,9 @@ async def test_a_payload_goes_with_its_last_user(records, looked_at):
     for run in ("run_a", "run_b"):
         await put(records, born(run, input=long))
     await put(records, finish("run_a", output=long))
-    assert await records.prune(AT + 2 * SECOND, 10) == 1
+    assert (await records.prune(Retention(AT + 2 * SECOND, AT + 2 * SECOND), 10)).runs == 1
     assert looked_at("select count(*) from payload") == [(1,)]
     await put(records, finish("run_b"))
-    assert await records.prune(AT + 2 * SECOND, 10) == 1
+    assert (await records.prune(Retention(AT + 2 * SECOND, AT + 2 * SECOND), 10)).runs == 1
     assert looked_at("select count(*) from payload") == [(0,)]
     assert looked_at("select count(*) from payload_use") == [(0,)]

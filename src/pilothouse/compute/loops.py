@@ -15,7 +15,7 @@ from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.lease import RENEW_EVERY
 from pilothouse.domain.policy import Proposal
-from pilothouse.engine import action, call, evidence, hold, lease, policy, timer
+from pilothouse.engine import action, call, evidence, hold, lease, policy, retention, timer
 from pilothouse.engine import key as keys
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import PilothouseError, RecordsUnavailable
@@ -36,6 +36,7 @@ class Loops:
         self, world: World, worker: NodeWorker, options: WorkerOptions, on_error: Callable[[str], None]
     ) -> None:
         self._world, self._worker, self._options, self._on_error = world, worker, options, on_error
+        self._pruner = retention.Pruner(options.retention_days, options.agent_retention_days)
         self._tasks: list[asyncio.Task[None]] = []
         self._unhook: list[Callable[[], None]] = []
         self._work = asyncio.Event()
@@ -220,10 +221,9 @@ class Loops:
 
     async def sweep_round(self) -> bool:
         """Removes what is old. True: there may be more."""
-        more = await timer.sweep_sessions(self._world)
-        if self._options.retention_days > 0:
-            more = await timer.prune(self._world, self._options.retention_days) or more
-        return more
+        more = await retention.sweep_sessions(self._world)
+        more = await self._pruner.prune(self._world) or more
+        return await retention.prune_signins(self._world) == retention.BATCH or more
 
     async def _attest(self) -> None:
         await self._rounds(self.attest_round, asyncio.Event(), self._options.checkpoint_every)

@@ -62,5 +62,7 @@ class WorkerOptions:
     scrub: Callable[[str], str] = str
     """Applied to whatever user code prints, before it is kept or logged."""
     retention_days: float = 0.0
+    agent_retention_days: dict[str, float] = field(default_factory=dict)
+    """Of agents that say it themselves, whether this node hosts them or not."""
     """Ended runs outside of sessions are removed after so many days; 0: never."""
     checkpoint_every: float = 60.0

@@ -34,13 +34,18 @@ class Selector(Struct, frozen=True, omit_defaults=True):
 
     def covers(self, run: Run, region: str = "") -> bool:
         """Whether a run is held. A hold over a tool holds calls of the tool, and no run."""
+        return self.region in (None, region) and self.covers_names(
+            agent=run.agent, release=run.release, run=run.id, session=run.session
+        )
+
+    def covers_names(self, *, agent: str, release: str, run: str, session: str | None) -> bool:
+        """The same, in whatever region it is."""
         return (
             self.tool is None
-            and self.region in (None, region)
-            and self.agent in (None, run.agent)
-            and self.release in (None, run.release)
-            and self.run in (None, run.id)
-            and self.session in (None, run.session)
+            and self.agent in (None, agent)
+            and self.release in (None, release)
+            and self.run in (None, run)
+            and self.session in (None, session)
         )
 
     def covers_call(self, run: Run, tool: str, region: str = "") -> bool:

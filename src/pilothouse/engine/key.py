@@ -4,6 +4,7 @@ Nobody gives a key more than they have, and no agent makes keys at all (G10). A 
 principal and lets the old one run out after an overlap, so that callers can change over without a gap.
 """
 
+import contextlib
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pilothouse.domain.principal import Key, Principal, PrincipalKind, hash_of, key_text, not_held
-from pilothouse.engine.audit_entry import entry
+from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, instant
 from pilothouse.engine.policy import gate
 from pilothouse.engine.world import World
@@ -127,6 +128,18 @@ async def revoke_key(world: World, by: Principal, id: str) -> Key:
     revoked = replace(key, revoked_at=world.clock.now())
     await _write(world, revoked, found.version, "key.revoked", by, name=key.name)
     return revoked
+
+
+async def remove_key(world: World, key: Key) -> None:
+    """Takes a key that is over out of the records, and tells the audit log. One that was changed meanwhile stays."""
+    id = f"{KEY}_{key.id}"
+    found = await world.records.get_document(key.tenant, id)
+    if found is not None:
+        at = world.clock.now()
+        drop = WriteDocument(key.tenant, id, KEY, found.version, "", None, at)
+        with contextlib.suppress(Conflict):
+            await world.records.commit(Change((drop, entry(key.tenant, id, at, "key.removed", NODE))))
+    world.keys.pop(key.id, None)
 
 
 async def _find(world: World, tenant: str, id: str) -> tuple[Document, Key]:

@@ -13,7 +13,7 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode
 from pilothouse.engine.scratch import forget_scratch
 from pilothouse.engine.world import World
-from pilothouse.errors import InvalidInput, SessionBusy, SessionExists, SessionNotFound, StateConflict, TooLarge
+from pilothouse.errors import Held, InvalidInput, SessionBusy, SessionExists, SessionNotFound, StateConflict, TooLarge
 from pilothouse.ports.change import AppendAudit, Change, Conflict, DropSession, ForkSession, WriteState
 
 STATE_LIMIT = 4 * 1024 * 1024
@@ -113,7 +113,9 @@ async def fork_session(
 
 
 async def delete_session(world: World, tenant: str, agent: str, key: str, by: str = NODE) -> None:
-    """Removes the session with its turns. Raises `SessionNotFound`, and `SessionBusy` while a turn is live."""
+    """Removes the session with its turns. Raises `SessionNotFound`, `SessionBusy` while a turn is live, and `Held`
+    while a hold covers any of it."""
+    await _refuse_held(world, tenant, agent, key)
     try:
         told = _entry(world, tenant, agent, key, world.clock.now(), "session.deleted", by)
         await world.records.commit(Change((DropSession(tenant, key, agent), told)))
@@ -123,6 +125,19 @@ async def delete_session(world: World, tenant: str, agent: str, key: str, by: st
     finally:
         world.sessions.forget((tenant, agent, key))
     await forget_scratch(world, tenant, agent, key)
+
+
+async def _refuse_held(world: World, tenant: str, agent: str, key: str) -> None:
+    """A hold over a release may be over any turn; one over a run is over the session of that run."""
+    for hold in world.holds.values():
+        selector = hold.selector
+        if hold.tenant != tenant or selector.tool or selector.agent not in (None, agent):
+            continue
+        if selector.session not in (None, key):
+            continue
+        run = None if selector.run is None else await world.records.get_run(tenant, selector.run)
+        if selector.run is None or (run is not None and (run.agent, run.session) == (agent, key)):
+            raise Held(hold=hold.id, reason=hold.reason)
 
 
 def _digest(world: World, tenant: str, payload: bytes | str) -> str | None:

@@ -1,4 +1,4 @@
-"""What becomes due: delayed and waiting runs, deadlines, reviews, sessions, and old records (I9).
+"""What becomes due: delayed and waiting runs, deadlines and reviews (I9).
 
 A timer is a row with a time, never a task in memory. Each function does one bounded round and says whether there is
 more; the loops that call them are in `compute`.
@@ -6,9 +6,7 @@ more; the loops that call them are in `compute`.
 
 from pilothouse.engine.cancel import expire_run, request_cancel
 from pilothouse.engine.review import expire_review
-from pilothouse.engine.session import delete_session
 from pilothouse.engine.world import World
-from pilothouse.errors import SessionBusy, SessionNotFound
 from pilothouse.ports.records import Queue
 
 BATCH = 256
@@ -52,25 +50,6 @@ async def count_queue(world: World) -> Queue:
     queue = await world.records.count_queue(None, None)
     world.queued = queue.ready + queue.held + world.taken_in - before
     return queue
-
-
-async def sweep_sessions(world: World) -> bool:
-    """Sessions whose time is over. True: there may be more."""
-    stale = await world.records.list_stale_sessions(world.clock.now(), BATCH)
-    dropped = 0
-    for session in stale:
-        try:
-            await delete_session(world, session.tenant, session.agent, session.key)
-            dropped += 1
-        except (SessionBusy, SessionNotFound):  # it lives on, or somebody was faster
-            continue
-    return len(stale) == BATCH and dropped > 0
-
-
-async def prune(world: World, keep_days: float) -> bool:
-    """Runs that ended long ago. True: there may be more."""
-    before = world.clock.now() - round(keep_days * 86400 * 1e6)
-    return await world.records.prune(before, BATCH) == BATCH
 
 
 async def deliver_resolved(world: World, tenant: str, run: str) -> None:

@@ -17,6 +17,7 @@ from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.overview import RunFact
+from pilothouse.domain.retention import Retention
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -104,6 +105,13 @@ class OpenReviews(Struct, frozen=True):
     count: int
     oldest_at: int | None
     expires_at: int | None
+
+
+class Pruned(Struct, frozen=True):
+    """`runs`: how many went. `after`: where to go on; None: nothing is left there that could be due."""
+
+    runs: int
+    after: int | None
 
 
 class Records(Deliveries, Protocol):
@@ -248,9 +256,10 @@ class Records(Deliveries, Protocol):
         """Oldest first, with the next cursor; `tenant` None: of all tenants."""
         ...
 
-    async def prune(self, ended_before: int, limit: int) -> int:
-        """Removes runs that ended before the instant and belong to no session, with their steps, events, reviews,
-        unreferenced payloads, and expired idempotency keys and remembered cancels. Returns how many runs."""
+    async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
+        """One bounded round. Of the `limit` runs that ended first, at `after` or later, and belong to no session, those
+        go that are due and that no hold of the records covers, with their steps, events, reviews, deliveries and
+        unreferenced payloads; and so do expired idempotency keys and remembered cancels."""
         ...
 
 

@@ -73,6 +73,8 @@ class RecordsSettings(Struct, frozen=True, kw_only=True):
     """Between here and PostgreSQL is a pool that gives out connections for one transaction only."""
     retention_days: Annotated[float, Meta(ge=0, le=36_600)] = 30.0
     """How long ended runs are kept that belong to no session; 0: for ever."""
+    session_days: Annotated[float, Meta(ge=0, le=36_600)] = 0.0
+    """How long a session is kept after its last turn, with all its runs; 0: for ever."""
 
     @property
     def path(self) -> Path | None:
@@ -328,7 +330,9 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     history_limit: Annotated[int, Meta(ge=0, le=10_000)] = 100
     """Past turns an attempt is given."""
     session_ttl_seconds: Seconds | None = None
-    """A session is swept so long after its last turn; None: never."""
+    """A session is swept so long after its last turn; None: as `records.session_days`."""
+    retention_days: Annotated[float, Meta(ge=0, le=36_600)] | None = None
+    """How long its ended runs are kept; None: as `records.retention_days`."""
     egress: tuple[Text, ...] = ()
     """Hosts that it may connect to: names, `*.example.com`, addresses and networks, each with or without a port."""
     limits: RateSettings | None = None

@@ -10,7 +10,7 @@ from pilothouse.domain.scrub import Scrubber
 from pilothouse.engine.world import Limits
 from pilothouse.errors import SettingsInvalid
 from pilothouse.settings.border import outgoing_options, secrets_of
-from pilothouse.settings.tree import AgentSettings, LogSettings, Settings
+from pilothouse.settings.tree import DAY, AgentSettings, LogSettings, Settings
 
 
 def limits(settings: Settings) -> Limits:
@@ -48,6 +48,9 @@ def worker_options(settings: Settings) -> WorkerOptions:
         cores=worker.host_cores,
         is_alone=not settings.records.is_shared,
         retention_days=settings.records.retention_days,
+        agent_retention_days={
+            name: agent.retention_days for name, agent in settings.agents.items() if agent.retention_days is not None
+        },
         environments=environment_options(settings),
         checkpoint_every=settings.audit.checkpoint_seconds,
         outgoing=outgoing_options(settings),
@@ -82,5 +85,5 @@ def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
         is_inline=isolation == "inline" and not agent.environment,
         on_release_change=agent.on_release_change,
         history_limit=agent.history_limit,
-        session_ttl=agent.session_ttl_seconds,
+        session_ttl=agent.session_ttl_seconds or settings.records.session_days * DAY or None,
     )

@@ -18,6 +18,7 @@ from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.overview import RunFact
+from pilothouse.domain.retention import Retention
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -32,6 +33,7 @@ from pilothouse.ports.records import (
     Listener,
     OpenReviews,
     Page,
+    Pruned,
     Queue,
     Records,
     RunFilter,
@@ -267,5 +269,5 @@ class FaultyRecords(Records):
     async def find_stop(self, tenant: str, receiver: str) -> str | None:
         return await self._pass(self._records.find_stop, tenant, receiver)
 
-    async def prune(self, ended_before: int, limit: int) -> int:
-        return await self._pass(self._records.prune, ended_before, limit)
+    async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
+        return await self._pass(self._records.prune, retention, limit, after)

@@ -8,7 +8,6 @@ from typing import Any
 from pilothouse.domain.delivery import Delivery
 from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.storage.records import cursor as cursors
-from pilothouse.storage.records.moves import remove_deliveries
 from pilothouse.storage.records.reads import END, ROWS_LIMIT
 from pilothouse.storage.records.rows import delivery_of
 from pilothouse.storage.records.statements import Database, ask, many
@@ -52,7 +51,3 @@ def list_deliveries(
 def find_stop(connection: Database, tenant: str, receiver: str) -> str | None:
     rows = ask(connection, "find_stop", tenant=tenant, receiver=receiver)
     return str(rows[0][0]) if rows else None
-
-
-def prune_deliveries(connection: Database, ended_before: int, limit: int) -> None:
-    remove_deliveries(connection, ask(connection, "ended_deliveries", before=ended_before, limit=limit))

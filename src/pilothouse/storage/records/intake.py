@@ -11,12 +11,14 @@ from functools import partial
 from typing import Any
 
 from pilothouse.domain.delivery import Delivery
+from pilothouse.domain.retention import Retention
 from pilothouse.domain.run import Run
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Receipt
-from pilothouse.ports.records import Claim, Done, Listener
+from pilothouse.ports.records import Claim, Done, Listener, Pruned
 from pilothouse.storage.records import deliveries, queue
 from pilothouse.storage.records.batch import Batch, Item, Job
+from pilothouse.storage.records.prune import prune
 from pilothouse.storage.records.statements import Database
 from pilothouse.storage.records.ticket import Outcome, Ticket
 
@@ -63,9 +65,9 @@ class Intake(ABC):
     def claim_deliveries(self, at: int, until: int, limit: int, busy: tuple[str, ...]) -> Awaitable[list[Delivery]]:
         return self._do(partial(deliveries.claim_deliveries, at=at, until=until, limit=limit, busy=busy))
 
-    async def prune(self, ended_before: int, limit: int) -> int:
-        count: int = await self._do(partial(queue.prune, ended_before=ended_before, limit=limit))
-        return count
+    async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
+        pruned: Pruned = await self._do(partial(prune, retention=retention, limit=limit, after=after))
+        return pruned
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)

@@ -9,8 +9,6 @@ from typing import Any
 
 from pilothouse.domain.run import Run
 from pilothouse.ports.records import Claim, ClaimWish
-from pilothouse.storage.records.deliveries import prune_deliveries
-from pilothouse.storage.records.moves import remove_runs
 from pilothouse.storage.records.rows import run_of
 from pilothouse.storage.records.statements import Database, ask, many
 
@@ -93,13 +91,3 @@ def wake_due(connection: Database, at: int, limit: int) -> int:
     many(connection, "line_up_runs", in_line)
     many(connection, "advance_session", list(sessions))
     return len(due)
-
-
-def prune(connection: Database, ended_before: int, limit: int) -> int:
-    runs = ask(connection, "ended_runs", before=ended_before, limit=limit)
-    remove_runs(connection, runs)
-    prune_deliveries(connection, ended_before, limit)
-    ask(connection, "prune_idempotency", before=ended_before, limit=limit)
-    ask(connection, "prune_spend", before=ended_before)
-    ask(connection, "prune_early_cancels", before=ended_before, limit=limit)
-    return len(runs)

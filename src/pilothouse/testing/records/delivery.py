@@ -5,6 +5,7 @@ Whoever claims has a delivery for a time; whatever is said of an attempt that is
 
 import asyncio
 
+from pilothouse.domain.retention import Retention
 from pilothouse.errors import BadCursor
 from pilothouse.ports.change import AllowReceiver, InsertDelivery, RetryDelivery, SettleDelivery, StopReceiver
 from pilothouse.ports.delivery import DeliveryFilter
@@ -150,8 +151,8 @@ class DeliveryClauses:
         await put(records, goes("dlv_b", "run_gone"), goes("dlv_c", "run_gone"))
         await claimed(records)
         await put(records, settles("dlv_b", 1))
-        await records.prune(AT + 1, 100)
+        await records.prune(Retention(AT + 1, AT + 1), 100)
         assert await records.get_delivery(TENANT, "dlv_a") is not None
-        await records.prune(LATER, 100)
+        await records.prune(Retention(LATER, LATER), 100)
         found = [await records.get_delivery(TENANT, f"dlv_{name}") for name in "abc"]
         assert [one and one.id for one in found] == [None, None, "dlv_c"]

@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import asyncpg
 
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.retention import Retention
 from pilothouse.errors import RecordsInvalid
 from pilothouse.ports.meter import CommitMeter
-from pilothouse.ports.records import Custody, Records
+from pilothouse.ports.records import Custody, Pruned, Records
 from pilothouse.storage.records import reads
 from pilothouse.storage.records.batch import Batch
 from pilothouse.storage.records.intake import Intake
@@ -28,7 +29,7 @@ from pilothouse.storage.records.reading import Reading
 
 T = TypeVar("T")
 DEFAULTS = PostgresOptions()
-DAY = 86_400_000_000
+LANE_FORGOTTEN = 31 * 86_400_000_000
 
 
 class PostgresRecords(Intake, Reading, Records, Custody):
@@ -105,10 +106,11 @@ class PostgresRecords(Intake, Reading, Records, Custody):
         assert self._lane is not None
         self._lane.put(batch)
 
-    async def prune(self, ended_before: int, limit: int) -> int:
-        """Also of lanes whose node was killed so long ago."""
-        await self._do(lambda connection: connection.ask("sweep_lanes", {"before": ended_before - DAY}))
-        return await super().prune(ended_before, limit)
+    async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
+        """Also of lanes whose node was killed long ago."""
+        if not after:
+            await self._do(lambda connection: connection.ask("sweep_lanes", {"before": retention.at - LANE_FORGOTTEN}))
+        return await super().prune(retention, limit, after)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

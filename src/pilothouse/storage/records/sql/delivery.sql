@@ -69,7 +69,7 @@ where tenant = :tenant and run = :run and pos < :before and (:status is null or 
 order by pos desc limit :limit;
 
 -- name: ended_deliveries
-select tenant, id from delivery where finished_at is not null and finished_at < :before
+select tenant, id, run, agent from delivery where finished_at is not null and finished_at < :before
 order by finished_at limit :limit;
 
 -- name: deliveries_of_runs

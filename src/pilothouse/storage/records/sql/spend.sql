@@ -23,4 +23,6 @@ where tenant = :tenant and scope = :scope and who = :who and period = :period;
 
 -- name: prune_spend
 -- Those of runs and sessions end with what they are about; agents and tenants stay, since their periods go on.
-delete from spend where scope in ('run', 'session') and updated_at < :before;
+delete from spend where pos in (
+  select pos from spend where scope in ('run', 'session') and updated_at < :before order by updated_at limit :limit)
+returning pos;

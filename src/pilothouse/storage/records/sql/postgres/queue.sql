@@ -92,8 +92,9 @@ from l
 where run.pos = l.pos;
 
 -- name: ended_runs
-select tenant, id from run
-where finished_at is not null and session is null and finished_at < :before order by finished_at limit :limit
+select tenant, id, agent, release, session, finished_at from run
+where finished_at is not null and session is null and finished_at >= :after and finished_at < :before
+order by finished_at limit :limit
 for update skip locked;
 
 -- name: due_deliveries

@@ -32,8 +32,9 @@ from n
 where run.pos = n.pos;
 
 -- name: ended_runs
-select tenant, id from run
-where finished_at is not null and session is null and finished_at < :before order by finished_at limit :limit;
+select tenant, id, agent, release, session, finished_at from run
+where finished_at is not null and session is null and finished_at >= :after and finished_at < :before
+order by finished_at limit :limit;
 
 -- name: keep_payload
 -- Two runs that bring the same content share one row; never shared between tenants (I13).
