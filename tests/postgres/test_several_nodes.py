@@ -12,7 +12,6 @@ import pytest
 from pilothouse.domain.retention import Retention
 from pilothouse.ports.change import (
     AdvanceSession,
-    Change,
     Conflict,
     InsertIdempotency,
     RememberCancel,
@@ -243,20 +242,3 @@ async def test_a_faulty_change_hurts_nobody_else_on_any_node(nodes):
     found = await outcomes(changes)
     assert [isinstance(one, Exception) for one in found] == [number % 5 == 0 for number in range(20)]
     assert is_gapless(await all_events(first, "run_a"))
-
-
-async def test_a_node_that_waits_for_nobody_writes_in_one_statement(nodes):
-    """The hot path: what only appends is one statement, and no transaction stays open."""
-    [records] = await nodes(1)
-    await put(records, born("run_a"), told("run_a", "run.started"))
-    await put(records, fence("run_a"), step("run_a", ended("warm")), told("run_a", "step.finished"))
-    seen = []
-    connection = records._link._writing
-    fetch = connection.fetch
-    connection.fetch = lambda text, *values: (seen.append(text), fetch(text, *values))[1]
-    connection.execute = lambda text: seen.append(text)
-    records.submit(Change((fence("run_a"), step("run_a", ended("s")), told("run_a", "step.finished"))), lambda _: None)
-    await put(records, fence("run_a"), step("run_a", ended("t")), told("run_a", "step.finished"))
-    assert len(seen) == 1
-    assert seen[0].startswith("with m as")
-    assert is_gapless(await all_events(records, "run_a"))

@@ -31,6 +31,13 @@ class Memory:
         self._seqs[run] = 0
         self._sessions[run] = session
 
+    def learn_session(self, run: Key, session: Mark | None) -> None:
+        self._sessions[run] = session
+
+    def session_of(self, run: Key) -> Mark | None:
+        """Of a run whose session was asked before, by `sessions`."""
+        return self._sessions.get(run)
+
     def last_seqs(self, connection: Database, events: Sequence[tuple[object, Statement]]) -> dict[Key, int]:
         """The last number of each run that gets events, to be counted on by the caller."""
         seqs = self._seqs

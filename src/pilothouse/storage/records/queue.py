@@ -47,6 +47,8 @@ class Claims:
             (tenant, best[tenant][rank]) for rank in range(share) for tenant in tenants if rank < len(best[tenant])
         )
         chosen = list(islice(turns, wish.count))
+        if not chosen:
+            return []  # Another node has them all, and has not committed yet.
         if len(self._served) > AGENTS_REMEMBERED:
             self._served.clear()
         self._served[wish.agent] = chosen[-1][0]

@@ -47,6 +47,8 @@ FORBIDDEN = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCata
 SESSION = {
     "application_name": "pilothouse",
     "jit": "off",
+    # A statement for a batch is as long as it is wide: planning it for every batch would cost more than running it.
+    "plan_cache_mode": "force_generic_plan",
     # Every statement is to find its rows by an index. Before its first statistics the planner would read whole tables,
     # and a prepared statement would keep that plan.
     "enable_seqscan": "off",
@@ -122,7 +124,9 @@ def wait_for(coroutine: Coroutine[Any, Any, T]) -> T:
 
 async def connect(url: str, options: PostgresOptions) -> PostgresConnection:
     """Raises one of LOST when the server does not answer, `RecordsInvalid` when it will not have us."""
-    pooled: dict[str, Any] = {"statement_cache_size": 0} if options.is_pooled else {"server_settings": SESSION}
+    pooled: dict[str, Any] = {"statement_cache_size": 0}
+    if not options.is_pooled:
+        pooled = {"server_settings": SESSION, "statement_cache_size": 512, "max_cacheable_statement_size": 0}
     try:
         async with asyncio.timeout(options.connect_within):
             connection = await asyncpg.connect(url, **pooled)

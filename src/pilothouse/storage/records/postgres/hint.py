@@ -15,13 +15,17 @@ from pilothouse.storage.records.ticket import Key, Ticket
 
 OWN = (c.Fence, c.FinishRun, c.ParkRun, c.RequeueRun)
 """Only the attempt that holds the run says these."""
+BIRTHS = (c.InsertRun, c.KeepRun)
+"""A run that is new has no events."""
 
 
 class Hints(Memory):
-    def forget_claimed(self, runs: Sequence[Run]) -> None:
-        """Another node may have had them meanwhile."""
+    def learn_claimed(self, runs: Sequence[Run]) -> None:
+        """Another node may have had them meanwhile: their last event number is asked anew."""
         for run in runs:
-            self.forget_run((run.tenant, run.id))
+            key = (run.tenant, run.id)
+            self.forget_run(key)
+            self.learn_session(key, None if run.session is None else (run.tenant, run.agent, run.session))
 
     def last_entries(self, connection: Database, tenants: Iterable[str]) -> dict[str, int]:
         """Every node writes into the log of a tenant: the table is asked, behind the lock on the log."""
@@ -31,7 +35,8 @@ class Hints(Memory):
     def last_seqs(self, connection: Database, events: Sequence[tuple[object, c.Statement]]) -> dict[Key, int]:
         for ticket, statement in events:
             assert isinstance(ticket, Ticket)
-            own = any(isinstance(one, OWN) and one.key == statement.key for one in ticket.change.statements)
-            if not own:
+            if not any(
+                isinstance(one, (*OWN, *BIRTHS)) and one.key == statement.key for one in ticket.change.statements
+            ):
                 self.forget_run(statement.key)
         return super().last_seqs(connection, events)

@@ -22,12 +22,12 @@ from pilothouse.ports.change import Statement
 from pilothouse.ports.meter import CommitMeter
 from pilothouse.storage.records.batch import Batch, Item, Job, apply_singly, apply_tickets, give_up
 from pilothouse.storage.records.postgres.connection import AGAIN, FULL, LOST, PostgresConnection, is_lost
-from pilothouse.storage.records.postgres.gathering import append_all, only_appends
+from pilothouse.storage.records.postgres.gathering import apply_at_once
 from pilothouse.storage.records.postgres.hint import OWN, Hints
 from pilothouse.storage.records.postgres.link import Link
-from pilothouse.storage.records.postgres.lock import take_locks
+from pilothouse.storage.records.postgres.lock import find_locks, take_locks
 from pilothouse.storage.records.postgres.options import PostgresOptions
-from pilothouse.storage.records.ticket import Ticket, find_moves
+from pilothouse.storage.records.ticket import Ticket, find_moves, waves
 
 ANALYZED_AFTER = frozenset(2**power for power in range(5, 15))
 """Batches. What PostgreSQL plans before it knows anything of a table may go along any index, and stays planned; the
@@ -153,15 +153,16 @@ class Lane:
     def _transact(self, connection: PostgresConnection, batch: Batch, singly: bool) -> None:
         mark = self._link.marks()
         tickets = [item for item in batch if isinstance(item, Ticket)]
-        if tickets and not singly and only_appends(tickets):
-            if append_all(connection, self._memory, tickets, *mark):
+        moves = find_all_moves(tickets)
+        sessions = self._memory.sessions(connection, moves) if moves else {}
+        locks = find_locks(tickets, sessions)
+        if tickets and not singly and len(list(waves(tickets, sessions))) == 1:
+            if apply_at_once(connection, self._memory, tickets, locks, mark):
                 return
             for ticket in tickets:
                 ticket.reset()
-        connection.execute("begin")
-        moves = find_all_moves(tickets)
-        sessions = self._memory.sessions(connection, moves) if moves else {}
-        take_locks(connection, tickets, sessions)
+        connection.execute(locks.begin())
+        take_locks(connection, locks)
         self._mark(connection, mark)
         if singly:
             apply_singly(connection, self._memory, batch, (*LOST, *AGAIN, *FULL))
@@ -171,7 +172,7 @@ class Lane:
             for item in batch:
                 assert isinstance(item, Job)
                 item.outcome = item.work(connection)
-                self._forget_claimed(item.outcome)
+                self._learn_claimed(item.outcome)
         connection.execute("commit")
 
     @staticmethod
@@ -180,9 +181,9 @@ class Lane:
         if not connection.ask("mark_batch", {"batch": batch, "at": at, "owner": owner, "before": before}):
             raise Superseded
 
-    def _forget_claimed(self, outcome: Any) -> None:
+    def _learn_claimed(self, outcome: Any) -> None:
         if isinstance(outcome, list):
-            self._memory.forget_claimed([run for run in outcome if isinstance(run, Run)])
+            self._memory.learn_claimed([run for run in outcome if isinstance(run, Run)])
 
 
 def analyze(connection: PostgresConnection) -> None:

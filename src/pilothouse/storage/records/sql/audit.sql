@@ -1,12 +1,5 @@
 -- Evidence: the audit log of each tenant, and the documents of those in charge.
 
--- name: append_audit
--- Numbered by the one writer within its transaction, so an entry stands exactly when the act it tells does (I12). The
--- unique index refuses a number twice.
-with n(tenant, seq, count, lines) as (values :rows)
-insert into audit(tenant, seq, count, lines)
-select * from n;
-
 -- name: last_entry
 with n(tenant) as (values :rows)
 select n.tenant, coalesce((

@@ -90,21 +90,20 @@ select tenant, id from run where tenant = :tenant and agent = :agent and session
 -- attempts. The turn that has begun goes first; else the oldest. Choosing it and seeing that no other occupies the
 -- session is one statement, and the writer never puts one session twice into it.
 with n(tenant, key, agent, at) as (values :rows),
-c as materialized (
-  select (
-    select q.pos from run as q
-    where q.tenant = n.tenant and q.agent = n.agent and q.session = n.key
-      and q.status in ('queued', 'running', 'waiting') and q.status = 'queued' and q.ready = 0
-      and q.cancel_at is null and q.held is null and (q.due_at is null or q.due_at <= n.at)
-    order by q.started_at is null, q.pos limit 1) as pos
-  from n
-)
+c as materialized (select (/* next_turn */) as pos from n)
 update run
 set ready = 1, due_at = null
 from c
-where run.pos = c.pos
-  and not exists (
-    select 1 from run as o
-    where o.tenant = run.tenant and o.agent = run.agent and o.session = run.session and o.pos <> run.pos
-      and o.status in ('queued', 'running', 'waiting')
-      and (o.status <> 'queued' or o.ready = 1 or o.started_at is not null or o.held is not null));
+where run.pos = c.pos and not exists (select 1 from run as o where /* occupies */);
+
+-- fragment: next_turn
+select q.pos from run as q
+where q.tenant = n.tenant and q.agent = n.agent and q.session = n.key
+  and q.status in ('queued', 'running', 'waiting') and q.status = 'queued' and q.ready = 0
+  and q.cancel_at is null and q.held is null and (q.due_at is null or q.due_at <= n.at)
+order by q.started_at is null, q.pos limit 1
+
+-- fragment: occupies
+o.tenant = run.tenant and o.agent = run.agent and o.session = run.session and o.pos <> run.pos
+  and o.status in ('queued', 'running', 'waiting')
+  and (o.status <> 'queued' or o.ready = 1 or o.started_at is not null or o.held is not null)
