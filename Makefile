@@ -82,6 +82,10 @@ console: $(STAMP) ## build the pages of the console where their sources changed
 test: $(STAMP) console ## all tests but those of frameworks, four at a time: most of them wait for something
 	$(BIN)/pytest -q -n 4 --dist loadfile tests --ignore=tests/frameworks
 
+.PHONY: races
+races: $(STAMP) ## the races of verdicts, holds and restarts in 1,000 schedules
+	PILOTHOUSE_SCHEDULES=1000 $(BIN)/pytest -q tests/oversight/test_race.py
+
 # The environments of agent frameworks, one for each list in requirements/frameworks; made again when the list changes.
 FRAMEWORKS := $(patsubst requirements/frameworks/%.txt,.venv-frameworks/%/made,$(wildcard requirements/frameworks/*.txt))
 

@@ -4,8 +4,6 @@ import asyncio
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from pilothouse import Context, agent, tool
 from pilothouse.domain.evidence import leaves_of
@@ -13,7 +11,7 @@ from pilothouse.domain.principal import LOCAL
 from pilothouse.domain.review import Answer
 from pilothouse.engine import evidence, policy, review, vote
 from pilothouse.engine.run import start_run
-from pilothouse.errors import ActionDenied, Forbidden, InvalidInput, PilothouseError, ReviewClosed, VoteRefused
+from pilothouse.errors import ActionDenied, Forbidden, InvalidInput, ReviewClosed, VoteRefused
 from pilothouse.testing import LocalNode
 from tests.engine.agents import command
 from tests.oversight.people import decide, hire, lose
@@ -250,65 +248,6 @@ async def test_of_votes_at_the_same_moment_each_counts_once_and_one_completes_th
     assert sum(getattr(one, "status", "") == "decided" for one in outcomes) == 1
     assert (await node.wait(run)).output == "left-pad is exempt"
     assert DONE == ["left-pad"]
-
-
-ACTS = st.lists(
-    st.sampled_from(["approve-a", "approve-b", "edit", "reject", "respond", "expire", "cancel", "retire", "restart"]),
-    min_size=2,
-    max_size=6,
-)
-
-
-@pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(acts=ACTS, together=st.booleans())
-def test_whatever_races_the_tool_runs_at_most_once_and_only_what_was_approved(acts, together):
-    """Approve, edit, reject, respond, expire, cancel, and policies that go, in any order and at the same moment."""
-
-    async def scene():
-        node = await open_node(rules(2))
-        try:
-            ada, bob = await hire(node, "ada", "legal"), await hire(node, "bob", "legal")
-            run, asked = await ask(node)
-            deeds = {
-                "approve-a": lambda: decide(node, asked, ada),
-                "approve-b": lambda: decide(node, asked, bob),
-                "edit": lambda: decide(node, asked, ada, "edit", edited={"package": "right-pad"}),
-                "reject": lambda: decide(node, asked, bob, "reject"),
-                "respond": lambda: decide(node, asked, bob, "respond", response="no"),
-                "expire": lambda: node.advance(hours=9),
-                "cancel": lambda: node.cancel(run),
-                "retire": lambda: policy.activate(
-                    node.world, LOCAL, 'permit (principal, action == Action::"x", resource);'.replace("x", "any_tool"),
-                    "enforce", signed=True,
-                ),
-                "restart": lambda: node.settle() if together else node.restart(),
-            }  # fmt: skip
-            if together:
-                await asyncio.gather(*(deeds[act]() for act in acts), return_exceptions=True)
-            else:
-                for act in acts:
-                    try:
-                        await deeds[act]()
-                    except PilothouseError:
-                        continue
-            await node.settle()
-            ended = await node.get(run)
-            found = await told(node)
-            approvals = {one["by"] for one in found if one["kind"] == "review.voted"}
-            assert len(DONE) <= 1
-            if DONE:
-                assert DONE == ["left-pad"]
-                assert approvals == {"ada", "bob"}
-                assert ended.output == "left-pad is exempt" or ended.status == "cancelled"
-            decided = await review.get_review(node.world, "default", asked.id)
-            verdicts = [one for one in found if one["kind"] == "review.decided" and one["id"] == asked.id]
-            assert len(verdicts) <= 1
-            assert (decided.status == "decided") == bool(verdicts)
-        finally:
-            await node.close()
-
-    asyncio.run(scene())
 
 
 async def test_the_answer_of_a_plain_review_is_still_anybodys():

@@ -178,3 +178,8 @@ def actions_without_end(rows: Iterable[StepRow]) -> dict[str, str]:
         elif row.phase == ENDED:
             found.pop(step_of(row.key), None)
     return found
+
+
+def hand_offs_begun(rows: Iterable[StepRow]) -> frozenset[str]:
+    """The steps that have begun to call another agent: whoever starts the called run tells what came of the action."""
+    return frozenset(row.key for row in rows if row.kind == "call" and row.phase == BEGUN)

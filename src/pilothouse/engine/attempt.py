@@ -15,7 +15,16 @@ from typing import Any, Protocol
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
 from pilothouse.domain.ids import call_review_id
-from pilothouse.domain.journal import BEGUN, ENDED, WAITS, StepRow, actions_without_end, gate_review_key, step_of
+from pilothouse.domain.journal import (
+    BEGUN,
+    ENDED,
+    WAITS,
+    StepRow,
+    actions_without_end,
+    gate_review_key,
+    hand_offs_begun,
+    step_of,
+)
 from pilothouse.domain.policy import hand_off_name
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -143,9 +152,8 @@ class Attempt(Calling, Notebook):
         self.has_calls = any(row.kind == "call" for row in journal)
         self._steps_left -= len(self.known_ends)
         self.acting.update(actions_without_end(journal))
-        for row in journal:
-            if row.kind == "call" and row.key in self.acting and row.phase == BEGUN:
-                self.handing[row.key] = self.acting.pop(row.key)
+        for key in hand_offs_begun(journal) & self.acting.keys():
+            self.handing[key] = self.acting.pop(key)
 
     @property
     def notebook(self) -> Notebook:
@@ -269,10 +277,12 @@ class Attempt(Calling, Notebook):
     def _attest_unknown(self, key: str, action: str) -> None:
         self.attest("action.unknown", NODE, action, run=self.run.id, step=key)
 
-    def attest_unknown_hand_offs(self) -> None:
-        """The run ends: nobody will see whether these came to anything."""
-        for key, action in self.handing.items():
+    def attest_unknown(self) -> None:
+        """The run ends: nobody will see whether these came to anything. An attempt that only lets go leaves it to the
+        next one, which finds them in the journal."""
+        for key, action in (self.acting | self.handing).items():
             self._attest_unknown(key, action)
+        self.acting.clear()
         self.handing.clear()
 
     def hold_off(self, hold: str) -> None:
@@ -478,9 +488,6 @@ class Attempt(Calling, Notebook):
     def _hand_over_outcome(self, outcome: Outcome) -> None:
         run, at, told = self.run, self.world.clock.now(), self._told
         told.is_answer = told.is_answer and outcome.leaves_waiting  # nobody wakes a run that has ended
-        for key, action in self.acting.items():
-            self._attest_unknown(key, action)
-        self.acting.clear()
         statements, last = outcome.statements(self, at)
         outgoing = deliveries_of(self.world, run, at, (*told.lines, last))
         change = Change((*statements, *told.statements(run, at, last), *outgoing))

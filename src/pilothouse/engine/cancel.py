@@ -5,6 +5,7 @@ on the only end the records accept of it is `cancelled`, whatever its attempt sa
 """
 
 from pilothouse.domain import ids
+from pilothouse.domain.journal import actions_without_end, hand_offs_begun
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import error_json
@@ -92,6 +93,7 @@ async def cancel_children(world: World, tenant: str, run: str) -> None:
 async def end_idle(world: World, run: Run, ending: Ending) -> bool:
     """Ends a queued or waiting run. False: it changed meanwhile."""
     at = ending.at = world.clock.now()
+    ending.unknown = await actions_left(world, run)
     while True:
         acts, rows = ending_acts(run, ending)
         line = terminal_line(ending)
@@ -113,6 +115,15 @@ async def end_idle(world: World, run: Run, ending: Ending) -> bool:
     if run.parent is not None:
         ring_parent(world, run.tenant, run.parent)
     return True
+
+
+async def actions_left(world: World, run: Run) -> dict[str, str]:
+    """By step: what an earlier attempt was allowed to do and did not tell the end of."""
+    if run.started_at is None:
+        return {}
+    rows = await world.records.load_journal(run.tenant, run.id)
+    begun = hand_offs_begun(rows)
+    return {step: action for step, action in actions_without_end(rows).items() if step not in begun}
 
 
 def ring_parent(world: World, tenant: str, parent: str) -> None:

@@ -43,6 +43,8 @@ class Ending(Struct):
     """Who gave it this end, for the audit log."""
     digest: str | None = None
     """Of the output, under the key of the subject."""
+    unknown: dict[str, str] = {}
+    """Actions that were allowed and whose end nobody saw, by step: of a run whose attempt is gone."""
 
 
 def terminal_line(ending: Ending) -> bytes:
@@ -61,6 +63,8 @@ def ending_acts(run: Run, ending: Ending) -> tuple[list[Act], list[Row]]:
     """Everything that goes with the end, but the end itself and the events of the run."""
     acts: list[Act] = []
     rows: list[Row] = [CancelReviews(run.tenant, run.id, ending.at), _end_entry(run, ending)]
+    for step, action in ending.unknown.items():
+        rows.append(entry(run.tenant, action, ending.at, "action.unknown", NODE, run=run.id, step=step))
     if run.session is not None:
         if ending.keeps_turn:
             acts.append(

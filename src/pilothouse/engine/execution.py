@@ -44,7 +44,7 @@ class End(Outcome):
 
     def statements(self, attempt: Attempt, at: int) -> tuple[list[Statement], bytes]:
         run, ending = attempt.run, self.ending
-        attempt.attest_unknown_hand_offs()
+        attempt.attest_unknown()
         ending.at = at
         ending.usage = run.usage
         ending.digest = attempt.world.seals.digest(run.tenant, run.subject, ending.output)

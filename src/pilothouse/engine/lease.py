@@ -7,7 +7,7 @@ from pilothouse.domain.event import line
 from pilothouse.domain.lease import lease_until
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
-from pilothouse.engine.cancel import TRIES, cancel_children, ring_parent
+from pilothouse.engine.cancel import TRIES, actions_left, cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.outbox import deliveries_of
@@ -64,6 +64,8 @@ async def take_over(world: World, run: Run) -> bool:
         ending.keeps_turn = run.session is not None and not run.rollback
     elif run.epoch > ATTEMPTS_LIMIT:
         ending = Ending("failed", 0, error=error_json(HostLost(losses=run.attempt)))
+    if ending is not None:
+        ending.unknown = await actions_left(world, run)
     at = world.clock.now()
     for _ in range(TRIES):
         try:
