@@ -122,6 +122,8 @@ async def rotate_key(world: World, by: Principal, id: str, overlap: float) -> tu
 
 async def revoke_key(world: World, by: Principal, id: str) -> Key:
     """The key opens nothing from now on. A second call does nothing. Raises `KeyNotFound`."""
+    if by.kind == "agent" and id != by.key:
+        raise Forbidden(reason="agents revoke no keys of others", hint="Ask a person who has the scope keys:write.")
     found, key = await _find(world, by.tenant, id)
     if key.revoked_at is not None:
         return key
