@@ -14,7 +14,7 @@ import urllib.request
 from datetime import timedelta
 from typing import Any
 
-from pilothouse import Context, Retry, agent
+from pilothouse import Context, Retry, agent, tool
 
 
 def tell(ctx: Context, step: str) -> int:
@@ -139,6 +139,18 @@ async def wait(ctx: Context, name: str) -> Any:
 @agent(mode="event")
 async def ask(ctx: Context, question: str) -> str:
     return (await ctx.review(question, within=timedelta(hours=1))).verdict
+
+
+@tool(risk="irreversible", once=True)
+def move_money(ctx: Context, order: str) -> str:
+    """What people have to agree to, where policies say so."""
+    tell(ctx, "move")
+    return f"moved for {order}"
+
+
+@agent(mode="event")
+async def move(ctx: Context, order: str) -> str:
+    return await ctx.call_tool(move_money, order=order)
 
 
 @agent(mode="event")
