@@ -26,9 +26,9 @@ from pilothouse.testing import LocalNode
 from tests.engine.agents import command
 from tests.oversight.people import decide, hire
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-SCHEDULES = int(os.environ.get("PILOTHOUSE_SCHEDULES", "150"))
+SCHEDULES = int(os.environ.get("PILOTHOUSE_SCHEDULES", "60"))
 NODE_SERVES = 20
 """Schedules of one node; a replay before policies are changed reads what went before."""
 
