@@ -30,7 +30,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
-from pilothouse import Context, agent
+from pilothouse import Context, agent, tool
 
 EVIL = {EVIL!r}
 
@@ -98,12 +98,23 @@ def quick(number: int) -> int:
     return number
 
 
+@tool(risk="consequential")
+async def refund(order: str, cents: int) -> str:
+    return f"paid {{cents}} for {{order}}"
+
+
+@agent(mode="event")
+async def payer(ctx: Context, cents: int) -> str:
+    """Pays without asking, unless policies say otherwise."""
+    return await ctx.call_tool(refund, order="A-1042", cents=cents)
+
+
 @agent
 def shout(text: str) -> str:
     """Answers at once, and is forgotten."""
     return text.upper()
 '''
-NAMES = ("refunds", "desk", "climb", "quick", "shout")
+NAMES = ("refunds", "desk", "climb", "quick", "shout", "payer")
 SETTINGS = """[server]
 port = 0
 grace_seconds = 0.5

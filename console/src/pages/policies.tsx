@@ -1,12 +1,13 @@
 // The policies that rule on calls of tools: their text, what they would say to an action, and what others would change.
 
-import { useQuery } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { get, post } from "../api/call";
+import { ask, get, post } from "../api/call";
 import { useAgents } from "../api/pages";
 import type { Comparison, PolicyState, Ruling } from "../api/types";
-import { Ago, Empty, Facts, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { useNotices } from "../parts/notices";
+import { Ago, Dialog, Empty, Facts, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
 import { CodeBlock } from "../parts/value";
 import { readJson } from "../pure/schema";
 import { count, shortId, span } from "../pure/words";
@@ -42,7 +43,8 @@ export function PoliciesPage({ query }: { query: Record<string, string> }) {
                                 <Empty title="No policies are active" command="pilothouse policy --help">
                                     <p>
                                         Then every call of a tool is allowed. Write policies in Cedar, try them on what
-                                        happened lately, and activate them with the command line.
+                                        happened lately under “Try others”, and activate them there or with the command
+                                        line.
                                     </p>
                                 </Empty>
                             ) : (
@@ -181,14 +183,17 @@ function RulingView({ ruling }: { ruling: Ruling }) {
 
 function Compare({ text }: { text: string }) {
     const [draft, setDraft] = useState(text);
-    const [found, setFound] = useState<Comparison | null>(null);
+    const [compared, setCompared] = useState<{ text: string; found: Comparison } | null>(null);
+    const [isActivating, setActivating] = useState(false);
     const [error, setError] = useState<unknown>(null);
+    // What was compared is what can be activated: a text that was changed since must be compared again.
+    const found = compared?.text === draft ? compared.found : null;
     const compare = async () => {
         try {
-            setFound(await post<Comparison>("v1/policies/compare", { text: draft }));
+            setCompared({ text: draft, found: await post<Comparison>("v1/policies/compare", { text: draft }) });
             setError(null);
         } catch (problem) {
-            setFound(null);
+            setCompared(null);
             setError(problem);
         }
     };
@@ -244,8 +249,65 @@ function Compare({ text }: { text: string }) {
                             </li>
                         ))}
                     </ul>
+                    <footer>
+                        <button type="button" onClick={() => setActivating(true)}>
+                            Activate…
+                        </button>
+                    </footer>
                 </section>
             )}
+            {found && isActivating && (
+                <ActivateDialog text={draft} found={found} onClose={() => setActivating(false)} />
+            )}
         </>
+    );
+}
+
+function ActivateDialog({ text, found, onClose }: { text: string; found: Comparison; onClose: () => void }) {
+    const client = useQueryClient();
+    const { tell, fail } = useNotices();
+    const [isLogged, setLogged] = useState(false);
+    const [isSigned, setSigned] = useState(false);
+    const activate = async () => {
+        onClose();
+        try {
+            const body = { text, mode: isLogged ? "log" : "enforce", signed: isSigned };
+            await ask("v1/policies", { method: "PUT", body });
+            tell("The policies are active.");
+            adjust({ tab: null });
+        } catch (error) {
+            fail(error);
+        }
+        void client.invalidateQueries({ queryKey: ["policies"] });
+    };
+    return (
+        <Dialog title="Activate these policies?" onClose={onClose}>
+            <p>They rule from the next action on, on every node. The audit log keeps who activated them.</p>
+            <label className="check">
+                <input type="checkbox" checked={isLogged} onChange={(event) => setLogged(event.target.checked)} />
+                Only write down what they would do; nothing obeys them
+            </label>
+            {(found.newly_allowed > 0 || isLogged) && (
+                <label className="check">
+                    <input type="checkbox" checked={isSigned} onChange={(event) => setSigned(event.target.checked)} />
+                    {found.newly_allowed > 0
+                        ? `I answer for what is newly allowed: ${count(found.newly_allowed)} of ${count(found.actions)} recent actions`
+                        : "I answer for what is allowed while nothing obeys"}
+                </label>
+            )}
+            <footer>
+                <button type="button" onClick={onClose}>
+                    Not yet
+                </button>
+                <button
+                    type="button"
+                    className="main"
+                    disabled={found.newly_allowed > 0 && !isSigned}
+                    onClick={() => void activate()}
+                >
+                    Activate
+                </button>
+            </footer>
+        </Dialog>
     );
 }

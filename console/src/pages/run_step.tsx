@@ -2,9 +2,10 @@
 
 import { useState } from "react";
 
-import type { Run, Step } from "../api/types";
+import type { Json, Run, Step } from "../api/types";
 import { Ago, Copy, Facts, Lasting, StatusMark } from "../parts/parts";
 import { Value, Words } from "../parts/value";
+import { to } from "../shell/place";
 import { ForkDialog } from "./run_fork";
 
 export function StepPane({ run, step, onClose }: { run: Run; step: Step; onClose: () => void }) {
@@ -44,6 +45,7 @@ export function StepPane({ run, step, onClose }: { run: Run; step: Step; onClose
                     {step.error.hint && <p className="hint">{step.error.hint}</p>}
                 </div>
             )}
+            {step.kind === "gate" && <Decision output={step.output} />}
             <h3>{step.kind === "model" ? "What the model was told" : "Arguments"}</h3>
             {step.input === null ? (
                 <p className="faint">The journal keeps a digest of them only.</p>
@@ -64,6 +66,27 @@ export function StepPane({ run, step, onClose }: { run: Run; step: Step; onClose
                 </footer>
             )}
             {isForking && <ForkDialog run={run} step={step} onClose={() => setForking(false)} />}
+        </section>
+    );
+}
+
+/** What the policies said to an action, by which of them, and the review that was asked for. */
+function Decision({ output }: { output: Json | null }) {
+    if (output === null || typeof output !== "object" || Array.isArray(output)) return null;
+    const text = (name: string) => (typeof output[name] === "string" ? (output[name] as string) : "");
+    const policies = Array.isArray(output.policies) ? output.policies.map(String) : [];
+    return (
+        <section aria-label="The decision">
+            <h3>The decision</h3>
+            <p>
+                <span className={`strong ${text("verdict") === "deny" ? "bad" : ""}`}>{text("verdict")}</span>
+                {text("would") && text("would") !== text("verdict") && ` (they only log; they would ${text("would")})`}
+                {text("reason") && `: ${text("reason")}`}
+            </p>
+            <p className="muted">
+                {policies.length === 0 ? "No policy speaks of it." : `Decided by ${policies.join(", ")}.`}{" "}
+                {text("review") && <a href={to(["reviews", text("review")])}>The review</a>}
+            </p>
         </section>
     );
 }
