@@ -15,6 +15,7 @@ import openai
 import pytest
 
 from pilothouse import Context
+from pilothouse.domain.fallback import Fallback
 from pilothouse.sdk.egress.patience import Patience
 from pilothouse.testing import Answer, Fault, ScriptedModel, Usage
 from pilothouse.wire.host import EgressConfig
@@ -144,9 +145,9 @@ async def test_a_stream_that_hangs_is_ended_by_the_clients_own_time_limit(model)
 @pytest.mark.slow
 async def test_a_model_that_does_not_answer_has_others_in_its_place(model):
     model.fault(Fault.overloaded(), when=lambda request: request.body["model"] == "scripted", times=99)
-    node = with_border(asking(model), retries=0, fallbacks={"scripted": ("second", "third")})
+    node = with_border(asking(model), retries=0, fallbacks={"scripted": (Fallback("second"), Fallback("third"))})
     model.fault(Fault.server_error(503), when=lambda request: request.body["model"] == "second", times=99)
-    status, text = await node.output(crash_at=2)
+    status, text = await node.output(crash_at=4)  # begun, two failures told, ended
     assert (status, json.loads(text)["model"]) == (200, "third")
     assert [request.body["model"] for request in model.requests] == ["scripted", "second", "third"]
     assert node.ended("model")[0].name == "scripted"

@@ -216,3 +216,44 @@ async def test_models_are_told_apart_up_to_a_bound():
         node.ask(asker, number, CallWish("model", "openai", f"m{number}", 1, 1))
     assert len(node.providers()) <= 1001
     assert len(asker.heard) == 1100
+
+
+SPARE = CallWish("model", "openai", "m", 10, 20, is_spare=True)
+
+
+async def test_a_second_request_goes_only_where_there_is_room_and_never_waits_or_ends_a_run():
+    rule = ProviderRule(concurrency=2, breaker=BreakerRule(failures=1, pause=5.0))
+    node, _ = outgoing(Budget("run", tokens=100), otherwise=rule)
+    asker = Asker()
+    node.ask(asker, 1, WISH)
+    node.ask(asker, 2, SPARE)
+    node.ask(asker, 3, SPARE)  # the bulkhead is full
+    assert asker.heard == [(1, "go"), (2, "go"), (3, "limit_reached")]
+    node.settle(asker, 2, CallResult("lost"))  # cut off: nobody knows what it cost
+    node.settle(asker, 1, CallResult("ok", Tokens(60, 5), 0.25))
+    node.ask(asker, 4, SPARE)  # 95 of 100 tokens are used
+    assert asker.heard[-1] == (4, "limit_reached")
+    assert [row.tokens for row in asker.spent] == [30, 65]
+    assert [row.steps for row in asker.spent] == [0, 1]
+    assert node.denials == {}
+    assert node.providers()[0].calls == {"hedged": 1, "lost": 1, "ok": 1}
+
+
+async def test_a_second_request_never_probes_a_model_that_is_down():
+    node, clock = outgoing(otherwise=ProviderRule(breaker=BreakerRule(failures=1, pause=5.0)))
+    asker = Asker()
+    node.ask(asker, 1, WISH)
+    node.settle(asker, 1, CallResult("failed"))
+    clock.advance(6.0)
+    node.ask(asker, 2, SPARE)
+    assert asker.heard[-1] == (2, "limit_reached")
+
+
+async def test_what_failed_after_it_began_to_answer_counts_as_it_was_estimated():
+    node, _ = outgoing(Budget("run", tokens=100))
+    asker = Asker()
+    node.ask(asker, 1, WISH)
+    node.settle(asker, 1, CallResult("failed", is_billed=True))
+    node.ask(asker, 2, WISH)
+    node.settle(asker, 2, CallResult("failed"))
+    assert [row.tokens for row in asker.spent] == [30, 0]

@@ -80,6 +80,8 @@ def describe(event: Event) -> str:
             return f"  {_step(fields)}"
         case "step.finished" if fields.get("status") == "failed":
             return f"  {_step(fields)} failed{_because(fields)}"
+        case "model.failed" | "model.hedged":
+            return f"  {_call(fields)}"
         case "review.requested":
             review = printable(str(fields.get("review", "")))
             question = on_one_line(str(fields.get("question", "")))[:NOTE_LIMIT]
@@ -93,6 +95,19 @@ def describe(event: Event) -> str:
 
 def _step(fields: dict[str, Any]) -> str:
     return printable(str(fields.get("name") or fields.get("key") or "a step"))
+
+
+def _call(fields: dict[str, Any]) -> str:
+    """What became of a request to a model that did not bring the answer, or of two."""
+    model = printable(f"{fields.get('provider', '')}: {fields.get('model', '')}")
+    if "won" in fields:
+        return f"{model} was asked twice, and the {fields['won']} request answered"
+    reason = on_one_line(str(fields.get("reason", "")))[:NOTE_LIMIT]
+    wait = fields.get("wait")
+    then = {"again": f", again in {wait or 0:g} s", "fallback": ", another one is asked"}.get(
+        fields.get("then", ""), ""
+    )
+    return f"{model} failed ({fields.get('status') or 'no answer'}){then}: {reason}"
 
 
 def _because(fields: dict[str, Any]) -> str:

@@ -198,10 +198,10 @@ class Host(ABC):
                 notebook.ask_review(ref, row, question, details, kind, expires_at)
             case frames.CallAgent() | frames.ProposeAction():
                 self._on_call(notebook, message)
-            case frames.AskCall(_, ref, kind, provider, model, given, wanted, is_step, raised):
-                notebook.ask_call(ref, CallWish(kind, provider, model, given, wanted, is_step, raised))
-            case frames.SettleCall(_, ref, outcome, tokens, cost, wait):
-                notebook.settle_call(ref, CallResult(outcome, tokens, cost, wait))
+            case frames.AskCall(_, ref, kind, provider, model, given, wanted, is_step, raised, is_spare):
+                notebook.ask_call(ref, CallWish(kind, provider, model, given, wanted, is_step, raised, is_spare))
+            case frames.SettleCall(_, ref, outcome, tokens, cost, wait, is_billed):
+                notebook.settle_call(ref, CallResult(outcome, tokens, cost, wait, is_billed))
             case frames.UseScratch(_, ref, scratch_wish):
                 notebook.use_scratch(ref, scratch_wish)
             case _:

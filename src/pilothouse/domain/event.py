@@ -19,6 +19,8 @@ LIFECYCLE = (
     "run.cancelled",
 )
 FRAMEWORK_EVENT = "framework.event"
+MODEL_FAILED = "model.failed"
+MODEL_HEDGED = "model.hedged"
 EVENT_TYPES = (
     *LIFECYCLE,
     "output.delta",
@@ -29,6 +31,8 @@ EVENT_TYPES = (
     "review.pending",
     "run.log",
     FRAMEWORK_EVENT,
+    MODEL_FAILED,
+    MODEL_HEDGED,
 )
 TERMINAL_EVENTS = frozenset({"run.succeeded", "run.failed", "run.cancelled"})
 

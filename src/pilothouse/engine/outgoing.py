@@ -28,6 +28,8 @@ from pilothouse.ports.outgoing import CallResult, CallWish, Denial, PriceList
 MODELS_LIMIT = 1000
 """Models that are told apart; more share one state for each provider."""
 OTHER = "other"
+HEDGED = "hedged"
+"""Beside the outcomes of calls: how many of them were a second request for one answer."""
 
 
 class Rates(Struct, frozen=True):
@@ -136,6 +138,9 @@ class Outgoing:
         model = self._model(wish) if wish.kind == "model" else None
         until = self._now() + self.rules.wait_seconds + self.limits.patience
         standing = Standing(asker, ref, wish, model, self._amounts(wish, model), until)
+        if wish.is_spare and model is not None:
+            self._ask_spare(standing, model)
+            return
         wait = self._consider(standing, self._blocked_before(standing))
         if wait is None:
             return
@@ -146,6 +151,19 @@ class Outgoing:
         if model is not None:
             model.waiting += 1
         self._look_after(wait)
+
+    def _ask_spare(self, standing: Standing, model: Model) -> None:
+        """A second request beside one that is under way goes only where nothing stands in its way: it takes no place
+        that another call waits for, and never ends a run."""
+        now = self._now()
+        verdict, _ = self.ledger.judge(standing.asker, standing.amounts, standing.wish.raised)
+        is_full = bool(model.rule.concurrency) and model.in_flight >= model.rule.concurrency
+        is_free = verdict == "go" and not is_full and model.breaker.state(now) == "closed"
+        if not is_free or self._blocked_before(standing) or self._wait(standing, model, now) > 0:
+            standing.asker.denied(standing.ref, _too_busy("there is no room for a second request", 0.0))
+            return
+        model.calls[HEDGED] = model.calls.get(HEDGED, 0) + 1
+        self._grant(standing, model, now)
 
     def settle(self, asker: Asker, ref: int, result: CallResult) -> None:
         """A second word about a call does nothing."""
@@ -244,7 +262,7 @@ class Outgoing:
         model, estimate, now = flying.model, flying.amounts, self._now()
         model.in_flight -= 1
         used = Amounts(model_calls=1, steps=estimate.steps)
-        if result.outcome in ("ok", "lost"):
+        if result.outcome in ("ok", "lost") or result.is_billed:
             known = result.tokens
             used.tokens = estimate.tokens if known is None else known.total
             used.cost_usd = estimate.cost_usd if known is None else result.cost

@@ -16,7 +16,8 @@ CallOutcome = Literal["ok", "failed", "refused", "throttled", "dropped", "lost"]
 
 class CallWish(Struct, frozen=True):
     """A call that somebody wants to make. Tokens are estimates. `is_step`: it becomes a step of its own. `raised`: by
-    budget (`run.tokens`), how often a person has granted it once more to this run."""
+    budget (`run.tokens`), how often a person has granted it once more to this run. `is_spare`: it is sent beside one
+    that is under way if it may go at once, and not at all otherwise."""
 
     kind: CallKind
     provider: str = ""
@@ -25,15 +26,18 @@ class CallWish(Struct, frozen=True):
     output_tokens: int = 0
     is_step: bool = False
     raised: dict[str, int] = {}
+    is_spare: bool = False
 
 
 class CallResult(Struct, frozen=True):
-    """`tokens` None: the provider did not say. `wait`: seconds it wants to be left alone."""
+    """`tokens` None: the provider did not say. `wait`: seconds it wants to be left alone. `is_billed`: it failed, but
+    the provider had begun to answer."""
 
     outcome: CallOutcome
     tokens: Tokens | None = None
     cost: float = 0.0
     wait: float = 0.0
+    is_billed: bool = False
 
 
 class Denial(Struct, frozen=True):

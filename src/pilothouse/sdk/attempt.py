@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol
 from pilothouse.domain.journal import StepKind, StepRow
 from pilothouse.domain.review import Answer, ReviewKind
 from pilothouse.errors import PilothouseError, TooLarge
+from pilothouse.sdk.egress.asking import ask_node
 from pilothouse.sdk.egress.border import Border
-from pilothouse.sdk.egress.call import ask_node
 from pilothouse.sdk.egress.passage import Passage
 from pilothouse.sdk.failure import end_error, kinds_of, may_help, own_traceback, text_of
 from pilothouse.sdk.gate import Proposed, pass_gate

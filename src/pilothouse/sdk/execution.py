@@ -264,6 +264,12 @@ class Execution(Attempt):
         self._emitted += 1
         return self.surroundings.pace if self._emitted % TICK_EVERY else self.surroundings.turn
 
+    def tell_call(self, event: str, body: dict[str, Any]) -> None:
+        """An event about a call that came to nothing, or took two. Not repeated: what is replayed was not called."""
+        if self._is_heard():
+            raw = write_json(body)
+            self.surroundings.send_delta(Emit(self.slot, raw, event), len(raw))
+
     def _is_heard(self) -> bool:
         return not self.is_ending and self.start.stream and not (self.start.journal and self.journal.is_repeating)
 

@@ -23,18 +23,18 @@ class KeyMaker(Protocol):
 class Scope:
     """One executing step. What it can tell is made when it is asked for: most steps need none of it."""
 
-    __slots__ = ("_attempt", "_key", "_seen", "_usage", "kind")
+    __slots__ = ("_attempt", "_seen", "_usage", "key", "kind")
 
     def __init__(self, attempt: KeyMaker, key: str, kind: StepKind) -> None:
         self._attempt = attempt
-        self._key = key
+        self.key = key
         self.kind = kind
         self._usage: Usage | None = None
         self._seen: Usage | None = None
 
     @property
     def idempotency_key(self) -> str:
-        return self._attempt.idempotency_key_of(self._key)
+        return self._attempt.idempotency_key_of(self.key)
 
     @property
     def usage(self) -> Usage:

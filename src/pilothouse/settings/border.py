@@ -3,17 +3,29 @@
 Both sides are made from the same words here, so that neither asks for what the other has no rule for.
 """
 
+from collections.abc import Mapping
+
 from pilothouse.compute.outgoing import OutgoingOptions
 from pilothouse.domain.address import read_networks
 from pilothouse.domain.breaker import BreakerRule
 from pilothouse.domain.budget import Budget
-from pilothouse.domain.egress import read_rule
+from pilothouse.domain.egress import is_listed, read_rule
+from pilothouse.domain.fallback import Fallback, Place, place_of, unfit
 from pilothouse.domain.price import Price, Rates
 from pilothouse.domain.provider import hosts_of, read_below
 from pilothouse.domain.secret import Secret
 from pilothouse.engine.outgoing import OutgoingRules, ProviderRule
 from pilothouse.engine.outgoing import Rates as Limits
-from pilothouse.settings.outgoing import BreakerSettings, PriceSettings, ProviderSettings, RateSettings
+from pilothouse.settings.outgoing import (
+    BreakerSettings,
+    Chain,
+    EgressSettings,
+    PriceSettings,
+    ProviderSettings,
+    RateSettings,
+    SecretSettings,
+    read_chain,
+)
 from pilothouse.settings.tree import AgentSettings, Settings
 from pilothouse.wire.host import EgressConfig
 
@@ -35,7 +47,10 @@ def outgoing_options(settings: Settings) -> OutgoingOptions:
         providers=below,
         retries=says.retries,
         retry_wait_seconds=says.retry_wait_seconds,
-        fallbacks=says.fallbacks or {},
+        fallbacks=_chains(says.fallbacks or {}),
+        provider_fallbacks={name: _chains(one.fallbacks) for name, one in settings.providers.items() if one.fallbacks},
+        places=_places(settings.providers),
+        hedges={name: one.hedge.rule() for name, one in settings.providers.items() if one.hedge is not None},
     )
     agents = settings.agents.items()
     tenant = settings.tenants.budget
@@ -47,6 +62,42 @@ def outgoing_options(settings: Settings) -> OutgoingOptions:
         rules=outgoing_rules(settings),
         is_asked=True,
     )
+
+
+def _chains(said: dict[str, Chain]) -> dict[str, tuple[Fallback, ...]]:
+    return {model: read_chain(chain) for model, chain in said.items()}
+
+
+def _places(providers: Mapping[str, ProviderSettings]) -> dict[str, Place]:
+    return {name: place_of(name, one.url, one.speaks, one.secret) for name, one in providers.items()}
+
+
+def check_chains(
+    egress: EgressSettings, providers: Mapping[str, ProviderSettings], secrets: Mapping[str, SecretSettings]
+) -> list[str]:
+    """What of the fallbacks and of the secrets of providers can never work."""
+    places = _places(providers)
+    faults = []
+    for model, chain in (egress.fallbacks or {}).items():
+        faults += [f"egress.fallbacks of {model}: {fault}" for fault in unfit("", read_chain(chain), places)]
+    for name, one in providers.items():
+        for model, chain in one.fallbacks.items():
+            found = unfit(name, read_chain(chain), places)
+            faults += [f"providers.{name}.fallbacks of {model}: {fault}" for fault in found]
+        faults += [f"providers.{name}.{fault}" for fault in _check_secret(one.secret, places[name], secrets)]
+    return faults
+
+
+def _check_secret(name: str | None, place: Place, secrets: Mapping[str, SecretSettings]) -> list[str]:
+    if name is None:
+        return []
+    if name not in secrets:
+        return [f"secret is {name}, and there is no [secrets.{name}]; add it, with value and hosts"]
+    if place.url:
+        below = read_below("", place.url)
+        if not is_listed(tuple(map(read_rule, secrets[name].hosts)), below.host, below.port):
+            return [f"secret is {name}, which may not go to {below.authority}; add that to secrets.{name}.hosts"]
+    return []
 
 
 def _budgets(agent: AgentSettings) -> tuple[Budget, ...]:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import fields
 
 from pilothouse.errors import SettingsInvalid
+from pilothouse.settings.border import check_chains
 from pilothouse.settings.expectation import expectation, secrecy, shown_value
 from pilothouse.settings.outgoing import check_places
 from pilothouse.settings.source import PREFIX, Given, Reading, guess, read_environment, read_file
@@ -97,6 +98,9 @@ def _build(merged: dict[tuple[str, ...], Given], faults: list[str], file: Path |
     tables: dict[str, Any] = {
         section: {name: NAMED[section](**group) for name, group in found.items()} for section, found in named.items()
     }
+    faults = check_chains(sections["egress"], tables["providers"], tables["secrets"])
+    if faults:
+        raise _invalid(faults)
     records = sections["records"]
     sections["records"] = msgspec.structs.replace(records, url=absolute_url(records.url, project))
     return Settings(

@@ -10,8 +10,10 @@ from msgspec import Meta, Struct
 from pilothouse.domain.address import read_networks
 from pilothouse.domain.budget import Budget, Scope
 from pilothouse.domain.egress import read_rule
+from pilothouse.domain.fallback import Fallback
+from pilothouse.domain.hedge import HedgeRule
 from pilothouse.domain.limit import Limit
-from pilothouse.domain.provider import read_below
+from pilothouse.domain.provider import Shape, read_below
 
 DAY = 86_400.0
 
@@ -74,6 +76,38 @@ class PriceSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     call: Dollars = 0.0
 
 
+class FallbackSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another model, at another provider that speaks the same."""
+
+    provider: Name
+    model: Name
+
+    def fallback(self) -> Fallback:
+        return Fallback(self.model, self.provider)
+
+
+Chain = tuple[Name | FallbackSettings, ...]
+
+
+def read_chain(chain: Chain) -> tuple[Fallback, ...]:
+    return tuple(Fallback(one) if isinstance(one, str) else one.fallback() for one in chain)
+
+
+class HedgeSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a second request goes beside one that takes long. `percentile`: of the last answers of the same model."""
+
+    after_seconds: Annotated[float, Meta(gt=0, le=3600)] | None = None
+    percentile: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    models: tuple[Name, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.after_seconds is None and self.percentile is None:
+            raise ValueError("expected after_seconds or percentile, as in { percentile = 0.95, after_seconds = 2 }")
+
+    def rule(self) -> HedgeRule:
+        return HedgeRule(self.after_seconds or 0.0, self.percentile or 0.0, self.models)
+
+
 class EgressSettings(Struct, frozen=True, kw_only=True):
     """The border: everything that agents call outside."""
 
@@ -91,7 +125,7 @@ class EgressSettings(Struct, frozen=True, kw_only=True):
     """How long a model call may stand in line for a limit; then it is answered 429."""
     line: Annotated[int, Meta(ge=1, le=100_000)] = 4096
     """How many model calls may stand in line."""
-    fallbacks: dict[str, tuple[Name, ...]] | None = None
+    fallbacks: dict[str, Chain] | None = None
     """By model, which models are asked instead, one after the other, when it does not answer."""
     prices: Literal["genai-prices", "none"] = "genai-prices"
     """The table of prices, beside those of `[providers.NAME]`; used when it is installed."""
@@ -110,6 +144,14 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
     """When it is not asked any more for a while."""
     prices: dict[str, PriceSettings] = {}
     """By model; they go before those of the table."""
+    speaks: tuple[Shape, ...] = ()
+    """The shapes of its requests, where its name does not tell."""
+    secret: Name | None = None
+    """The name of the secret of its key, for requests that were meant for another provider."""
+    fallbacks: dict[str, Chain] = {}
+    """By model, what is asked instead of this provider; they go before those of `egress`."""
+    hedge: HedgeSettings | None = None
+    """When a second request goes beside one that takes long; None: never."""
 
 
 class SecretSettings(Struct, frozen=True, kw_only=True):

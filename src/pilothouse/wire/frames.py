@@ -197,7 +197,7 @@ class Pong(Message, tag=13):
 class AskCall(Message, tag=20):
     """May this call be made? Answered by CallGranted or CallDenied, maybe later: then it waited in line. Tokens are
     estimates. `is_step`: it becomes a step of its own. `raised`: budgets that a person has granted once more to this
-    run, by name (`run.tokens`)."""
+    run, by name (`run.tokens`). `is_spare`: it is sent beside one that is under way, or not at all: no waiting."""
 
     slot: int
     ref: int
@@ -208,11 +208,12 @@ class AskCall(Message, tag=20):
     output_tokens: int = 0
     is_step: bool = False
     raised: dict[str, int] = {}
+    is_spare: bool = False
 
 
 class SettleCall(Message, tag=21):
     """What came of a call that was granted (or was asked for and is wanted no more). `wait`: seconds the provider wants
-    to be left alone. `tokens` None: unknown."""
+    to be left alone. `tokens` None: unknown. `is_billed`: it failed after the provider had begun to answer."""
 
     slot: int
     ref: int
@@ -220,6 +221,7 @@ class SettleCall(Message, tag=21):
     tokens: Tokens | None = None
     cost: float = 0.0
     wait: float = 0.0
+    is_billed: bool = False
 
 
 class UseScratch(Message, tag=28):

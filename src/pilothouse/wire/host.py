@@ -6,6 +6,8 @@ There is nothing secret in it: arguments can be read by other programs of the ma
 from msgspec import Struct
 
 from pilothouse.domain.egress import HostRule, Mode
+from pilothouse.domain.fallback import Fallback, Place
+from pilothouse.domain.hedge import HedgeRule
 from pilothouse.domain.provider import Below
 
 
@@ -26,14 +28,18 @@ class AgentTarget(Struct, frozen=True, kw_only=True):
 
 class EgressConfig(Struct, frozen=True, kw_only=True):
     """The border of a host. `networks`: private ones that names may lead to. `fallbacks`: by model, what to ask
-    instead when it does not answer."""
+    instead when it does not answer; those of a provider go before. `places`: where providers are reached by who was
+    not meant for them. `hedges`: by provider, when a second request goes beside the first."""
 
     mode: Mode = "open"
     networks: tuple[str, ...] = ()
     providers: tuple[Below, ...] = ()
     retries: int = 2
     retry_wait_seconds: float = 60.0
-    fallbacks: dict[str, tuple[str, ...]] = {}
+    fallbacks: dict[str, tuple[Fallback, ...]] = {}
+    provider_fallbacks: dict[str, dict[str, tuple[Fallback, ...]]] = {}
+    places: dict[str, Place] = {}
+    hedges: dict[str, HedgeRule] = {}
 
 
 class HostConfig(Struct, frozen=True, kw_only=True):

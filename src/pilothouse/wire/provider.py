@@ -27,7 +27,8 @@ class ProviderView(Struct, kw_only=True):
     in_flight: int
     waiting: int
     calls: dict[str, int]
-    """By outcome: `ok`, `failed`, `refused` (4xx), `throttled` (429), `dropped` (never sent), `lost` (cut off)."""
+    """By outcome: `ok`, `failed`, `refused` (4xx), `throttled` (429), `dropped` (never sent), `lost` (cut off);
+    beside them `hedged`: how many were a second request for one answer."""
     input_tokens: int
     output_tokens: int
     cost_usd: float

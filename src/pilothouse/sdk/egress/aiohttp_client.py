@@ -6,8 +6,10 @@ journal has it. Versions before 3.12 have no middlewares: there only the border 
 """
 
 import asyncio
+import copy
 import inspect
 from typing import Any
+from urllib.parse import urlsplit
 
 from pilothouse.sdk.egress.border import Border, border_here
 from pilothouse.sdk.egress.call import ModelCall
@@ -34,7 +36,7 @@ def patch(library: Any) -> None:
         wire = _Wire(library, border, request, handler)
         call = None if attempt is None else border.model_call(attempt, attempt.agent, out)
         if call is None:
-            await wire.prepare(out, is_plain=True)
+            await wire.prepare(out)
             return await handler(request)
         return await drive(call, wire)
 
@@ -56,6 +58,16 @@ async def _body_of(request: Any) -> bytes | None:
     return body if isinstance(body, bytes) else await body.as_bytes()
 
 
+def _known_body(request: Any) -> bytes | None:
+    body = request.body
+    return body if isinstance(body, bytes) else None
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 class _NoWriter:
     output_size = 0
 
@@ -75,34 +87,56 @@ class _Wire:
     def __init__(self, library: Any, border: Border, request: Any, handler: Any) -> None:
         self.failures: tuple[type[BaseException], ...] = (library.ClientConnectionError, library.ClientPayloadError)
         self._library, self._border, self._request, self._handler = library, border, request, handler
-        self._sent_body: bytes | None = None
+        self._origin = _origin_of(str(request.url))
+        self._known = _known_body(request)
+        self._flights = 0
         self._pumps: set[asyncio.Task[None]] = set()
 
-    async def prepare(self, out: Outgoing, *, is_plain: bool) -> None:
-        """Puts into the library's request what goes out."""
+    async def prepare(self, out: Outgoing) -> None:
+        """Puts the secrets into the library's own request."""
         request = self._request
         sent = self._border.secrets.put_in(out)
+        if sent is out:
+            return
         if sent.url != str(request.url):
             request.url = type(request.url)(sent.url)
-        if sent is not out:
-            for name, value in sent.headers:
-                if "secret://" in request.headers.get(name, ""):
-                    request.headers[name] = value
-        if not is_plain:
-            request.headers["accept-encoding"] = "identity"
-        known = out.body if self._sent_body is None else self._sent_body
-        if sent.body is not None and (sent is not out or sent.body is not known):
+        for name, value in sent.headers:
+            if "secret://" in request.headers.get(name, ""):
+                request.headers[name] = value
+        if sent.body is not None and sent.body != out.body:
             await request.update_body(sent.body)
-        self._sent_body = sent.body
 
     async def send(self, request: Outgoing) -> Got:
-        await self.prepare(request, is_plain=False)
-        response = await self._handler(self._request)
+        response = await self._handler(await self._copied(request))
         return Got(response.status, list(response.headers.items()), response)
+
+    async def _copied(self, out: Outgoing) -> Any:
+        """A request of the library for what goes out: its own stays as it is, so that two may be under way."""
+        sent = self._border.secrets.put_in(out)
+        request = copy.copy(self._request)
+        request.headers = request.headers.copy()
+        request.headers.clear()
+        for name, value in sent.headers:
+            request.headers.add(name, value)
+        request.headers["accept-encoding"] = "identity"
+        if sent.url != str(request.url):
+            request.url = type(request.url)(sent.url)
+            if _origin_of(sent.url) != self._origin:  # it goes to another provider than the client meant
+                request.server_hostname = None
+                request.headers["Host"] = request.url.host_port_subcomponent
+        if sent.body is not None and (sent.body != self._known or "content-length" not in request.headers):
+            await request.update_body(sent.body)
+        self._flights += 1
+        if self._flights > 1:  # the clock of the client's own request ends the first task that entered it
+            request._timer = self._library.helpers.TimerNoop()
+        return request
 
     async def read(self, got: Got) -> bytes:
         body: bytes = await got.response.read()
         return body
+
+    async def drop(self, got: Got) -> None:
+        got.response.close()
 
     def make(self, answer: Answer, got: Got | None) -> Any:
         body = self._border.secrets.take_out(answer.body)
@@ -142,21 +176,21 @@ class _Wire:
         return response
 
     async def _pump(self, got: Got, call: ModelCall, source: Any, reader: Any) -> None:
-        copy = call.copy()
+        seen = call.copy(got.content_type)
         try:
             async for piece in source.iter_any():
-                if copy.feed(piece) and copy.is_kept:
-                    await call.complete(Answer(got.status, got.headers, copy.body()))
+                if seen.feed(piece) and seen.is_kept:
+                    await call.complete(Answer(got.status, got.headers, seen.body()))
                 reader.feed_data(piece)
-            if copy.is_kept:
-                await call.complete(Answer(got.status, got.headers, copy.body()))
-            call.let_go()
+            if seen.is_kept:
+                await call.complete(Answer(got.status, got.headers, seen.body()))
+            call.let_go(seen)
             reader.feed_eof()
         except BaseException as error:
             if got.response.closed or isinstance(error, asyncio.CancelledError):
-                call.let_go()
+                call.let_go(seen)
             else:
-                call.broke_off()
+                call.broke_off(seen, error)
             reader.set_exception(error if isinstance(error, Exception) else self.failures[0]("The run has ended"))
             if not isinstance(error, Exception):
                 raise

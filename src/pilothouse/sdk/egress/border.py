@@ -8,10 +8,14 @@ long ago) may go where any agent of the host may: it belongs to all of them.
 from typing import Any, Protocol
 
 from pilothouse.domain.egress import EgressPolicy, HostRule
+from pilothouse.domain.fallback import Fallback
+from pilothouse.domain.hedge import Times
+from pilothouse.domain.hedge import hedge_after as hedge_after_of
 from pilothouse.domain.provider import recognise
 from pilothouse.errors import EgressDenied
+from pilothouse.sdk.egress.asking import Caller
 from pilothouse.sdk.egress.body import read_body
-from pilothouse.sdk.egress.call import Caller, ModelCall
+from pilothouse.sdk.egress.call import ModelCall, Terms
 from pilothouse.sdk.egress.exchange import Outgoing
 from pilothouse.sdk.egress.patience import Patience
 from pilothouse.sdk.egress.secret import Secrets
@@ -28,6 +32,7 @@ class Border:
         everybody = tuple(rule for agent in agents.values() for rule in agent.egress)
         self.outside = self._policy(everybody)
         self._asks = {name: _steps_asked(agent.asks) for name, agent in agents.items()}
+        self._times: dict[tuple[str, str, bool], Times] = {}
         self.secrets = Secrets()
         self.is_closed = config.mode != "open"
 
@@ -59,11 +64,35 @@ class Border:
         target = self._agents.get(agent)
         asks = target is not None and "model" in target.asks
         must_ask = asks and target is not None and target.is_limited
-        fallbacks = self._config.fallbacks.get(facts.model, ()) if not seen.model else ()
-        return ModelCall(caller, request, seen, facts, step_here.get(), self._patience, asks, must_ask, fallbacks)
+        rule = self._config.hedges.get(seen.provider)
+        hedge_after, measured = None, _unmeasured
+        if rule is not None:
+            times = self._times_of(seen.provider, facts.model, facts.is_stream)
+            hedge_after, measured = hedge_after_of(rule, facts.model, times), times.add
+        terms = Terms(
+            self._patience, asks, must_ask, self._fallbacks(seen.provider, facts.model), self._config.places,
+            hedge_after, measured,
+        )  # fmt: skip
+        return ModelCall(caller, request, seen, facts, step_here.get(), terms)
+
+    def _fallbacks(self, provider: str, model: str) -> tuple[Fallback, ...]:
+        own = self._config.provider_fallbacks.get(provider)
+        found = own.get(model) if own is not None else None
+        return found if found is not None else self._config.fallbacks.get(model, ())
+
+    def _times_of(self, provider: str, model: str, is_stream: bool) -> Times:
+        key = (provider, model, is_stream)
+        if key not in self._times and len(self._times) >= MODELS_LIMIT:
+            key = (provider, "", is_stream)
+        return self._times.setdefault(key, Times())
 
 
 NOTHING: frozenset[str] = frozenset()
+MODELS_LIMIT = 1000
+"""Models whose times are told apart."""
+
+
+def _unmeasured(seconds: float) -> None: ...
 
 
 def _steps_asked(asks: tuple[str, ...]) -> frozenset[str]:

@@ -7,28 +7,28 @@ used is counted there. Everything here runs on the loop; how bytes are sent is l
 the order of these calls to `driving`.
 """
 
-import asyncio
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
 
 import msgspec
+from msgspec import Struct
 
+from pilothouse.domain.event import MODEL_FAILED, MODEL_HEDGED
+from pilothouse.domain.fallback import Fallback, Place, detour
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow, digest_arguments
-from pilothouse.domain.price import Price, Tokens, cost_of
+from pilothouse.domain.price import Tokens, cost_of
 from pilothouse.domain.provider import ModelRequest
-from pilothouse.domain.review import Answer as Decision
-from pilothouse.domain.review import ReviewKind
-from pilothouse.errors import BlockedLoop, BudgetExceeded, PilothouseError
+from pilothouse.errors import BlockedLoop
+from pilothouse.sdk.egress.asking import Caller, ask_node
 from pilothouse.sdk.egress.body import BodyFacts, with_model
 from pilothouse.sdk.egress.exchange import Answer, Outgoing, dump, load, problem
-from pilothouse.sdk.egress.passage import CallKind, Outcome, Passage
+from pilothouse.sdk.egress.flight import Failure, Flight, Landed
+from pilothouse.sdk.egress.passage import Outcome, Passage
 from pilothouse.sdk.egress.patience import Patience
 from pilothouse.sdk.egress.stream import StreamCopy
 from pilothouse.sdk.egress.tokens import read_tokens
-from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.scope import Scope, in_part
-from pilothouse.sdk.usage import Usage
-from pilothouse.wire.frames import CallDenied, CallGranted
+from pilothouse.sdk.usage import NONE, Usage
+from pilothouse.wire.frames import CallDenied
 
 ANSWER_LIMIT = 24 * 1024 * 1024
 """Bytes of an answer that is kept; a longer one passes and is not."""
@@ -36,67 +36,18 @@ SHOWN_LIMIT = 1024 * 1024
 NAME_LIMIT = 100
 
 
-class Asker(Protocol):
-    """The attempt, as the one that asks the node."""
+class Terms(Struct, frozen=True):
+    """What the settings say of a call. `asks`: the node is asked before it; `must_ask`: it may not be made without.
+    `hedge_after`: seconds after which a second request is sent beside the first; None: never. `measured` is told how
+    long a good answer took."""
 
-    @property
-    def passage(self) -> Passage: ...
-
-    def check_alive(self) -> None: ...
-
-    async def ask_person(self, question: str, details: dict[str, Any], kind: ReviewKind) -> Decision: ...
-
-    def fail(self, error: PilothouseError) -> None: ...
-
-    def call_began(self) -> None: ...
-
-    def call_ended(self) -> None: ...
-
-
-class Caller(Asker, Protocol):
-    """The attempt, as the border sees it."""
-
-    kept: bool
-    loop: asyncio.AbstractEventLoop
-
-    @property
-    def journal(self) -> AttemptJournal: ...
-
-    @property
-    def is_ending(self) -> bool: ...
-
-    @property
-    def deadline_at(self) -> int | None: ...
-
-    def clock(self) -> int: ...
-
-    async def pause(self, seconds: float) -> None: ...
-
-    def from_thread(self, begin: Callable[[], Any]) -> Any: ...
-
-
-async def ask_node(caller: Asker, kind: CallKind, is_step: bool, *facts: Any) -> CallGranted | CallDenied:
-    """The node's answer. A budget that is used up ends the run, or is a question to a person; so it is never an answer
-    here. Raises `CancelledError` when the run ends."""
-    passage = caller.passage
-    while True:
-        answer = await passage.ask(kind, is_step, *facts)
-        if not isinstance(answer, CallDenied) or answer.status:
-            return answer
-        if answer.asks:
-            number = passage.raised.get(answer.budget, 0) + 1
-            details = {**msgspec.json.decode(answer.hit), "budget": answer.budget, "number": number}
-            question = f"{answer.message} Grant the same amount once more to this run?"
-            if kind == "model":
-                caller.call_ended()  # a person may take days: meanwhile the run only waits, and can be parked
-            decision = await caller.ask_person(question, details, "budget")
-            if kind == "model":
-                caller.call_began()
-            if decision.verdict == "approve":
-                passage.raised[answer.budget] = number
-                continue
-        caller.fail(BudgetExceeded(answer.message))
-        caller.check_alive()
+    patience: Patience
+    asks: bool = False
+    must_ask: bool = False
+    fallbacks: tuple[Fallback, ...] = ()
+    places: Mapping[str, Place] = {}
+    hedge_after: float | None = None
+    measured: Callable[[float], None] = lambda seconds: None
 
 
 class ModelCall:
@@ -107,27 +58,27 @@ class ModelCall:
         seen: ModelRequest,
         facts: BodyFacts,
         scope: Scope | None,
-        patience: Patience,
-        asks: bool,
-        must_ask: bool,
-        fallbacks: tuple[str, ...],
+        terms: Terms,
     ) -> None:
-        self.caller, self.request, self.seen, self.facts, self.scope = caller, request, seen, facts, scope
-        self._patience, self._fallbacks = patience, list(fallbacks)
-        self._asks, self._must_ask = asks, must_ask
-        self._model = facts.model
+        self.caller, self.seen, self.facts, self.scope, self.terms = caller, seen, facts, scope, terms
+        self.flight = Flight(seen.provider, facts.model, request, 1)
+        """The request that is sent next, or that was answered."""
+        self._request = request
+        self._patience, self._fallbacks = terms.patience, list(terms.fallbacks)
         self._name = "".join(char if char.isprintable() else "_" for char in facts.model)[:NAME_LIMIT]
         self._records = caller.kept and scope is None
         self._digest = ""
         self._number = 0
         self._step_ref = 0
         self._begun: StepRow | None = None
-        self._ask_ref: int | None = None
-        self._price: Price | None = None
         self._tries = 0
+        self._count_of_flights = 1
+        self._wasted: Usage | None = None
+        """What was billed, or may have been, for answers that nobody got."""
+        self._is_hedged = False
+        self._is_counted = False
+        """As a step, however many requests it takes."""
         self._is_open = False
-        self.is_sent = False
-        """Whether bytes may have left, and no answer has come: what is cancelled now may have been paid for."""
 
     # --- before ---
 
@@ -149,8 +100,8 @@ class ModelCall:
         self.caller.check_alive()
         if not self._records:
             return None
-        path = self.request.place[2]
-        content = b"model\n%b\n%b" % (path.encode(), self.request.body or b"")
+        path = self._request.place[2]
+        content = b"model\n%b\n%b" % (path.encode(), self._request.body or b"")
         self._digest = digest_arguments(in_part(content))
         self._number = self.caller.passage.take(self._name, self._digest)
         row = self.caller.journal.recorded(self._key, "model")
@@ -165,7 +116,7 @@ class ModelCall:
         the loop that is blocked. Raises `BlockedLoop` when a budget or a limit has to be asked for."""
         answer = self.look_up()
         if answer is None:
-            if self._must_ask:
+            if self.terms.must_ask:
                 raise BlockedLoop(provider=self.seen.provider)
             self.open()
         return answer
@@ -183,86 +134,184 @@ class ModelCall:
             self.caller.journal.told(self._step_ref, self._begun)
 
     def _shown(self) -> bytes | None:
-        body = self.request.body or b"null"
+        body = self._request.body or b"null"
         if len(body) > SHOWN_LIMIT:
             return None
-        shown = {"provider": self.seen.provider, "path": self.request.place[2], "body": msgspec.Raw(body)}
+        shown = {"provider": self.seen.provider, "path": self._request.place[2], "body": msgspec.Raw(body)}
         return msgspec.json.encode(shown)
 
     async def _ask(self) -> Answer | None:
-        while self._asks:
-            facts = self.facts
+        """None: the flight may go."""
+        while self.terms.asks:
+            facts, flight = self.facts, self.flight
+            is_step = self.scope is None and not self._is_counted
             answer = await ask_node(
-                self.caller,
-                "model",
-                self.scope is None,
-                self.seen.provider,
-                self._model,
-                facts.input_tokens,
-                facts.output_tokens,
+                self.caller, "model", is_step, flight.provider, flight.model, facts.input_tokens, facts.output_tokens
             )
             if not isinstance(answer, CallDenied):
-                self._ask_ref, self._price = answer.ref, answer.price
+                self._is_counted = True
+                flight.ask_ref, flight.price = answer.ref, answer.price
                 break
-            if not self._fall_back():
+            passed_over: list[str] = []
+            goes_on = self._fall_back(passed_over)
+            then = "fallback" if goes_on else "none"
+            failure = Failure(
+                flight.provider, flight.model, flight.number, answer.message, then, self.key_told, answer.status,
+                passed_over=passed_over,
+            )  # fmt: skip
+            self._tell(failure)
+            if not goes_on:
                 self.close()
                 return problem(answer.status, answer.code, answer.message, answer.retry_after)
         return None
 
+    # --- a second one beside it ---
+
+    async def hedge(self) -> Flight | None:
+        """Another flight for the same answer; None: the node has no room for it now. It never stands in line and never
+        ends the run."""
+        self._is_hedged = True
+        first = self.flight
+        self._count_of_flights += 1
+        spare = Flight(first.provider, first.model, first.request, self._count_of_flights)
+        if self.terms.asks:
+            facts = self.facts
+            answer = await self.caller.passage.ask(
+                "model", False, first.provider, first.model, facts.input_tokens, facts.output_tokens, is_spare=True
+            )
+            if isinstance(answer, CallDenied):
+                return None
+            spare.ask_ref, spare.price = answer.ref, answer.price
+        return spare
+
+    @property
+    def hedge_after(self) -> float | None:
+        """A call is hedged once, whatever else becomes of it."""
+        return None if self._is_hedged else self.terms.hedge_after
+
+    def won(self, landed: Landed) -> None:
+        """This flight brought the answer, of two."""
+        self.flight = landed.flight
+        self._tell_hedge(landed.flight)
+
+    def lost(self, flight: Flight, landed: Landed | None) -> None:
+        """The other one was faster. What this one cost is counted: as the provider says, or as one call of which nobody
+        knows."""
+        tokens = self._tokens_of(landed.answer) if landed is not None and landed.answer is not None else None
+        cost = cost_of(flight.price, tokens) if tokens is not None else 0.0
+        self._settle(flight, "lost" if flight.is_sent or tokens is None else "ok", tokens, cost)
+        self._waste(tokens, cost)
+
+    def _tell_hedge(self, winner: Flight) -> None:
+        self.caller.tell_call(
+            MODEL_HEDGED,
+            {
+                "key": self.key_told, "provider": winner.provider, "model": winner.model,
+                "after": round(self.terms.hedge_after or 0.0, 3), "won": "first" if winner.number == 1 else "second",
+            },
+        )  # fmt: skip
+
     # --- when it failed ---
 
-    async def refused(self, answer: Answer) -> Answer | bool:
-        """The provider answered with an error, or with nonsense. True: send it again."""
-        wait = self._patience.wait_in(answer.headers)
-        if answer.status < 400 or answer.status >= 500:
-            outcome: Outcome = "failed"
-        else:
-            outcome = "throttled" if answer.status == 429 else "refused"
-        self._settle(outcome, wait=wait or 0.0)
-        if self._patience.may_help(answer):
-            return await self._again(wait)
-        return self._leave()
+    def landed(self, landed: Landed) -> Landed:
+        """Every flight says so when it has."""
+        if landed.is_good:
+            self.terms.measured(landed.flight.seconds)
+        return landed
 
-    async def broke(self, error: BaseException) -> Answer | bool:
-        """The connection failed before there was an answer."""
-        self._settle("failed")
-        return await self._again(None)
+    def failed_beside(self, landed: Landed) -> None:
+        """One of two came to nothing; the other is still under way."""
+        self._settle_failed(landed)
+        self._tell(self._failure(landed, "other"))
 
-    async def _again(self, wait: float | None) -> Answer | bool:
+    async def failed(self, landed: Landed) -> Answer | bool:
+        """The provider answered with an error, with nonsense, or not at all. True: send the flight of this call."""
+        wait = self._settle_failed(landed)
+        answer = landed.answer
+        if landed.error is None and answer is not None and not self._patience.may_help(answer):
+            return self.give_up(landed)
         self._tries += 1
         delay = self._patience.delay(self._tries, wait, self._left())
-        if delay is None:
-            if not self._fall_back():
-                return self._leave()
-            delay = 0.0
+        passed_over: list[str] = []
+        then = "again"
+        if delay is not None:
+            self._next_flight(self.flight.provider, self.flight.model, self.flight.request)
+        elif self._fall_back(passed_over):
+            then, delay = "fallback", 0.0
+        else:
+            return self.give_up(landed, passed_over)
+        self._tell(self._failure(landed, then, delay, passed_over))
         await self.caller.pause(delay)
         return await self._ask() or True
+
+    def give_up(self, landed: Landed, passed_over: list[str] | None = None) -> bool:
+        """The client hears it."""
+        self._settle_failed(landed)
+        self._tell(self._failure(landed, "none", 0.0, passed_over))
+        self.close()
+        return False
+
+    def _settle_failed(self, landed: Landed) -> float | None:
+        """Seconds that the provider wants to be left alone. A second call does nothing."""
+        flight, answer = landed.flight, landed.answer
+        wait = None if answer is None else self._patience.wait_in(answer.headers)
+        outcome: Outcome = "failed"
+        if landed.error is None and landed.status is not None and 400 <= landed.status < 500:
+            outcome = "throttled" if landed.status == 429 else "refused"
+        if landed.is_billed and (flight.is_sent or flight.ask_ref is not None):
+            tokens = None if answer is None else self._tokens_of(answer)
+            cost = cost_of(flight.price, tokens) if tokens is not None else 0.0
+            self._settle(flight, outcome, tokens, cost, is_billed=True)
+            self._waste(tokens, cost)
+        else:
+            self._settle(flight, outcome, wait=wait or 0.0)
+        return wait
+
+    def _failure(self, landed: Landed, then: str, wait: float = 0.0, passed_over: list[str] | None = None) -> Failure:
+        flight = landed.flight
+        return Failure(
+            flight.provider, flight.model, flight.number, landed.reason, then, self.key_told, landed.status,
+            round(flight.seconds, 3), round(wait, 3), landed.is_billed, passed_over or [],
+        )  # fmt: skip
+
+    def _tell(self, failure: Failure) -> None:
+        self.caller.tell_call(MODEL_FAILED, msgspec.to_builtins(failure))
+
+    @property
+    def key_told(self) -> str | None:
+        """The step that the call is, or is part of."""
+        if self.scope is not None:
+            return self.scope.key
+        return self._key if self._records else None
 
     def _left(self) -> float | None:
         """Seconds until the run is over whatever happens."""
         until = self.caller.deadline_at
         return None if until is None else (until - self.caller.clock()) / 1e6
 
-    def _fall_back(self) -> bool:
-        """Whether another model is there to ask."""
-        if not self._fallbacks or self.request.body is None:
-            return False
-        self._model = self._fallbacks.pop(0)
-        self._tries = 0
-        self.request.body = with_model(self.request.body, self._model)
-        self.request.headers = [
-            (name, value) for name, value in self.request.headers if name.lower() != "content-length"
-        ]
-        return True
+    def _next_flight(self, provider: str, model: str, request: Outgoing) -> None:
+        self._count_of_flights += 1
+        self.flight = Flight(provider, model, request, self._count_of_flights)
 
-    def _leave(self) -> bool:
-        self.close()
+    def _fall_back(self, passed_over: list[str]) -> bool:
+        """Whether somebody else is there to ask. Who cannot be is told in `passed_over`."""
+        first = self._request
+        while self._fallbacks and first.body is not None:
+            to = self._fallbacks.pop(0)
+            way = detour(first.url, first.headers, self.seen, to, self.terms.places)
+            if way.reason:
+                passed_over.append(f"{to}: {way.reason}")
+                continue
+            body = with_model(first.body, to.model) if way.in_body else first.body
+            self._tries = 0
+            self._next_flight(way.provider, way.model, Outgoing(first.method, way.url, way.headers, body))
+            return True
         return False
 
     # --- when it came ---
 
-    def copy(self) -> StreamCopy:
-        return StreamCopy(self.seen.shape, ANSWER_LIMIT)
+    def copy(self, content_type: str = "") -> StreamCopy:
+        return StreamCopy(self.seen.shape, ANSWER_LIMIT, content_type)
 
     async def complete(self, answer: Answer) -> None:
         """The answer is whole. It is durable when this returns, if it is to be kept."""
@@ -283,55 +332,96 @@ class ModelCall:
         """Counts the call; the row to be kept, if there is to be one."""
         if not self._is_open:
             return None
-        headers = {name.lower(): value for name, value in answer.headers}
-        tokens = read_tokens(answer.body, headers.get("content-type", ""), headers.get("content-encoding", ""))
-        cost = cost_of(self._price, tokens) if tokens is not None else 0.0
-        self._settle("ok", tokens, cost)
+        flight = self.flight
+        tokens = self._tokens_of(answer)
+        cost = cost_of(flight.price, tokens) if tokens is not None else 0.0
+        self._settle(flight, "ok", tokens, cost)
         said = tokens or Tokens()
         usage = Usage(said.input, said.output, 1, 0, cost)
         begun, self._begun = self._begun, None
         if begun is None or len(answer.body) > ANSWER_LIMIT:
             self._count(usage)
             return None
+        if self._wasted is not None:
+            usage.add(self._wasted)
+            self._wasted = None
+        by = "" if flight.number == 1 else f"{flight.provider}: {flight.model}"
         return StepRow(
-            begun.key, "model", begun.name, ENDED, "succeeded", self._tries + 1, False, begun.input, dump(answer),
+            begun.key, "model", begun.name, ENDED, "succeeded", flight.number, False, begun.input, dump(answer, by),
             None, usage.encoded(), started_at=begun.started_at, finished_at=self.caller.clock(),
         )  # fmt: skip
 
+    @staticmethod
+    def _tokens_of(answer: Answer) -> Tokens | None:
+        headers = {name.lower(): value for name, value in answer.headers}
+        return read_tokens(answer.body, headers.get("content-type", ""), headers.get("content-encoding", ""))
+
+    def _waste(self, tokens: Tokens | None, cost: float) -> None:
+        said = tokens or Tokens()
+        if self._wasted is None:
+            self._wasted = Usage()
+        self._wasted.add(Usage(said.input, said.output, 1, 0, cost))
+
     def _count(self, usage: Usage) -> None:
+        if usage == NONE:
+            return
         if self.scope is not None:
             self.scope.see(usage)
         else:
             self.caller.journal.count(usage.encoded() or b"{}")
 
-    def _settle(self, outcome: Outcome, tokens: Tokens | None = None, cost: float = 0.0, wait: float = 0.0) -> None:
-        self.is_sent = False
-        if self._ask_ref is not None:
-            self.caller.passage.settle(self._ask_ref, outcome, tokens, cost, wait)
-            self._ask_ref = None
+    def _settle(
+        self,
+        flight: Flight,
+        outcome: Outcome,
+        tokens: Tokens | None = None,
+        cost: float = 0.0,
+        wait: float = 0.0,
+        is_billed: bool = False,
+    ) -> None:
+        flight.is_sent = False
+        if flight.ask_ref is not None:
+            self.caller.passage.settle(flight.ask_ref, outcome, tokens, cost, wait, is_billed)
+            flight.ask_ref = None
 
     def close(self) -> None:
         """The call came to nothing that is kept: its key is free for the next try. A second call does nothing."""
         if self._is_open and self._begun is not None:
             self.caller.passage.give_back(self._name, self._digest, self._number)
             self._begun = None
-        self._settle("lost" if self.is_sent else "dropped")
+        self._settle(self.flight, "lost" if self.flight.is_sent else "dropped")
         self._close()
 
-    def let_go(self) -> None:
+    def let_go(self, got: StreamCopy | None = None) -> None:
         """The client stopped reading in the middle of a stream. What it has read may be all it wanted or all it could
         bear, so it is counted and not kept: a resumed run asks again."""
         if self._is_open:
-            self._settle("ok")
-            self._count(Usage(model_calls=1))
+            self._settle(self.flight, "ok")
+            self._count_begun(got)
             self.close()
 
-    def broke_off(self) -> None:
-        """A stream ended in the middle by the provider's fault."""
-        self._settle("failed")
-        self.close()
+    def broke_off(self, got: StreamCopy | None = None, error: BaseException | None = None) -> None:
+        """A stream ended in the middle by the provider's fault. It is billed as far as it came."""
+        if self._is_open:
+            flight = self.flight
+            self._settle(flight, "failed", is_billed=True)
+            self._count_begun(got)
+            reason = f"the stream broke off: {type(error).__name__}: {error}" if error else "the stream broke off"
+            failure = Failure(flight.provider, flight.model, flight.number, reason[:300], "none", self.key_told, 200)
+            failure.seconds, failure.is_billed = round(flight.seconds, 3), True
+            self._tell(failure)
+            self.close()
+
+    def _count_begun(self, got: StreamCopy | None) -> None:
+        """A stream that was not read to its end: its call, and the tokens that it has told of so far."""
+        tokens = None if got is None or not got.is_kept else read_tokens(got.body(), got.content_type)
+        said = tokens or Tokens()
+        self._count(Usage(said.input, said.output, 1, 0, cost_of(self.flight.price, said) if tokens else 0.0))
 
     def _close(self) -> None:
         if self._is_open:
             self._is_open = False
+            if self._wasted is not None:
+                self._count(self._wasted)
+                self._wasted = None
             self.caller.call_ended()

@@ -48,15 +48,17 @@ class _Kept(Struct, omit_defaults=True):
     headers: dict[str, str]
     text: str | None = None
     base64: str | None = None
+    by: str = ""
+    """Who answered, when it was not the first that was asked."""
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Kept).decode
 
 
-def dump(answer: Answer) -> bytes:
+def dump(answer: Answer, by: str = "") -> bytes:
     """The answer as JSON for a row: status, the headers that say something of the answer itself, and the body."""
-    kept = _Kept(answer.status, kept_headers(answer.headers))
+    kept = _Kept(answer.status, kept_headers(answer.headers), by=by)
     try:
         kept.text = answer.body.decode()
     except UnicodeDecodeError:

@@ -108,9 +108,15 @@ class _Sending:
         if not is_plain:  # what is recorded must be readable, whatever this process can decode
             headers.append(("accept-encoding", "identity"))
         given = {"content": sent.body} if sent.body is not None else {"stream": self._request.stream}
-        return self._kinds.Request(
-            sent.method, sent.url, headers=headers, extensions=dict(self._request.extensions), **given
-        )
+        extensions = dict(self._request.extensions)
+        if out.place[:2] != (self._request.url.host, self._port):  # it goes to another provider than the client meant
+            extensions.pop("sni_hostname", None)
+        return self._kinds.Request(sent.method, sent.url, headers=headers, extensions=extensions, **given)
+
+    @property
+    def _port(self) -> int:
+        url = self._request.url
+        return url.port or (443 if url.scheme == "https" else 80)
 
     def make(self, answer: Answer, got: Got | None) -> Any:
         body = self._border.secrets.take_out(answer.body)
@@ -144,6 +150,9 @@ class _AsyncWire(_Sending):
         finally:
             await got.response.stream.aclose()
 
+    async def drop(self, got: Got) -> None:
+        await got.response.stream.aclose()
+
     def pass_on(self, got: Got, call: ModelCall) -> Any:
         stream = got.response.stream
         return self._stream(got, self._kinds.AsyncStream(call, got, stream, stream.aclose))
@@ -162,6 +171,9 @@ class _SyncWire(_Sending):
             return b"".join(got.response.stream)
         finally:
             got.response.stream.close()
+
+    def drop(self, got: Got) -> None:
+        got.response.stream.close()
 
     def pass_on(self, got: Got, hand: Hand) -> Any:
         stream = got.response.stream

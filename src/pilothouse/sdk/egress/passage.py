@@ -66,13 +66,15 @@ class Passage:
         model: str = "",
         input_tokens: int = 0,
         output_tokens: int = 0,
+        is_spare: bool = False,
     ) -> CallGranted | CallDenied:
         self._ref += 1
         ref = self._ref
         answer: asyncio.Future[CallGranted | CallDenied] = self._loop.create_future()
         self._waiting[ref] = answer
         raised = dict(self.raised)
-        self._tell(AskCall(self._slot, ref, kind, provider, model, input_tokens, output_tokens, is_step, raised))
+        wish = AskCall(self._slot, ref, kind, provider, model, input_tokens, output_tokens, is_step, raised, is_spare)
+        self._tell(wish)
         try:
             return await answer
         except asyncio.CancelledError:  # it may have been granted meanwhile, or will be
@@ -82,9 +84,15 @@ class Passage:
             self._waiting.pop(ref, None)
 
     def settle(
-        self, ref: int, outcome: Outcome, tokens: Tokens | None = None, cost: float = 0.0, wait: float = 0.0
+        self,
+        ref: int,
+        outcome: Outcome,
+        tokens: Tokens | None = None,
+        cost: float = 0.0,
+        wait: float = 0.0,
+        is_billed: bool = False,
     ) -> None:
-        self._tell_still(SettleCall(self._slot, ref, outcome, tokens, cost, wait))
+        self._tell_still(SettleCall(self._slot, ref, outcome, tokens, cost, wait, is_billed))
 
     def answered(self, answer: CallGranted | CallDenied) -> None:
         waiting = self._waiting.get(answer.ref)

@@ -22,7 +22,8 @@ OVERLAP = 32
 class StreamCopy:
     """`limit`: bytes that are kept at most."""
 
-    def __init__(self, shape: Shape, limit: int) -> None:
+    def __init__(self, shape: Shape, limit: int, content_type: str = "") -> None:
+        self.content_type = content_type
         self._ends = ENDS.get(shape, ())
         self._limit = limit
         self._pieces: list[bytes] = []

@@ -39,7 +39,7 @@ def patch(library: Any) -> None:
         token = _is_inside.set(True)
         try:
             origin = out.url.removesuffix(url)
-            wire = _Wire(kinds, border, original, pool, (body, headers), args, rest, origin)
+            wire = _Wire(kinds, border, original, pool, (body, headers), args, rest, origin, out.place[:2])
             call = None if attempt is None else border.model_call(attempt, attempt.agent, out)
             if call is None:
                 return wire.send_plain(out)
@@ -81,6 +81,21 @@ class _Kinds:
                 return False
 
         self.Live = Live
+        self._library = library
+        self._pools: dict[tuple[str, str], Any] = {}
+
+    def pool_of(self, pool: Any, url: str) -> tuple[Any, str]:
+        """The connections to another place, trusting whom those of `pool` trust; and the url as seen from there."""
+        parts = self._library.util.parse_url(url)
+        trusted = {
+            name: getattr(pool, name) for name in ("ca_certs", "ca_cert_dir", "cert_reqs") if getattr(pool, name, None)
+        }
+        key = (f"{parts.scheme}://{parts.netloc}", repr(sorted(trusted.items())))
+        found = self._pools.get(key)
+        if found is None:
+            options = trusted if parts.scheme == "https" else {}
+            found = self._pools[key] = self._library.connection_from_url(key[0], **options)
+        return found, parts.request_uri
 
 
 class _Body(io.RawIOBase):
@@ -127,11 +142,20 @@ class _Recorded(io.BytesIO):
 
 class _Wire:
     def __init__(
-        self, kinds: _Kinds, border: Border, send: Any, pool: Any, given: Any, args: Any, rest: Any, origin: str
+        self,
+        kinds: _Kinds,
+        border: Border,
+        send: Any,
+        pool: Any,
+        given: Any,
+        args: Any,
+        rest: Any,
+        origin: str,
+        place: tuple[str, int],
     ) -> None:
         self.failures = kinds.failures
         self._kinds, self._border, self._send, self._pool = kinds, border, send, pool
-        self._given, self._args, self._rest, self._origin = given, args, rest, origin
+        self._given, self._args, self._rest, self._origin, self._place = given, args, rest, origin, place
         self._preloads = rest.get("preload_content", True)
         self._decodes = rest.get("decode_content", True)
 
@@ -151,8 +175,11 @@ class _Wire:
         )
         headers["accept-encoding"] = "identity"
         rest = {**self._rest, "preload_content": False, "decode_content": False}
-        url = sent.url.removeprefix(self._origin)
-        response = self._send(self._pool, sent.method, url, sent.body, headers, *self._args, **rest)
+        pool, url = self._pool, sent.url.removeprefix(self._origin)
+        if request.place[:2] != self._place:  # it goes to another provider than the client meant
+            pool, url = self._kinds.pool_of(self._pool, sent.url)
+            rest["assert_same_host"] = False
+        response = self._send(pool, sent.method, url, sent.body, headers, *self._args, **rest)
         return Got(response.status, list(response.headers.items()), response)
 
     def read(self, got: Got) -> bytes:
@@ -161,6 +188,10 @@ class _Wire:
             return body
         finally:
             got.response.release_conn()
+
+    def drop(self, got: Got) -> None:
+        got.response.close()
+        got.response.release_conn()
 
     def pass_on(self, got: Got, hand: Hand) -> Any:
         inner = got.response
