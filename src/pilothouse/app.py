@@ -319,6 +319,7 @@ def http_options(settings: Settings) -> HttpOptions:
         body_bytes=server.max_body_bytes,
         depth=server.max_depth,
         requests=server.max_requests,
+        tenant_share=settings.limits.tenant_share,
         heartbeat_every=server.heartbeat_seconds,
         hosts=frozenset(server.trusted_hosts),
         allowed=open_networks(settings),

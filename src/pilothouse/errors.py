@@ -252,6 +252,13 @@ class Overloaded(PilothouseError):
     retry_after: int = 1
 
 
+class TenantOverloaded(Overloaded):
+    """This tenant has more work here than it may have at once: {queued}."""
+
+    code = "tenant_overloaded"
+    hint_text = "Nothing was accepted. Try again after the seconds in Retry-After, with fewer requests at once."
+
+
 class Draining(Overloaded):
     """This node is shutting down and takes no new work."""
 

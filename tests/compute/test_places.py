@@ -26,9 +26,15 @@ async def up(node: NodeWorker) -> NodeWorker:
 
 
 actions = st.lists(
-    st.tuples(st.sampled_from(["reserve", "unreserve", "wait", "leave", "wish"]), st.sampled_from(["a", "b"])),
+    st.tuples(
+        st.sampled_from(["reserve", "unreserve", "wait", "leave", "wish"]),
+        st.sampled_from(["a", "b"]),
+        st.sampled_from(["acme", "globex"]),
+    ),
     max_size=40,
 )
+Held = list[tuple[str, str]]
+"""Agent and tenant of each place that is taken."""
 
 
 @settings(max_examples=40, deadline=None)
@@ -36,61 +42,88 @@ actions = st.lists(
 def test_no_place_leaks_whatever_happens_in_which_order(steps, concurrency):
     async def play() -> None:
         node = await up(worker(concurrency))
-        held: list[str] = []
-        waiting: list[tuple[str, asyncio.Task[bool]]] = []
-        for act, name in steps:
+        held: Held = []
+        waiting: list[tuple[tuple[str, str], asyncio.Task[bool]]] = []
+        for act, name, tenant in steps:
             node.backlog.clear()
-            if act == "reserve" and node.reserve(name):
-                held.append(name)
+            if act == "reserve" and node.reserve(name, tenant):
+                held.append((name, tenant))
             elif act == "unreserve" and held:
-                node.unreserve(held.pop())
+                node.unreserve(*held.pop())
             elif act == "wait":
-                waiting.append((name, asyncio.create_task(node.wait_place(name, 5))))
+                waiting.append(((name, tenant), asyncio.create_task(node.wait_place(name, tenant, 5))))
                 await asyncio.sleep(0)
             elif act == "leave" and waiting:
                 waiting[0][1].cancel()
             elif act == "wish":
                 node.backlog.add(name)
-                held += [wish.agent for wish in node.wishes() for _ in range(wish.count)]
+                for wish in node.wishes():
+                    for _ in range(wish.count):
+                        node.shares.hold(wish.agent, tenant)
+                        held.append((wish.agent, tenant))
                 node.backlog.clear()
             await settle(waiting, held)
             assert len(held) <= SLOTS
-            assert not concurrency or all(held.count(one) <= concurrency for one in held)
+            assert not concurrency or all([agent for agent, _ in held].count(one) <= concurrency for one in "ab")
         for _, task in waiting:
             task.cancel()
         await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
-        held += [name for name, task in waiting if not task.cancelled() and task.result()]
-        for name in held:
-            node.unreserve(name)
+        held += [whose for whose, task in waiting if not task.cancelled() and task.result()]
+        for whose in held:
+            node.unreserve(*whose)
         assert node._reserved == {"inline": 0}
         assert not any(node._running.values())
+        assert node.shares.held() == {}
         await node.stop(0)
 
     asyncio.run(play())
 
 
-async def settle(waiting: list[tuple[str, Any]], held: list[str]) -> None:
+async def settle(waiting: list[tuple[tuple[str, str], Any]], held: Held) -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     for entry in list(waiting):
-        name, task = entry
+        whose, task = entry
         if task.done():
             waiting.remove(entry)
             if not task.cancelled() and task.result():
-                held.append(name)
+                held.append(whose)
+
+
+async def test_callers_of_a_quiet_tenant_stand_behind_one_of_a_flood_and_not_behind_all():
+    node = await up(worker())
+    node.backlog.clear()
+    for _ in range(SLOTS):
+        assert node.reserve("a", "flood")
+    served: list[str] = []
+
+    async def wait(tenant: str) -> None:
+        if await node.wait_place("a", tenant, 30):
+            served.append(tenant)
+
+    callers = [asyncio.create_task(wait(tenant)) for tenant in ("flood",) * 5 + ("quiet",)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        node.unreserve("a", "flood")
+        await settle([], [])
+    assert served == ["flood", "quiet", "flood"]
+    for caller in callers:
+        caller.cancel()
+    await asyncio.gather(*callers, return_exceptions=True)
+    await node.stop(0)
 
 
 async def test_a_caller_who_leaves_in_the_moment_in_which_a_place_is_given_does_not_take_it_along():
     node = await up(worker())
     node.backlog.clear()
-    held = [node.reserve("a") for _ in range(SLOTS)]
+    held = [node.reserve("a", "acme") for _ in range(SLOTS)]
     assert all(held)
-    caller = asyncio.create_task(node.wait_place("a", 5))
+    caller = asyncio.create_task(node.wait_place("a", "acme", 5))
     await asyncio.sleep(0)
-    node.unreserve("a")
+    node.unreserve("a", "acme")
     caller.cancel()
     await asyncio.gather(caller, return_exceptions=True)
-    assert node.reserve("a")
+    assert node.reserve("a", "acme")
     await node.stop(0)
 
 
@@ -98,10 +131,10 @@ async def test_a_caller_waits_no_longer_than_it_likes_to():
     node = await up(worker())
     node.backlog.clear()
     for _ in range(SLOTS):
-        assert node.reserve("a")
-    assert not await node.wait_place("a", 0.01)
-    node.unreserve("a")
-    assert node.reserve("a")
+        assert node.reserve("a", "acme")
+    assert not await node.wait_place("a", "acme", 0.01)
+    node.unreserve("a", "acme")
+    assert node.reserve("a", "acme")
     await node.stop(0)
 
 
@@ -112,3 +145,4 @@ async def test_all_places_are_free_when_all_runs_have_ended():
         await node.settle()
         assert node.worker._reserved["inline"] == 0
         assert node.worker.hosts[0].places == 2
+        assert node.worker.shares.held() == {}

@@ -386,8 +386,8 @@ async def test_a_caller_who_goes_away_while_the_run_is_written_neither_loses_it_
             assert (await node.wait(f"run_{number}")).status == "succeeded"
             node.records.names.clear()
         await node.settle()
-        assert node.worker.reserve("note")
-        node.worker.unreserve("note")
+        assert node.worker.reserve("note", "default")
+        node.worker.unreserve("note", "default")
 
 
 async def test_a_caller_who_goes_away_while_waiting_does_not_stop_the_run():

@@ -9,7 +9,7 @@ from pilothouse.storage.records.migrate import migrate, migrations
 from pilothouse.storage.records.statements import load
 
 WANTED = {
-    "ready_tenants": {"run_ready"},
+    "ready_tenants": {"run_ready_at"},
     "best_of_tenant": {"run_ready"},
     "due_runs": {"run_due"},
     "list_expired": {"run_lease"},
@@ -18,6 +18,7 @@ WANTED = {
     "list_overdue": {"run_deadline", "run_cancelled"},
     "renew_leases": {"run_lease"},
     "count_live": {"run_live"},
+    "list_backlogs": {"run_live", "run_ready_at"},
     "due_deliveries": {"delivery_due", "delivery_lane"},
     "next_delivery": {"delivery_due"},
     "list_open_deliveries": {"delivery_status"},
@@ -27,7 +28,7 @@ WANTED = {
     "line_up_runs": set(),
 }
 PARTIAL = {"run_ready", "run_due", "run_lease", "run_deadline", "run_cancelled", "run_live", "review_expires"}
-PARTIAL |= {"delivery_due", "delivery_lane", "delivery_status"}
+PARTIAL |= {"run_ready_at", "delivery_due", "delivery_lane", "delivery_status"}
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ class Host(ABC):
         self.secrets: tuple[Secret, ...] = ()
         self.on_lost: Callable[[], None] = lambda: None
         """The host ended although nobody asked it to."""
-        self._slots = slots
+        self.slots = slots
         self._free = list(range(slots - 1, -1, -1))
         self._grace, self._on_call, self._on_change = grace, on_call, on_change
         self._dirty: dict[int, Notebook] = {}

@@ -15,10 +15,11 @@ from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.lease import RENEW_EVERY
 from pilothouse.domain.policy import Proposal
-from pilothouse.engine import action, call, evidence, hold, lease, policy, retention, timer
+from pilothouse.engine import action, admission, call, evidence, hold, lease, policy, retention, timer
 from pilothouse.engine import key as keys
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import PilothouseError, RecordsUnavailable
+from pilothouse.ports.records import ClaimWish
 from pilothouse.ports.worker import Notebook
 from pilothouse.wire.frames import CallAgent, ProposeAction
 
@@ -72,7 +73,7 @@ class Loops:
         """What earlier nodes left behind goes back to the queue; from here on the bells are answered."""
         if self._options.is_alone:
             self._worker.leases_taken_over(await lease.take_over_orphans(self._world))
-        await timer.count_queue(self._world)
+        await admission.count_backlogs(self._world)
         await evidence.ready_seal(self._world, DEFAULT_TENANT, None)
         await keys.load_keys(self._world)
         await policy.load_policies(self._world)
@@ -167,11 +168,12 @@ class Loops:
             raise
         for run in claimed:
             left[run.agent] -= 1
+            self._worker.shares.hold(run.agent, run.tenant)
         for run in await hold.give_back_held(self._world, claimed):
             known = self._worker.find(run.agent)
             assert known is not None
             call.continue_run(self._world, run, known)
-        done = {agent for agent, count in left.items() if count > 0} - self._rung
+        done = {wish.agent for wish in wishes if _found_all(wish, left[wish.agent])} - self._rung
         self._worker.backlog -= done
         self._give_back(left)
         return bool(self._worker.backlog) and bool(claimed or done)
@@ -179,7 +181,7 @@ class Loops:
     def _give_back(self, counts: dict[str, int]) -> None:
         for agent, count in counts.items():
             if count:
-                self._worker.unreserve(agent, count)
+                self._worker.give_back(agent, count)
 
     async def _renew(self) -> None:
         await self._rounds(self.renew_round, asyncio.Event(), RENEW_EVERY / 1e6)
@@ -203,7 +205,8 @@ class Loops:
             try:
                 while await timer.run_timers(self._world):
                     pass
-                self._worker.queue_counted(await timer.count_queue(self._world))
+                self._worker.queue_counted(await admission.count_backlogs(self._world))
+                self._worker.shares.meet(tenant for tenant, _ in self._world.backlogs.known)
                 due = await self._world.records.next_due()
                 if due is not None:
                     left = (due - self._world.clock.now()) / 1e6
@@ -231,3 +234,9 @@ class Loops:
     async def attest_round(self) -> None:
         """Signs a checkpoint of each audit log that grew."""
         await evidence.checkpoint_all(self._world)
+
+
+def _found_all(wish: ClaimWish, left: int) -> bool:
+    """Whether nothing more is ready: what a claim left because the last places are kept for others may be claimed as
+    soon as one more is free."""
+    return left > 0 and wish.count - left < (wish.count if wish.open is None else wish.open)

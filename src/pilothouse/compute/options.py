@@ -41,6 +41,8 @@ class WorkerOptions:
     hosts: int = 1
     slots: int = 256
     """Attempts at once in one host."""
+    tenant_share: float = 0.8
+    """Of the places, so many may be taken by whoever comes first, once more than one tenant was seen."""
     park_after: float = 1.0
     cancel_grace: float = 5.0
     threads: int = 32

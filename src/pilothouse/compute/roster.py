@@ -71,14 +71,14 @@ class SharedWorker(Worker):
     def agents(self) -> list[Agent]:
         return list((self._others | {one.name: one for one in self.own.agents()}).values())
 
-    def reserve(self, agent: str) -> bool:
-        return self.own.find(agent) is not None and self.own.reserve(agent)
+    def reserve(self, agent: str, tenant: str) -> bool:
+        return self.own.find(agent) is not None and self.own.reserve(agent, tenant)
 
-    async def wait_place(self, agent: str, within: float) -> bool:
-        return self.own.find(agent) is not None and await self.own.wait_place(agent, within)
+    async def wait_place(self, agent: str, tenant: str, within: float) -> bool:
+        return self.own.find(agent) is not None and await self.own.wait_place(agent, tenant, within)
 
-    def unreserve(self, agent: str) -> None:
-        self.own.unreserve(agent)
+    def unreserve(self, agent: str, tenant: str) -> None:
+        self.own.unreserve(agent, tenant)
 
     def begin(self, assignment: Assignment) -> Actor:
         return self.own.begin(assignment)

@@ -7,6 +7,7 @@ their own (the *quarantine*): whoever brings hosts down brings down nobody else,
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,9 +16,11 @@ from pilothouse.compute.environment.build import EnvironmentOptions, Held
 from pilothouse.compute.environment.supply import host_variables, obtain_all
 from pilothouse.compute.host import INLINE, OWN, Calls, Host, OnLog
 from pilothouse.compute.inline import InlineHost
+from pilothouse.compute.line import Line
 from pilothouse.compute.options import WorkerOptions
 from pilothouse.compute.process import OWN_GROUND, Ground, ProcessHost, host_config
 from pilothouse.compute.seat import Seat
+from pilothouse.compute.sharing import PlaceShares
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.policy import Tool
@@ -129,7 +132,9 @@ class NodeWorker(Worker):
         self._described: dict[Host, dict[str, AgentDescription]] = {}
         """What each host said last, so that it is looked at once and not at each place that becomes free."""
         self._turn = 0
-        self._lines: dict[str, deque[asyncio.Future[None]]] = {}
+        self._lines: dict[str, Line] = {}
+        limits = {name: one.concurrency for name, one in options.agents.items()}
+        self.shares = PlaceShares(options.tenant_share, self._kinds, limits)
         self._quarantines: dict[str, ProcessHost] = {}
         self._suspects: deque[Waiting] = deque()
         self._came_up = asyncio.Event()
@@ -287,6 +292,14 @@ class NodeWorker(Worker):
     def agents(self) -> list[Agent]:
         return list(self._agents.values())
 
+    def _all_places(self, kind: str) -> int:
+        """Taken ones included; of hosts that are up."""
+        return sum(host.slots for host in self.hosts if host.kind == kind and host.is_up)
+
+    def _may_take(self, agent: str, tenant: str) -> bool:
+        free, places = self._places(agent), self._all_places(self._kinds[agent])
+        return self.shares.may_take(agent, tenant, free, places, self._running.get(agent, 0))
+
     def _places(self, agent: str) -> int:
         """How many more attempts of the agent could begin now."""
         if self.is_draining:
@@ -302,58 +315,72 @@ class NodeWorker(Worker):
     def wishes(self) -> tuple[ClaimWish, ...]:
         """What could be claimed now, and reserves it; what was not claimed is given back with `unreserve`. Agents with
         a backlog share the places, and who comes first changes, so that none can keep another waiting."""
-        found = [(agent, self._agents[agent]) for agent in sorted(self.backlog) if agent in self._agents]
+        found = [agent for agent in sorted(self.backlog) if agent in self._agents]
         self._turn += 1
         start = self._turn % len(found) if found else 0
         wishes = []
-        for position, (agent, known) in enumerate(found[start:] + found[:start]):
-            share = -(-self._places(agent) // (len(found) - position))
-            count = min(share, CLAIM_AT_MOST)
+        for position, agent in enumerate(found[start:] + found[:start]):
+            free = self._places(agent)
+            count = min(-(-free // (len(found) - position)), CLAIM_AT_MOST)
             if count > 0:
+                places, running = self._all_places(self._kinds[agent]), self._running.get(agent, 0)
+                release = self._agents[agent].release
+                wishes.append(self.shares.wish(agent, release, count, free, places, running))
                 self._take(agent, count)
-                wishes.append(ClaimWish(agent, count, known.release))
         return tuple(wishes)
 
-    def reserve(self, agent: str) -> bool:
+    def reserve(self, agent: str, tenant: str) -> bool:
         if agent in self.backlog or self._lines.get(agent) or self._places(agent) <= 0:
             return False
+        shares = self.shares
+        if (shares.has_several or tenant != shares.only) and not self._may_take(agent, tenant):
+            return False
         self._take(agent)
+        shares.hold(agent, tenant)
         return True
 
     def _take(self, agent: str, count: int = 1) -> None:
         self._reserved[self._kinds[agent]] += count
         self._running[agent] = self._running.get(agent, 0) + count
 
-    def unreserve(self, agent: str, count: int = 1) -> None:
+    def unreserve(self, agent: str, tenant: str) -> None:
+        self.shares.let_go(agent, tenant)
+        self.give_back(agent, 1)
+
+    def give_back(self, agent: str, count: int) -> None:
+        """Places that were reserved for a claim, and that no run came for."""
         self._reserved[self._kinds[agent]] -= count
         self._running[agent] -= count
         self._serve_lines()
 
-    async def wait_place(self, agent: str, within: float) -> bool:
-        line = self._lines.setdefault(agent, deque())
-        if len(line) >= LINE_LIMIT:
+    async def wait_place(self, agent: str, tenant: str, within: float) -> bool:
+        line = self._lines.get(agent)
+        if line is None:
+            line = self._lines[agent] = Line(self._options.tenant_share)
+        self.shares.meet((tenant,))
+        place = line.join(tenant)
+        if place is None:
             return False
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line.append(place)
         try:
             await asyncio.wait((place,), timeout=within)
         except asyncio.CancelledError:
             if place.done():  # it was given in the moment in which the caller went away
-                self.unreserve(agent)
+                self.unreserve(agent, tenant)
             raise
         finally:
             if not place.done():
                 place.cancel()
-                line.remove(place)
+                line.leave(tenant, place)
         return not place.cancelled()
 
     def _serve_lines(self) -> None:
-        """Stateless callers that wait, first come first served, for each agent."""
+        """Stateless callers that wait, in turns of tenants, for each agent."""
         for agent, line in self._lines.items():
-            while line and self._places(agent) > 0:
-                place = line.popleft()
+            while line and (called := line.call(partial(self._may_take, agent))) is not None:
+                tenant, place = called
                 if not place.done():
                     self._take(agent)
+                    self.shares.hold(agent, tenant)
                     place.set_result(None)
 
     def _count_lost(self) -> None:
@@ -396,7 +423,9 @@ class NodeWorker(Worker):
         return best
 
     def _give_up(self, waiting: Waiting) -> None:
-        self._running[waiting.assignment.agent.name] -= 1
+        name = waiting.assignment.agent.name
+        self._running[name] -= 1
+        self.shares.let_go(name, waiting.assignment.notebook.run.tenant)
 
     def _forget_suspect(self, waiting: Waiting) -> None:
         self._suspects.remove(waiting)
@@ -405,6 +434,7 @@ class NodeWorker(Worker):
     def _left(self, seat: Seat) -> None:
         self._running[seat.agent] -= 1
         run = seat.notebook.run
+        self.shares.let_go(seat.agent, run.tenant)
         if self._meter is not None and run.finished_at is not None:
             self._meter.run_ended(seat.agent, run.status, (run.finished_at - run.created_at) / 1e6, run.usage)
         if self.tracer is not None and run.finished_at is not None:
@@ -445,5 +475,3 @@ class NodeWorker(Worker):
 
 
 CLAIM_AT_MOST = 128
-LINE_LIMIT = 4096
-"""Stateless callers that may wait for a place of one agent; more are refused at once."""

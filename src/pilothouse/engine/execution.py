@@ -294,7 +294,7 @@ async def set_out(attempt: Attempt) -> None:
         if world.is_traced and attempt.traceparent is None:
             attempt.traceparent = await read_traceparent(world, run)
     except PilothouseError:
-        world.worker.unreserve(agent.name)
+        world.worker.unreserve(agent.name, run.tenant)
         attempt.come_to(attempt.doom or Requeue("handed_back", run.attempt, run.losses, AGAIN_AFTER), None)
         attempt.flush()
     else:
@@ -315,7 +315,7 @@ def _set_out(attempt: Attempt, start: Beginning) -> None:
         attempt.actor = world.worker.begin(attempt)
         attempt.watch_time()
         return
-    world.worker.unreserve(agent.name)
+    world.worker.unreserve(agent.name, run.tenant)
     attempt.come_to(instead, None)
     attempt.flush()
 

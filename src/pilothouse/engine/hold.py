@@ -256,5 +256,5 @@ async def give_back_held(world: World, claimed: Sequence[Run]) -> list[Run]:
         change = Change((requeue, event, told) if run.epoch <= 1 else (requeue, told))
         with contextlib.suppress(Conflict):  # a cancel came at the same moment; the timers end it
             await persist(partial(_commit, world, change))
-        world.worker.unreserve(run.agent)
+        world.worker.unreserve(run.agent, run.tenant)
     return free

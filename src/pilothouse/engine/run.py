@@ -19,6 +19,7 @@ from pilothouse.domain.journal import StepRow
 from pilothouse.domain.lease import lease_until
 from pilothouse.domain.run import OnBusy, Run
 from pilothouse.domain.session import decide_turn
+from pilothouse.engine.admission import admit
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode, instant
@@ -160,15 +161,15 @@ async def _start_unkept(world: World, command: StartRun, agent: Agent, at: int) 
     )
     if world.holds and (hold := hold_over(world, run)) is not None:
         raise Held(hold=hold.id, reason=hold.reason)
-    if not world.worker.reserve(agent.name):
-        await _wait_for_place(world, agent)
+    if not world.worker.reserve(agent.name, run.tenant):
+        await _wait_for_place(world, agent, run.tenant)
     unkept = begin_unkept(world, run, agent, command.traceparent, stream=command.wants == "stream")
     return Started(run, True, unkept, unkept.ended)
 
 
-async def _wait_for_place(world: World, agent: Agent) -> None:
+async def _wait_for_place(world: World, agent: Agent, tenant: str) -> None:
     """Stateless callers wait in line for a short time, in order, and no longer than callers like to wait."""
-    if not await world.worker.wait_place(agent.name, WAIT_FOR_PLACE):
+    if not await world.worker.wait_place(agent.name, tenant, WAIT_FOR_PLACE):
         raise Overloaded()
 
 
@@ -192,10 +193,10 @@ async def _start_kept(world: World, command: StartRun, agent: Agent, at: int) ->
     is_claimed = (
         command.delay_seconds <= 0
         and not _is_held(world, command, agent, run_id, at)
-        and world.worker.reserve(agent.name)
+        and world.worker.reserve(agent.name, command.tenant)
     )
-    if not is_claimed and world.queued >= world.limits.queue and command.parent is None:
-        raise Overloaded()
+    if not is_claimed and command.parent is None:
+        admit(world, command.tenant, agent.name, at)
     run = _new_run(world, command, agent, run_id, at, is_claimed)
     entry = Entry(world, run, agent, is_claimed, command.traceparent)
     world.records.submit(_insertion(world, command, run), entry.came)
@@ -249,7 +250,7 @@ class Entry:
         self._count(-1)
         if not isinstance(result, Receipt):
             if self._is_claimed:
-                world.worker.unreserve(run.agent)
+                world.worker.unreserve(run.agent, run.tenant)
             if not self.started.done():
                 self.started.set_exception(result)
             return
@@ -258,10 +259,11 @@ class Entry:
             started.ended = begin_run(world, run, self._agent, self._traceparent).ended
         else:
             if self._is_claimed:
-                world.worker.unreserve(run.agent)
+                world.worker.unreserve(run.agent, run.tenant)
                 run.epoch, run.owner, run.lease_until, run.started_at = 0, None, None, None
             world.queued += 1
             world.taken_in += 1
+            world.backlogs.take_in(run.tenant)
             world.bus.ring("timer" if run.due_at is not None else "work", run.agent)
         if not self.started.done():
             self.started.set_result(started)

@@ -7,7 +7,6 @@ more; the loops that call them are in `compute`.
 from pilothouse.engine.cancel import expire_run, request_cancel
 from pilothouse.engine.review import expire_review
 from pilothouse.engine.world import World
-from pilothouse.ports.records import Queue
 
 BATCH = 256
 
@@ -43,13 +42,6 @@ def expire_attempts(world: World) -> None:
         ):
             live.expire()
         live.wake()
-
-
-async def count_queue(world: World) -> Queue:
-    before = world.taken_in
-    queue = await world.records.count_queue(None, None)
-    world.queued = queue.ready + queue.held + world.taken_in - before
-    return queue
 
 
 async def deliver_resolved(world: World, tenant: str, run: str) -> None:

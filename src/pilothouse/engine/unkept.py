@@ -230,7 +230,7 @@ class Unkept(Calling, Notebook):
         if self._doom is not None:
             self.again_at = None
             self._end(self._doom, None)
-        elif self.world.clock.now() >= self.again_at and self.world.worker.reserve(self.agent.name):
+        elif self.world.clock.now() >= self.again_at and self.world.worker.reserve(self.agent.name, self.run.tenant):
             self.again_at = None
             self.began_at = self.world.clock.now()
             self.actor = self.world.worker.begin(self)

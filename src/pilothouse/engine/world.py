@@ -18,6 +18,7 @@ from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
 from pilothouse.domain.scratch import ScratchLimits
 from pilothouse.engine.audit_entry import Seals
+from pilothouse.engine.backlog import Backlogs
 from pilothouse.engine.outgoing import Outgoing
 from pilothouse.engine.session_memory import SessionMemory, SessionName
 from pilothouse.errors import RecordsUnavailable
@@ -40,7 +41,9 @@ class Limits:
     """Sizes in bytes, spans in seconds."""
 
     queue: int = 100_000
-    """Runs that may be queued or delayed at once in a tenant; more are refused with `Overloaded`."""
+    """Runs that may be queued or delayed at once in a tenant; more are refused with `TenantOverloaded`."""
+    queue_wait: float = 0.0
+    """How long a tenant's work for an agent may wait before more of it is refused; 0: as long as it takes."""
     session_queue: int = 1_000
     """Turns that may wait in one session."""
     signals: int = 10_000
@@ -112,6 +115,8 @@ class World:
     """What was started and nobody waits for; bounded by the attempts that start it."""
     queued: int = 0
     """About how many runs wait, and never too few: who ends a turn looks here for the next one."""
+    backlogs: Backlogs = field(default_factory=Backlogs)
+    """The same for each tenant and agent."""
     taken_in: int = 0
     """How many runs this node has queued: a count that was under way meanwhile has missed them."""
     entering: dict[SessionName, int] = field(default_factory=dict)

@@ -34,11 +34,17 @@ Done = Callable[[Receipt | Conflict | Exception], None]
 
 class ClaimWish(Struct, frozen=True):
     """What a worker can take: up to `count` runs of an agent. `release` is the one it serves: a run that never
-    started takes it on, a run that did keeps its own."""
+    started takes it on, a run that did keeps its own.
+
+    Only `open` of them may be taken by any tenant (None: all). Past these a tenant may take `room`, or what `rooms` has
+    for it: the rest is kept for tenants that hold little (see `domain.share`)."""
 
     agent: str
     count: int
     release: str
+    open: int | None = None
+    room: int = 0
+    rooms: dict[str, int] = {}
 
 
 class Claim(Struct, frozen=True):
@@ -84,6 +90,16 @@ class Queue(Struct, frozen=True):
     held: int
     running: int
     waiting: int
+
+
+class Backlog(Struct, frozen=True):
+    """What has not ended of one agent's runs in one tenant. `oldest_at`: since when the ready one is ready that waits
+    longest; a run that is started again, after a wait or a try that failed, counts in `queue` and not here."""
+
+    tenant: str
+    agent: str
+    queue: Queue
+    oldest_at: int | None
 
 
 class Document(Struct, frozen=True):
@@ -235,6 +251,10 @@ class Records(Deliveries, Protocol):
         ...
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue: ...
+
+    async def list_backlogs(self) -> list[Backlog]:
+        """For each tenant and agent with work that has not ended."""
+        ...
 
     async def read_audit(self, tenant: str, after: int, limit: int) -> list[AuditSegment]:
         """Segments, in order, that hold entries with a number over `after`; at most `limit` segments."""

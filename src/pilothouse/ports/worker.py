@@ -168,16 +168,16 @@ class Worker(Protocol):
 
     def agents(self) -> list[Agent]: ...
 
-    def reserve(self, agent: str) -> bool:
-        """Takes a place for a run of the agent, when there is one now. It is used up by `begin` or given back by
-        `unreserve`."""
+    def reserve(self, agent: str, tenant: str) -> bool:
+        """Takes a place for a run of the agent, when there is one now that the tenant may have. It is used up by
+        `begin` or given back by `unreserve`."""
         ...
 
-    async def wait_place(self, agent: str, within: float) -> bool:
+    async def wait_place(self, agent: str, tenant: str, within: float) -> bool:
         """Like `reserve`, in line with others who wait, for at most `within` seconds."""
         ...
 
-    def unreserve(self, agent: str) -> None: ...
+    def unreserve(self, agent: str, tenant: str) -> None: ...
 
     def begin(self, assignment: Assignment) -> Actor: ...
 

@@ -135,6 +135,11 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
 class LimitSettings(Struct, frozen=True, kw_only=True):
     queue: Count = 100_000
     """Runs that may be queued at once in a tenant; more are refused."""
+    queue_wait_seconds: SecondsOrNone = 0.0
+    """How long a tenant's work for an agent may wait before more of it is refused; 0: as long as it takes."""
+    tenant_share: Annotated[float, Meta(ge=0.1, le=1)] = 0.8
+    """Of places and requests at once, so many may be taken by whoever comes first, where there is more than one
+    tenant; the rest is kept for tenants that hold few. 1: nothing is kept."""
     session_queue: Count = 1_000
     """Turns that may wait in one session."""
     signals: Count = 10_000

@@ -17,6 +17,7 @@ def limits(settings: Settings) -> Limits:
     says = settings.limits
     return Limits(
         queue=says.queue,
+        queue_wait=says.queue_wait_seconds,
         session_queue=says.session_queue,
         signals=says.signals,
         steps=says.steps,
@@ -41,6 +42,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         agents={} if settings.server.role == "gateway" else agents,
         hosts=worker.hosts,
         slots=worker.slots,
+        tenant_share=settings.limits.tenant_share,
         park_after=worker.park_after_seconds,
         cancel_grace=worker.cancel_grace_seconds,
         threads=worker.threads,

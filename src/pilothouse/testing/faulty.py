@@ -26,6 +26,7 @@ from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Conflict, Receipt
 from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.ports.records import (
+    Backlog,
     Claim,
     Document,
     Done,
@@ -234,6 +235,9 @@ class FaultyRecords(Records):
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._pass(self._records.count_queue, tenant, agent)
+
+    async def list_backlogs(self) -> list[Backlog]:
+        return await self._pass(self._records.list_backlogs)
 
     async def read_audit(self, tenant: str, after: int, limit: int) -> list[AuditSegment]:
         return await self._pass(self._records.read_audit, tenant, after, limit)

@@ -27,8 +27,9 @@ from pilothouse.communication.http.signin import check_own_page, key_in_cookie
 from pilothouse.communication.http.table import DESCRIBED, PAGES
 from pilothouse.communication.triggers.registry import Sources
 from pilothouse.domain.principal import LOCAL, Principal
+from pilothouse.domain.share import Shares
 from pilothouse.engine.world import World
-from pilothouse.errors import Overloaded, PilothouseError
+from pilothouse.errors import Overloaded, PilothouseError, TenantOverloaded
 from pilothouse.ports.door import Door
 from pilothouse.ports.meter import AlertBoard, MetricsPage
 from pilothouse.ports.page import Pages
@@ -96,6 +97,7 @@ class HttpApp:
             pages,
         )
         self.front.sources = sources or Sources()
+        self.front.shares = Shares(options.tenant_share)
         self.front.settings, self.front.started_at = settings, world.clock.now()
         self._route = make_router((*DESCRIBED, *PAGES))
         self._run_reader = BodyReader(RunRequest)
@@ -118,12 +120,16 @@ class HttpApp:
         patience, patiences = Patience(task), front.patiences
         patiences.add(patience, loop)
         call = Call(front, exchange, patience, loop.time())
+        tenant = None
         try:
             path = exchange.path
             if path not in TO_ANYBODY:
                 self._let_in(call, path)
-            if len(patiences.all) > front.options.requests and path not in HEALTH:
-                raise Overloaded()
+            if path not in HEALTH:
+                if len(patiences.all) > front.options.requests:
+                    raise Overloaded()
+                if call.principal is not LOCAL:
+                    tenant = self._count_in(call, len(patiences.all))
             await self._find(call, path)
         except PilothouseError as error:
             await refuse(call, error)
@@ -133,8 +139,20 @@ class HttpApp:
         finally:
             exchange.finish()
             patiences.all.discard(patience)
+            if tenant is not None:
+                front.shares.give(tenant)
             front.held_bytes -= call.held_bytes
             front.meter.request_ended(call.route, call.status, loop.time() - call.began_at)
+
+    def _count_in(self, call: Call, requests: int) -> str:
+        """The tenant whose key was shown. Raises `TenantOverloaded` when that has its share of all requests at once."""
+        front = self.front
+        tenant, limit = call.principal.tenant, front.options.requests
+        front.shares.meet(tenant)
+        if not front.shares.may_take(tenant, limit - requests + 1, limit):
+            raise TenantOverloaded(queued=front.shares.held.get(tenant, 0))
+        front.shares.take(tenant)
+        return tenant
 
     def _let_in(self, call: Call, path: str) -> None:
         """Without keys, whoever calls by a name of this machine; with keys, who has one. Pages hold nothing secret and

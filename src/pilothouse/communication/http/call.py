@@ -19,6 +19,7 @@ from pilothouse.communication.http.header import REQUEST_ID, TRACEPARENT, Neighb
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.triggers.registry import Sources
 from pilothouse.domain.principal import LOCAL
+from pilothouse.domain.share import Shares
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor, Forbidden
 from pilothouse.ports.door import Door
@@ -56,6 +57,8 @@ class Front:
     """Microseconds since 1970 UTC."""
     sources: Sources = field(default_factory=Sources)
     patiences: Patiences = field(default_factory=Patiences)
+    shares: Shares = field(default_factory=lambda: Shares(1.0))
+    """Whose the requests are that are answered now."""
     streams: int = 0
     held_bytes: int = 0
 

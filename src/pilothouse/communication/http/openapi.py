@@ -33,6 +33,7 @@ from pilothouse.errors import (
     Overloaded,
     PilothouseError,
     RecordsUnavailable,
+    TenantOverloaded,
     TooLarge,
     Unauthenticated,
 )
@@ -65,6 +66,7 @@ ALWAYS = (
     Unauthenticated,
     Forbidden,
     InvalidInput,
+    TenantOverloaded,
     Overloaded,
     Draining,
     RecordsUnavailable,

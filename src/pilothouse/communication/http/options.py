@@ -19,6 +19,8 @@ class HttpOptions:
     """How deep arrays and objects may nest in a body."""
     requests: int = 4096
     """Requests at once, waiting ones and streams included; health is excepted."""
+    tenant_share: float = 1.0
+    """Of the requests at once, so many may be taken by whoever comes first, where there is more than one tenant."""
     streams: int = 2048
     """Event streams at once."""
     body_within: float = 30.0

@@ -107,6 +107,7 @@ STATUS: dict[str, int] = {
     "webhook_refused": 422,
     "schedule_refused": 422,
     "limit_reached": 429,
+    "tenant_overloaded": 429,
     # what the deployment cannot do now
     "overloaded": 503,
     "draining": 503,

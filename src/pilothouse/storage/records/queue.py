@@ -4,6 +4,7 @@ Each function runs on the writer's thread within its transaction, between the Ch
 and those that came after.
 """
 
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
@@ -32,26 +33,25 @@ class Claims:
 
     def _choose(self, connection: Database, wish: ClaimWish) -> list[int]:
         """Positions, the best of each tenant first, then the second best of each, beginning after the tenant that was
-        served last."""
+        served last; a tenant that may have no more is passed over."""
         tenants = self._tenants(connection, wish)
         if not tenants:
             return []
         share = -(-wish.count // len(tenants))
         while True:
-            best = {tenant: self._best(connection, wish.agent, tenant, share) for tenant in tenants}
+            most = {tenant: min(share, _at_most(wish, tenant)) for tenant in tenants}
+            best = {tenant: self._best(connection, wish.agent, tenant, most[tenant]) for tenant in tenants}
             enough = sum(len(positions) for positions in best.values()) >= wish.count
-            if enough or all(len(positions) < share for positions in best.values()):
+            if enough or all(len(best[tenant]) < share for tenant in tenants):
                 break
             share *= 2
         turns = (
             (tenant, best[tenant][rank]) for rank in range(share) for tenant in tenants if rank < len(best[tenant])
         )
-        chosen = list(islice(turns, wish.count))
-        if not chosen:
-            return []  # Another node has them all, and has not committed yet.
+        chosen = list(islice(_allowed(wish, turns), wish.count))
         if len(self._served) > AGENTS_REMEMBERED:
             self._served.clear()
-        self._served[wish.agent] = chosen[-1][0]
+        self._served[wish.agent] = chosen[-1][0] if chosen else tenants[-1]
         return [pos for _, pos in chosen]
 
     def _tenants(self, connection: Database, wish: ClaimWish) -> list[str]:
@@ -66,7 +66,29 @@ class Claims:
 
     @staticmethod
     def _best(connection: Database, agent: str, tenant: str, count: int) -> list[int]:
+        if count <= 0:
+            return []
         return [pos for (pos,) in ask(connection, "best_of_tenant", agent=agent, tenant=tenant, count=count)]
+
+
+def _at_most(wish: ClaimWish, tenant: str) -> int:
+    """How many a tenant could take if no other took any."""
+    return wish.count if wish.open is None else max(wish.open, wish.rooms.get(tenant, wish.room))
+
+
+def _allowed(wish: ClaimWish, turns: Iterable[tuple[str, int]]) -> Iterator[tuple[str, int]]:
+    """Without those for whom only kept places are left, and who have their share of all."""
+    if wish.open is None:
+        yield from turns
+        return
+    rooms = dict(wish.rooms)
+    open_ = wish.open
+    for tenant, pos in turns:
+        room = rooms.get(tenant, wish.room)
+        if open_ > 0 or room > 0:
+            open_ -= 1
+            rooms[tenant] = room - 1
+            yield tenant, pos
 
 
 def renew_leases(connection: Database, owner: str, at: int, until: int) -> int:

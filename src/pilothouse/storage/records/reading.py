@@ -17,7 +17,7 @@ from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.ports.delivery import DeliveryFilter
-from pilothouse.ports.records import Document, Idempotency, OpenReviews, Page, Queue, RunFilter
+from pilothouse.ports.records import Backlog, Document, Idempotency, OpenReviews, Page, Queue, RunFilter
 from pilothouse.storage.records import deliveries, reads
 
 T = TypeVar("T")
@@ -148,3 +148,6 @@ class Reading:
 
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._many(reads.count_queue, tenant, agent)
+
+    async def list_backlogs(self) -> list[Backlog]:
+        return await self._many(reads.list_backlogs)

@@ -17,7 +17,7 @@ from pilothouse.domain.overview import RunFact
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import LIVE, Run
 from pilothouse.domain.session import Session, Trail, Turn
-from pilothouse.ports.records import EVENTS_ROOM, Document, Idempotency, OpenReviews, Page, Queue, RunFilter
+from pilothouse.ports.records import EVENTS_ROOM, Backlog, Document, Idempotency, OpenReviews, Page, Queue, RunFilter
 from pilothouse.storage.records import cursor as cursors
 from pilothouse.storage.records.payload import is_mark
 from pilothouse.storage.records.place import Place
@@ -142,6 +142,20 @@ def count_queue(connection: Database, tenant: str | None, agent: str | None) -> 
     counts = {
         (status, bool(ready)): n for status, ready, n in ask(connection, "count_live", tenant=tenant, agent=agent)
     }
+    return _queue(counts)
+
+
+def list_backlogs(connection: Database) -> list[Backlog]:
+    counts: dict[tuple[str, str], dict[tuple[str, bool], int]] = {}
+    oldest: dict[tuple[str, str], int] = {}
+    for tenant, agent, status, ready, count, oldest_at in ask(connection, "list_backlogs"):
+        counts.setdefault((tenant, agent), {})[status, bool(ready)] = count
+        if oldest_at is not None:
+            oldest[tenant, agent] = oldest_at
+    return [Backlog(*key, _queue(found), oldest.get(key)) for key, found in counts.items()]
+
+
+def _queue(counts: dict[tuple[str, bool], int]) -> Queue:
     running = counts.get(("running", False), 0)
     waiting = counts.get(("waiting", False), 0)
     return Queue(counts.get(("queued", True), 0), counts.get(("queued", False), 0), running, waiting)

@@ -50,7 +50,7 @@ create table run(
   finished_at integer
   -- Columns that came later, as SQLite itself writes them down:
   , webhook blob, started_by text not null default '', held text, overrides blob,
-  superseded integer not null default 0) strict;
+  superseded integer not null default 0, ready_at integer) strict;
 create unique index run_id on run(tenant, id);
 create index run_tenant on run(tenant);
 create index run_agent on run(tenant, agent);
@@ -59,6 +59,8 @@ create index run_parent on run(tenant, parent) where parent is not null;
 create index run_failed on run(tenant) where status = 'failed';
 create index run_live on run(tenant, agent, session, status, ready) where status in ('queued', 'running', 'waiting');
 create index run_ready on run(agent, tenant, priority desc)
+  where status = 'queued' and ready = 1 and cancel_at is null;
+create index run_ready_at on run(agent, tenant, ready_at)
   where status = 'queued' and ready = 1 and cancel_at is null;
 create index run_due on run(due_at) where due_at is not null and status in ('queued', 'waiting');
 create index run_deadline on run(deadline_at)

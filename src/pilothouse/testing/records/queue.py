@@ -3,7 +3,10 @@
 Of one tenant's runs higher priority goes first, then the older one; between tenants it is turns, whatever the priority.
 """
 
-from pilothouse.ports.change import ParkRun, RequestCancel, RequeueRun
+from msgspec.structs import replace
+
+from pilothouse.ports.change import AdvanceSession, ParkRun, RequestCancel, RequeueRun
+from pilothouse.ports.records import Queue
 from pilothouse.testing.records.build import (
     AT,
     LEASE,
@@ -19,6 +22,7 @@ from pilothouse.testing.records.build import (
     put,
     queued,
     read,
+    turn,
     wish,
 )
 
@@ -118,6 +122,16 @@ class QueueClauses:
         await second
         assert [run.id for run in await records.claim(claim(wish(1)))] == ["run_b"]
 
+    async def test_past_the_open_places_a_tenant_has_only_what_is_kept_for_it(self, records: OpenRecords) -> None:
+        for number in range(6):
+            await put(records, queued(f"run_{number}", tenant="flood"))
+        await put(records, queued("run_x", tenant="quiet"), queued("run_y", tenant="quiet"))
+        kept = replace(wish(4), open=0, room=2, rooms={"flood": 0})
+        assert [run.id for run in await records.claim(claim(kept))] == ["run_x", "run_y"]
+        assert await records.claim(claim(kept)) == []
+        assert [run.id for run in await records.claim(claim(replace(kept, open=3)))] == ["run_0", "run_1", "run_2"]
+        assert len(await records.claim(claim(replace(kept, open=1, rooms={"flood": 2})))) == 2
+
     # --- leases -------------------------------------------------------------------------------------------------------
 
     async def test_leases_of_one_owner_are_renewed_together(self, records: OpenRecords) -> None:
@@ -172,5 +186,32 @@ class QueueClauses:
         assert (queue.ready, queue.held, queue.running, queue.waiting) == (4, 1, 1, 1)
         queue = await records.count_queue(TENANT, "desk")
         assert (queue.ready, queue.held, queue.running, queue.waiting) == (2, 1, 1, 1)
+        found = {(one.tenant, one.agent): one.queue for one in await records.list_backlogs()}
+        mine = {(TENANT, "desk"): Queue(2, 1, 1, 1), (TENANT, "audit"): Queue(1, 0, 0, 0)}
+        assert found == mine | {("other", "desk"): Queue(1, 0, 0, 0)}
         queue = await records.count_queue("nobody", None)
         assert (queue.ready, queue.held, queue.running, queue.waiting) == (0, 0, 0, 0)
+
+    async def test_the_oldest_of_a_backlog_is_the_one_that_is_ready_for_longest(self, records: OpenRecords) -> None:
+        async def oldest() -> int | None:
+            [backlog] = await records.list_backlogs()
+            return backlog.oldest_at
+
+        await put(records, delayed("run_a", AT + 50))
+        assert await oldest() is None
+        await put(records, queued("run_b", created_at=AT + 70), queued("run_c", created_at=AT + 60, priority=-1))
+        assert await oldest() == AT + 60
+        await records.wake_due(AT + 80, 10)
+        assert await oldest() == AT + 50  # since then it was due
+        await records.claim(claim(wish(10)))
+        assert await oldest() is None
+        await put(records, RequeueRun(TENANT, "run_a", 1, 2, 0, None))
+        assert await oldest() is None  # it has started before
+
+    async def test_a_turn_is_ready_when_the_one_before_it_has_ended(self, records: OpenRecords) -> None:
+        await put(records, turn("run_a"))
+        await put(records, turn("run_b", status="queued", ready=True))
+        ended_at = AT + SECOND
+        await put(records, finish("run_a"), AdvanceSession(TENANT, "chat", "desk", ended_at))
+        [backlog] = await records.list_backlogs()
+        assert (backlog.queue.ready, backlog.oldest_at) == (1, ended_at)

@@ -73,3 +73,14 @@ select status, ready, count(*) from run
 where status in ('queued', 'running', 'waiting')
   and (:tenant is null or tenant = :tenant) and (:agent is null or agent = :agent)
 group by status, ready;
+
+-- name: list_backlogs
+-- Reads the index of live rows once, and for each tenant and agent one entry of the index of ready ones.
+select b.tenant, b.agent, b.status, b.ready, b.runs,
+  case when b.ready = 1 then (
+    select min(r.ready_at) from run as r
+    where r.agent = b.agent and r.tenant = b.tenant and r.status = 'queued' and r.ready = 1 and r.cancel_at is null) end
+from (
+  select tenant, agent, status, ready, count(*) as runs from run
+  where status in ('queued', 'running', 'waiting')
+  group by tenant, agent, status, ready) as b;

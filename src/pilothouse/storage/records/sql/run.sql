@@ -23,13 +23,14 @@ h as materialized (
   from m
 )
 insert into run(tenant, id, agent, release, mode, session, subject, status, priority, input, metadata, attempt, epoch,
-                owner, lease_until, ready, due_at, deadline_at, cancel_at, parent, parent_key, origin, created_at,
-                started_at, webhook, started_by)
+                owner, lease_until, ready, ready_at, due_at, deadline_at, cancel_at, parent, parent_key, origin,
+                created_at, started_at, webhook, started_by)
 select tenant, id, agent, release, mode, session, subject, case when held then 'queued' else status end, priority,
   input, metadata, attempt, case when held then 0 else epoch end, case when held then null else owner end,
   case when held then null when status = 'running' then coalesce(lease_until, 0) end,
-  case when held or status <> 'queued' then 0 else ready end, due_at, deadline_at, cancel_at, parent, parent_key,
-  origin, created_at, case when held then null else started_at end, webhook, started_by
+  case when held or status <> 'queued' then 0 else ready end,
+  case when not held and status = 'queued' and ready = 1 then created_at end, due_at, deadline_at, cancel_at, parent,
+  parent_key, origin, created_at, case when held then null else started_at end, webhook, started_by
 from h
 where true
 on conflict (tenant, id) do nothing
@@ -94,7 +95,7 @@ returning run.tenant, run.id, run.status;
 with n(tenant, id, epoch, wakes, due_at) as (values :rows)
 update run
 set status = case when run.wakes > n.wakes or run.cancel_at is not null then 'queued' else 'waiting' end,
-  ready = case when run.wakes > n.wakes or run.cancel_at is not null then 1 else 0 end,
+  ready = case when run.wakes > n.wakes or run.cancel_at is not null then 1 else 0 end, ready_at = null,
   due_at = case when run.wakes > n.wakes or run.cancel_at is not null then null else n.due_at end,
   owner = null, lease_until = null
 from n
@@ -107,8 +108,8 @@ returning run.tenant, run.id, run.status;
 with n(tenant, id, epoch, attempt, losses, due_at, held) as (values :rows)
 update run
 set status = 'queued', attempt = n.attempt, losses = n.losses, due_at = n.due_at, epoch = run.epoch + 1,
-  ready = case when n.due_at is null and n.held is null then 1 else 0 end, held = n.held, owner = null,
-  lease_until = null
+  ready = case when n.due_at is null and n.held is null then 1 else 0 end, ready_at = null, held = n.held,
+  owner = null, lease_until = null
 from n
 where run.tenant = n.tenant and run.id = n.id and run.epoch = n.epoch and run.status = 'running'
 returning run.tenant, run.id, run.status;
@@ -120,6 +121,7 @@ update run
 set wakes = run.wakes + 1,
   status = case run.status when 'waiting' then 'queued' else run.status end,
   ready = case run.status when 'waiting' then 1 else run.ready end,
+  ready_at = case run.status when 'waiting' then null else run.ready_at end,
   due_at = case run.status when 'waiting' then null else run.due_at end
 from n
 where run.tenant = n.tenant and run.id = n.id and run.status in ('queued', 'running', 'waiting')

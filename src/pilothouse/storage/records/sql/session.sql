@@ -90,9 +90,9 @@ select tenant, id from run where tenant = :tenant and agent = :agent and session
 -- attempts. The turn that has begun goes first; else the oldest. Choosing it and seeing that no other occupies the
 -- session is one statement, and the writer never puts one session twice into it.
 with n(tenant, key, agent, at) as (values :rows),
-c as materialized (select (/* next_turn */) as pos from n)
+c as materialized (select n.at, (/* next_turn */) as pos from n)
 update run
-set ready = 1, due_at = null
+set ready = 1, ready_at = c.at, due_at = null
 from c
 where run.pos = c.pos and not exists (select 1 from run as o where /* occupies */);
 

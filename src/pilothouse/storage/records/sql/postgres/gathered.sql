@@ -37,9 +37,9 @@ from (values :rows) as n(tenant, owner) join payload_use as u on u.tenant = n.te
 -- name: gathered_advance
 -- As `advance_session`, but for the run that ends in this statement and still seems to occupy its session.
 with n(tenant, key, agent, at, ended) as (values :rows),
-c as materialized (select n.ended, (/* next_turn */) as pos from n)
+c as materialized (select n.ended, n.at, (/* next_turn */) as pos from n)
 update run
-set ready = 1, due_at = null
+set ready = 1, ready_at = c.at, due_at = null
 from c
 where run.pos = c.pos and not exists (select 1 from run as o where o.id <> c.ended and /* occupies */);
 

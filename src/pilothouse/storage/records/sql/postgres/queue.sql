@@ -65,7 +65,7 @@ with l as (
   select pos from run
   where pos in (values :rows) and due_at is not null and status in ('queued', 'waiting')
   order by tenant, id for no key update skip locked)
-update run set status = 'queued', ready = 1, due_at = null
+update run set status = 'queued', ready = 1, ready_at = run.due_at, due_at = null
 from l
 where run.pos = l.pos;
 

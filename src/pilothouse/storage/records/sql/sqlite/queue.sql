@@ -14,7 +14,7 @@ returning pos;
 -- name: ready_runs
 -- Runs without a session, and turns that wait: these occupy their session already.
 with n(pos) as (values :rows)
-update run set status = 'queued', ready = 1, due_at = null
+update run set status = 'queued', ready = 1, ready_at = run.due_at, due_at = null
 from n
 where run.pos = n.pos;
 
