@@ -1,5 +1,6 @@
 """The table of frameworks claims nothing that no test shows: each cell names a test, and that test is there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -16,7 +17,12 @@ COLUMNS = {
     "Agno": "agno",
     "smolagents": "smolagents",
 }
-NEEDED = {"stream", "steps", "pause", "session", "fork", "usage", "cancel"}
+CLAUSES = {
+    found.name: [one.name for one in found.body if isinstance(one, ast.AsyncFunctionDef)]
+    for found in ast.parse((ROOT / "tests" / "frameworks" / "clauses.py").read_text(encoding="utf-8")).body
+    if isinstance(found, ast.ClassDef)
+}
+NEEDED = {"stream", "steps", "its own pause", "session", "fork", "usage", "cancel"}
 
 
 def rows():
@@ -29,8 +35,13 @@ CELLS = [(row[0], name, row[at]) for row in BODY for at, name in enumerate(HEAD)
 
 
 def named_in(framework):
+    """The tests of a framework, and the clauses that it takes over."""
     files = (ROOT / "tests" / "frameworks" / COLUMNS[framework]).rglob("test_*.py")
-    return set(re.findall(r"def (test_\w+)", "\n".join(file.read_text(encoding="utf-8") for file in files)))
+    text = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    named = re.findall(r"def (test_\w+)", text)
+    for clauses in re.findall(r"^class Test\w+\((\w+)\):", text, re.MULTILINE):
+        named += CLAUSES[clauses]
+    return set(named)
 
 
 def test_the_table_has_the_rows_that_were_promised():

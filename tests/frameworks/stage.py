@@ -138,9 +138,13 @@ class PatientNode(ServedNode):
 
 
 def stage_of(request: Any) -> int:
-    """smolagents tells results as words of the user."""
+    """smolagents tells results and failures of tools as words of the user."""
     return sum(
-        message["role"] == "tool" or (message["role"] == "user" and "Observation:" in str(message.get("content")))
+        message["role"] == "tool"
+        or (
+            message["role"] == "user"
+            and any(word in str(message.get("content")) for word in ("Observation:", "Error:"))
+        )
         for message in request.messages
     )
 

@@ -4,13 +4,15 @@ The room never reads the environment or a file: what is not in these options has
 write, and whether it makes sense, is checked in `settings` before anything is built.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.outgoing import OutgoingOptions
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.secret import Secret
+from pilothouse.wire.host import ToolWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,11 @@ class AgentOptions:
     on_release_change: str = "stop"
     history_limit: int = 100
     session_ttl: float | None = None
+    loads_within: float | None = None
+    """How long a host may take to load it; None: as long as any."""
+    tools: dict[str, ToolWords] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
+    """What its framework is to be told for a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +75,8 @@ class WorkerOptions:
     """Of agents that say it themselves, whether this node hosts them or not."""
     """Ended runs outside of sessions are removed after so many days; 0: never."""
     checkpoint_every: float = 60.0
+
+    def time_to_load(self, names: Iterable[str]) -> float:
+        """Seconds that a host of these agents may take to come up."""
+        said = [self.agents[name].loads_within for name in names]
+        return max((self.loads_within if one is None else one for one in said), default=self.loads_within)

@@ -45,6 +45,8 @@ def host_config(options: WorkerOptions, names: list[str], socket: str) -> HostCo
             egress=options.outgoing.hosts.get(name, ()),
             asks=options.outgoing.asks(name),
             is_limited=options.outgoing.is_limited(name),
+            tools=agent.tools,
+            options=agent.options,
         )
     return HostConfig(
         socket=socket,
@@ -54,7 +56,7 @@ def host_config(options: WorkerOptions, names: list[str], socket: str) -> HostCo
         threads=options.threads,
         memory=options.memory,
         cores=options.cores,
-        connect_within=options.loads_within,
+        connect_within=options.time_to_load(names),
         egress=options.outgoing.border,
         node=os.getpid(),
     )
@@ -212,7 +214,8 @@ class ProcessHost(Host):
     async def _watch(self, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()
         within = self._options.answers_within
-        loads_until = loop.time() + self._options.loads_within
+        loads_within = self._options.time_to_load(self._names)
+        loads_until = loop.time() + loads_within
         self._asked_at = None
         tainted_at: float | None = None
         while True:
@@ -221,7 +224,7 @@ class ProcessHost(Host):
             reason = None
             if not self.is_up:
                 if now > loads_until:
-                    reason = f"did not load its agents within {self._options.loads_within:g} s"
+                    reason = f"did not load its agents within {loads_within:g} s"
             elif self._asked_at is None:
                 self._asked_at = now
                 self.ping(self._answered)

@@ -157,14 +157,14 @@ class NodeWorker(Worker):
         if inline:
             self._add(self.inline_host(host_config(options, inline, "")))
         try:
-            async with asyncio.timeout(options.loads_within):
+            async with asyncio.timeout(options.time_to_load(options.agents)):
                 while not all(host.is_up for host in self.hosts):
                     self._came_up.clear()
                     await self._came_up.wait()
         except TimeoutError:
             for name in options.agents:
                 if name not in self._agents:
-                    problem = f"The agent {name!r} was not loaded within {options.loads_within:g} s"
+                    problem = f"The agent {name!r} was not loaded within {options.time_to_load([name]):g} s"
                     self.problems.setdefault(name, problem)
 
     async def _prepare_environments(self) -> None:

@@ -8,12 +8,13 @@ last word is said once; after it nothing of this slot is sent, however long orph
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cached_property
 from time import monotonic_ns
 from typing import Any, Literal, Protocol
 
 from pilothouse.domain.journal import StepKind, StepRow
+from pilothouse.domain.policy import Tool
 from pilothouse.domain.review import Answer, ReviewKind
 from pilothouse.errors import PilothouseError, TooLarge
 from pilothouse.sdk.egress.asking import ask_node
@@ -24,7 +25,7 @@ from pilothouse.sdk.gate import Proposed, pass_gate
 from pilothouse.sdk.journal import AttemptJournal
 from pilothouse.sdk.run import RunFacts
 from pilothouse.sdk.schema import Codec
-from pilothouse.sdk.scope import attempt_here
+from pilothouse.sdk.scope import Scope, attempt_here, step_here
 from pilothouse.sdk.scratch import ScratchDesk
 from pilothouse.sdk.session import SessionMemory
 from pilothouse.sdk.surroundings import Surroundings
@@ -59,6 +60,9 @@ class Callee(Protocol):
     @property
     def output(self) -> Codec: ...
 
+    @property
+    def tools(self) -> Mapping[str, Tool]: ...
+
     async def run(self, attempt: Any, value: Any) -> object: ...
 
 
@@ -84,6 +88,8 @@ class Attempt:
         self._last_word: Message | None = None
         self._is_started = False
         self._busy: list[asyncio.Task[Any] | None] = []
+        self._asking: list[Scope] = []
+        """Steps under way that wait for a person, once for each question."""
         self._task: asyncio.Task[None] | None = None
         self._unwinding: asyncio.TimerHandle | None = None
         self.outside_usage: Usage | None = None
@@ -297,7 +303,16 @@ class Attempt:
         await ask_node(self, "tool" if kind == "tool" else "step", True)
 
     async def ask_person(self, question: str, details: dict[str, Any], kind: ReviewKind) -> Answer:
-        return await self.waits.ask(question, details, kind, None)
+        """Asks, also in the middle of a step: that step only waits meanwhile, and is tried again by a later attempt."""
+        scope = step_here.get()
+        if scope is None:
+            return await self.waits.ask(question, details, kind, None)
+        self._asking.append(scope)
+        try:
+            return await self.waits.ask(question, details, kind, None)
+        finally:
+            self._asking.remove(scope)
+            self.touch()
 
     def call_began(self) -> None:
         """A model call is under way outside of any step: the attempt does not only wait."""
@@ -338,7 +353,11 @@ class Attempt:
     @property
     def quiet_for(self) -> float:
         """Seconds in which the attempt did nothing but wait; 0 while a step runs or an ack is missing."""
-        if self._busy or not self.journal.is_quiet or not self.surroundings.is_writable:
+        if (
+            len(self._busy) > len(set(map(id, self._asking)))
+            or not self.journal.is_quiet
+            or not self.surroundings.is_writable
+        ):
             return 0.0
         return self.loop.time() - self._quiet_at
 

@@ -173,8 +173,13 @@ class Execution(Attempt):
     def _perform_tool(self, call: StepCall, arguments: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """The one door of tool steps, those of `ctx.call_tool` and those of every bridge: what is to be decided before
         a tool runs is decided here. Other arguments are given to it with `call.use`."""
-        if self.surroundings.is_gated and (risk := risk_of(call.name, call.function)) != "read":
-            call.risk, call.proposed = risk, encode_arguments(arguments)
+        known = self._callee.tools.get(call.name)
+        if known is not None and known.once:
+            call.once = True
+        if self.surroundings.is_gated:
+            risk = risk_of(call.name, call.function) if known is None else known.risk
+            if risk != "read":
+                call.risk, call.proposed = risk, encode_arguments(arguments)
         return self._perform(call)
 
     def _perform(self, call: StepCall) -> Coroutine[Any, Any, Any]:

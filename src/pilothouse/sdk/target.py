@@ -20,9 +20,10 @@ from pilothouse.errors import TargetInvalid
 from pilothouse.sdk.agent import AgentDefinition, Definition, checked_keep
 from pilothouse.sdk.bridges.bridge import Bridge
 from pilothouse.sdk.bridges.detection import bridge_for
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.failure import speakable
 from pilothouse.sdk.release import project_modules, release_digest
-from pilothouse.sdk.toolbox import describe_tools
+from pilothouse.sdk.toolbox import describe_tools, known_tools
 from pilothouse.wire.frames import AgentDescription
 from pilothouse.wire.host import AgentTarget
 
@@ -60,7 +61,8 @@ def _load(name: str, target: AgentTarget) -> Loaded:
 def from_object(name: str, target: AgentTarget, found: Any) -> Loaded:
     """The agent that an object is. Raises `TargetInvalid`."""
     try:
-        bridge = bridge_for(found)
+        bridge = bridge_for(found, Options(target.options))
+        bridge.tools.update(known_tools(bridge.tools, target.tools))
         return Loaded(_describe(name, target, found, bridge), bridge)
     except (TypeError, ValueError) as error:
         raise TargetInvalid(agent=name, target=target.target, reason=str(error)) from error
@@ -125,5 +127,5 @@ def _describe(name: str, target: AgentTarget, found: Any, bridge: Bridge) -> Age
         text_input=bridge.input.is_text,
         keeps_trail=bridge.keeps_trail and mode == "session",
         wants_history=bridge.wants_history and mode == "session",
-        tools=describe_tools(),
+        tools=describe_tools(bridge.tools),
     )

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 
 from pilothouse.domain.delivery import ENDS, AlertEvent, OversightEvent, ToldEvent
 from pilothouse.domain.objective import Objectives
+from pilothouse.domain.policy import Risk
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.roster import Role
 from pilothouse.domain.run import Mode
@@ -310,6 +311,17 @@ class AuditSettings(Struct, frozen=True, kw_only=True):
     """Every checkpoint is appended here as well; empty: nowhere. Keep it where this machine cannot rewrite it."""
 
 
+class ToolSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is None is left to the tool itself."""
+
+    risk: Risk | None = None
+    """How much is at stake when it is called."""
+    labels: tuple[Text, ...] | None = None
+    """What its results bring into a run."""
+    once: bool | None = None
+    """It is never silently repeated."""
+
+
 class AgentSettings(Struct, frozen=True, kw_only=True):
     """What is None is left to the decorator of the agent, or to the default of the thing."""
 
@@ -350,6 +362,12 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     """Hard caps of all its runs together."""
     objectives: Objectives | None = None
     """What is promised of its runs: counted, and alerted on when it is missed."""
+    loads_within_seconds: Seconds | None = None
+    """How long a host may take to load it."""
+    tools: dict[str, ToolSettings] = {}
+    """What is said of its tools, by their names."""
+    options: dict[str, Any] = {}
+    """What its framework takes for a run."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

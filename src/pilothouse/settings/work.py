@@ -11,6 +11,7 @@ from pilothouse.engine.world import Limits
 from pilothouse.errors import SettingsInvalid
 from pilothouse.settings.border import outgoing_options, secrets_of
 from pilothouse.settings.tree import DAY, AgentSettings, LogSettings, Settings
+from pilothouse.wire.host import ToolWords
 
 
 def limits(settings: Settings) -> Limits:
@@ -88,4 +89,7 @@ def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
         on_release_change=agent.on_release_change,
         history_limit=agent.history_limit,
         session_ttl=agent.session_ttl_seconds or settings.records.session_days * DAY or None,
+        loads_within=agent.loads_within_seconds,
+        tools={name: ToolWords(risk=one.risk, labels=one.labels, once=one.once) for name, one in agent.tools.items()},
+        options=agent.options,
     )

@@ -3,12 +3,23 @@
 There is nothing secret in it: arguments can be read by other programs of the machine.
 """
 
+from typing import Any
+
 from msgspec import Struct
 
 from pilothouse.domain.egress import HostRule, Mode
 from pilothouse.domain.fallback import Fallback, Place
 from pilothouse.domain.hedge import HedgeRule
+from pilothouse.domain.policy import Risk
 from pilothouse.domain.provider import Below
+
+
+class ToolWords(Struct, frozen=True, kw_only=True):
+    """What the settings say of a tool; None leaves the word to the tool itself."""
+
+    risk: Risk | None = None
+    labels: tuple[str, ...] | None = None
+    once: bool | None = None
 
 
 class AgentTarget(Struct, frozen=True, kw_only=True):
@@ -24,6 +35,10 @@ class AgentTarget(Struct, frozen=True, kw_only=True):
     """What the node is asked before: `model`, `tool`, `step`."""
     is_limited: bool = False
     """A budget or a limit looks at its model calls, so that none may be made without asking."""
+    tools: dict[str, ToolWords] = {}
+    """By the name of the tool."""
+    options: dict[str, Any] = {}
+    """For its framework: what the framework takes for a run."""
 
 
 class EgressConfig(Struct, frozen=True, kw_only=True):

@@ -6,37 +6,74 @@ that says so: the answer would not come back in.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
-from inspect import isawaitable
+from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from typing import Any
 
+import msgspec
 from agno.run.agent import RunErrorEvent, RunOutput, RunPausedEvent
 from agno.run.team import TeamRunOutput
 from agno.tools.function import Function
+from agno.tools.toolkit import Toolkit
+from msgspec import Struct
 
+from pilothouse.domain.policy import Tool
 from pilothouse.errors import Unsupported
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.tagged import dump_tagged, load_tagged
 from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for
+from pilothouse.sdk.toolbox import schema_of, tool_of
 
 FRAMEWORK = "agno"
 DELTAS = ("RunContent", "TeamRunContent")
 
-here: ContextVar[Execution | None] = ContextVar("agno_attempt", default=None)
+
+class _Here(Struct):
+    attempt: Execution
+    blocking: set[str]
+
+
+here: ContextVar[_Here | None] = ContextVar("agno_attempt", default=None)
 
 
 class AgnoBridge:
     wants_history = False
     keeps_trail = False
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, options: Options) -> None:
         self._agent = agent
+        self.tools: dict[str, Tool] = {}
+        self._blocking: set[str] = set()
+        """Sync tools with no hooks around them: they run in a thread, or they would stop the host."""
+        self._find_tools(agent)
         wanted = getattr(agent, "input_schema", None)
         self.input: Codec = codec_for(str | dict[str, Any]) if not isinstance(wanted, type) else codec_for(wanted)
         given = getattr(agent, "output_schema", None)
         self.output: Codec = codec_for(given) if isinstance(given, type) else FREE_CODEC
         self.description = getattr(agent, "description", None) or ""
+
+    def _find_tools(self, agent: Any) -> None:
+        tools = agent.tools if isinstance(agent.tools, list) else []
+        for tool in tools:
+            if isinstance(tool, Toolkit):
+                functions = [*tool.functions.values(), *tool.async_functions.values()]
+            elif isinstance(tool, Function):
+                functions = [tool]
+            elif callable(tool):
+                functions = [Function.from_callable(tool)]
+            else:
+                continue
+            for one in functions:
+                schema = one.parameters if one.entrypoint is None else msgspec.json.decode(schema_of(one.entrypoint))
+                self.tools[step_name(one.name)] = tool_of(one.name, schema)
+                if not (agent.tool_hooks or one.tool_hooks or iscoroutinefunction(one.entrypoint)):
+                    self._blocking.add(one.name)
+        members = getattr(agent, "members", None)
+        for member in members if isinstance(members, list) else []:
+            self._find_tools(member)
 
     def read(self, raw: bytes) -> Any:
         return self.input.read(raw)
@@ -44,7 +81,7 @@ class AgnoBridge:
     async def run(self, attempt: Execution, value: Any) -> object:
         own = self._agent.deep_copy()
         _record(own)
-        token = here.set(attempt)
+        token = here.set(_Here(attempt, self._blocking))
         try:
             return await self._listen(attempt, own, value)
         finally:
@@ -83,15 +120,33 @@ def _record(agent: Any) -> None:
 
 
 async def recorded(function_name: str, function_call: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Stands around a tool call; outside of a run of ours it only calls."""
-    attempt = here.get()
-    if attempt is None:
+    """Stands around a tool call; outside of a run of ours it only calls. Agno calls the tool with the very arguments
+    that it shows to hooks, so those that somebody has edited are put into them."""
+    known = here.get()
+    if known is None:
         result = function_call(**arguments)
         return await result if isawaitable(result) else result
+    attempt = known.attempt
 
     async def body(chosen: dict[str, Any]) -> Any:
-        result = function_call(**chosen)
+        if chosen is not shown:
+            for name in shown:
+                del arguments[name]
+            arguments.update(chosen)
+        result = function_call(**arguments)
+        if function_name in known.blocking and iscoroutine(result):
+            return await attempt.in_step_thread(_driven, (result,), {})
         return await result if isawaitable(result) else result
 
     shown = {name: value for name, value in arguments.items() if not isinstance(value, Function)}
     return await attempt.effect("tool", function_name, shown, body, dump=dump_tagged, load=load_tagged)
+
+
+def _driven(call: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a coroutine that awaits nothing."""
+    try:
+        call.send(None)
+    except StopIteration as done:
+        return done.value
+    call.close()
+    raise RuntimeError("a tool that is no coroutine function has awaited something")

@@ -12,9 +12,12 @@ from crewai.tools import BaseTool
 from crewai.types.streaming import StreamChunkType
 
 from pilothouse.sdk.bridges.blocking import call_tool_blocking
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.context import BlockingContext
 from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for
+from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "crewai"
 
@@ -23,8 +26,14 @@ class CrewAiBridge:
     wants_history = False
     keeps_trail = False
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: Crew, options: Options) -> None:
         self._crew = crew
+        holders = [*crew.agents, *crew.tasks]
+        self.tools = {
+            step_name(tool.name): tool_of(tool.name, tool.args_schema.model_json_schema())
+            for holder in holders
+            for tool in holder.tools or []
+        }
         self.input: Codec = codec_for(dict[str, Any] | None)
         self.output: Codec = FREE_CODEC
         self.description = crew.name or ""

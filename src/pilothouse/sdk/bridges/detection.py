@@ -16,6 +16,7 @@ from msgspec import Struct
 from pilothouse.sdk.agent import Definition
 from pilothouse.sdk.bridges.bridge import Bridge
 from pilothouse.sdk.bridges.function import FunctionBridge
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.schema import type_name
 
 
@@ -101,16 +102,18 @@ FRAMEWORKS = (
 FUNCTIONS = "an async or sync function or generator"
 
 
-def bridge_for(found: Any) -> Bridge:
+def bridge_for(found: Any, options: Options | None = None) -> Bridge:
     """The bridge of an object. Raises `TypeError` or `ValueError` with what was found and what would work."""
-    if isinstance(found, Definition):
-        return FunctionBridge(found.function)
-    framework = framework_of(found)
+    options = Options({}) if options is None else options
+    framework = None if isinstance(found, Definition) else framework_of(found)
     if framework is not None:
-        return _load(framework)(found)
+        bridge = _load(framework)(found, options)
+        options.all_taken(framework.name)
+        return bridge
     if not callable(found):
         raise TypeError(f"{_shown(found)} is no agent; what works: {', '.join(all_that_works())}")
-    return FunctionBridge(found)
+    options.all_taken("a function")
+    return FunctionBridge(found.function if isinstance(found, Definition) else found)
 
 
 def framework_of(found: Any) -> Framework | None:
@@ -141,7 +144,7 @@ def _is_bridged(framework: Framework) -> bool:
     return importlib.util.find_spec(f"{__package__}.{framework.stem}") is not None
 
 
-def _load(framework: Framework) -> Callable[[Any], Bridge]:
+def _load(framework: Framework) -> Callable[[Any, Options], Bridge]:
     version = _version_of(framework) or ""
     if _release(version) < _release(framework.floor):
         raise ValueError(
@@ -157,7 +160,7 @@ def _load(framework: Framework) -> Callable[[Any], Bridge]:
     except Exception as error:  # another version of the framework than the bridge was written for
         text = f"{type(error).__name__}: {error}"
         raise ValueError(f"the bridge for {framework.name} does not load beside version {version} ({text})") from error
-    bridge: Callable[[Any], Bridge] = getattr(module, framework.bridge)
+    bridge: Callable[[Any, Options], Bridge] = getattr(module, framework.bridge)
     return bridge
 
 

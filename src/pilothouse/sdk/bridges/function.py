@@ -14,6 +14,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+from pilothouse.domain.policy import Tool
 from pilothouse.sdk.agent import first_paragraph
 from pilothouse.sdk.context import BlockingContext, Context
 from pilothouse.sdk.execution import Execution
@@ -49,6 +50,7 @@ class FunctionBridge:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
+        self.tools: dict[str, Tool] = {}
         shape = _shape(function)
         self._yields_async = inspect.isasyncgenfunction(shape)
         self._yields = inspect.isgeneratorfunction(shape)

@@ -18,25 +18,33 @@ from typing import Any
 from google.adk.agents import BaseAgent, LlmAgent
 from google.adk.agents.run_config import RunConfig, StreamingMode, ToolThreadPoolConfig
 from google.adk.apps import App
+from google.adk.artifacts import BaseArtifactService
+from google.adk.auth.credential_service.base_credential_service import BaseCredentialService
 from google.adk.events import Event
 from google.adk.flows.llm_flows.tools import _caller
+from google.adk.memory import BaseMemoryService
 from google.adk.models import BaseLlm, LlmRequest, LlmResponse
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
 from google.adk.sessions import BaseSessionService, Session
 from google.adk.sessions.base_session_service import ListSessionsResponse
+from google.adk.tools import BaseTool, FunctionTool
 from google.adk.tools.agent_tool import AgentTool
 from google.genai import types
 from pydantic import ValidationError
 
-from pilothouse.errors import InvalidInput
+from pilothouse.domain.policy import Tool
+from pilothouse.errors import ActionDenied, InvalidInput
 from pilothouse.sdk.bridges.live import Kept, Push, watch
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call
 from pilothouse.sdk.bridges.request import Requests
 from pilothouse.sdk.bridges.tagged import dump_tagged, load_tagged
 from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for, write_json
 from pilothouse.sdk.session import SessionMemory
+from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "google-adk"
 APP = "pilothouse"
@@ -52,11 +60,19 @@ class GoogleAdkBridge:
     wants_history = False
     keeps_trail = True
 
-    def __init__(self, found: BaseAgent | App) -> None:
+    def __init__(self, found: BaseAgent | App, options: Options) -> None:
         stand_between()
+        self._calls = options.number("max_llm_calls")
+        self._services = {
+            "artifact_service": options.found("artifact_service", BaseArtifactService),
+            "memory_service": options.found("memory_service", BaseMemoryService),
+            "credential_service": options.found("credential_service", BaseCredentialService),
+        }
         app = found if isinstance(found, App) else App(name=APP, root_agent=found)
         self._app = app.model_copy(update={"plugins": [*app.plugins, Reasons("pilothouse_reasons")]})
         root = app.root_agent
+        self.tools: dict[str, Tool] = {}
+        self._find_tools(root)
         self.description = getattr(root, "description", "") or ""
         wanted = getattr(root, "input_schema", None)
         self._is_typed = wanted is not None
@@ -64,6 +80,20 @@ class GoogleAdkBridge:
         given = getattr(root, "output_schema", None)
         self._gives_json = given is not None
         self.output: Codec = FREE_CODEC if given is None else _codec_or_free(given)
+
+    def _find_tools(self, agent: Any) -> None:
+        """Those of the agent, of its sub-agents, and of the agents that it uses as tools. Those of toolsets are known
+        when they are called."""
+        for tool in getattr(agent, "tools", ()):
+            if isinstance(tool, AgentTool):
+                self._find_tools(tool.agent)
+            elif isinstance(tool, BaseTool):
+                self.tools[step_name(tool.name)] = tool_of(tool.name, _schema_of(tool), tool.custom_metadata)
+            elif callable(tool):
+                function = FunctionTool(tool)
+                self.tools[step_name(function.name)] = tool_of(function.name, _schema_of(function))
+        for other in getattr(agent, "sub_agents", ()):
+            self._find_tools(other)
 
     def read(self, raw: bytes) -> Any:
         """A message: a text, or a Content as Google's API has it. Raises `InvalidInput`."""
@@ -84,7 +114,7 @@ class GoogleAdkBridge:
         run = _Run(attempt)
         token = here.set(run)
         try:
-            runner = Runner(app=self._app, app_name=APP, session_service=service)
+            runner = Runner(app=self._app, app_name=APP, session_service=service, **self._services)
             output = await self._to_the_end(run, runner, service, value)
         finally:
             here.reset(token)
@@ -93,6 +123,7 @@ class GoogleAdkBridge:
 
     async def _to_the_end(self, run: "_Run", runner: Runner, service: "TrailSessions", message: Any) -> object:
         config = RunConfig(
+            **({} if self._calls is None else {"max_llm_calls": self._calls}),
             streaming_mode=StreamingMode.SSE,
             tool_thread_pool_config=ToolThreadPoolConfig(max_workers=8),  # a blocking tool must not stop the host
         )
@@ -343,16 +374,19 @@ async def _call_tool(run: _Run, call: Any, tool: Any, args: dict[str, Any], cont
     async def body(chosen: dict[str, Any]) -> tuple[object, Any]:
         return await call(tool, chosen, context), context.actions
 
-    result, actions = await run.attempt.effect(
-        "tool",
-        tool.name,
-        args,
-        body,
-        dump=lambda done: _dump_result(*done),
-        load=_load_result,
-        call_id=call_id,
-        scope=scope.get(),
-    )
+    try:
+        result, actions = await run.attempt.effect(
+            "tool",
+            tool.name,
+            args,
+            body,
+            dump=lambda done: _dump_result(*done),
+            load=_load_result,
+            call_id=call_id,
+            scope=scope.get(),
+        )
+    except ActionDenied as denied:
+        return {"error": denied.message}
     _apply(actions, context)
     return result
 
@@ -436,6 +470,19 @@ class TrailSessions(BaseSessionService):
         self._memory.keep_trail(events[self._before :])
         if self._memory.wants_whole(len(write_json(events))):
             self._memory.keep_whole(events)
+
+
+def _schema_of(tool: BaseTool) -> Any:
+    """The JSON schema of its arguments, or None when it does not say."""
+    try:
+        declared = tool._get_declaration()
+    except Exception:  # what its author wrote may be nothing that can be described
+        return None
+    if declared is None:
+        return None
+    if declared.parameters_json_schema is not None or declared.parameters is None:
+        return declared.parameters_json_schema
+    return declared.parameters.json_schema.model_dump(mode="json", exclude_none=True, by_alias=True)
 
 
 def _dump(value: Any) -> Any:

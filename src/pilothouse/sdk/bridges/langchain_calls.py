@@ -25,6 +25,7 @@ from langchain_core.tools import BaseTool
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.errors import GraphBubbleUp
 
+from pilothouse.errors import ActionDenied
 from pilothouse.sdk.bridges.langgraph_saver import packed, unpacked
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.schema import NotJson, read_json, shown_as_json, write_json
@@ -269,7 +270,14 @@ async def arun(original: Any, tool: Any, tool_input: Any, *args: Any, **kwargs: 
         return await original(tool, with_arguments(tool_input, arguments, shown), *args, **kwargs)
 
     call, shown = tool_call(tool, tool_input, kwargs.get("tool_call_id"))
-    return await here.attempt.effect(**call, body=body, dump=dump_output, load=load_output, passing=(GraphBubbleUp,))
+    try:
+        return told(
+            tool,
+            call,
+            await here.attempt.effect(**call, body=body, dump=dump_output, load=load_output, passing=(GraphBubbleUp,)),
+        )
+    except ActionDenied as denied:
+        return refusal(tool, call, denied)
 
 
 def run(original: Any, tool: Any, tool_input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -282,7 +290,25 @@ def run(original: Any, tool: Any, tool_input: Any, *args: Any, **kwargs: Any) ->
         given = tool_input if arguments is None else with_arguments(tool_input, arguments, shown)
         return original(tool, given, *args, **kwargs)
 
-    return _blocking(here, call, function, dump_output, load_output)
+    try:
+        return told(tool, call, _blocking(here, call, function, dump_output, load_output))
+    except ActionDenied as denied:
+        return refusal(tool, call, denied)
+
+
+def told(tool: Any, call: dict[str, Any], output: Any) -> Any:
+    """The output of a tool. A text in answer to a model's call is what a person has said in place of the tool."""
+    if call["call_id"] and isinstance(output, str):
+        return ToolMessage(output, name=tool.name, tool_call_id=call["call_id"])
+    return output
+
+
+def refusal(tool: Any, call: dict[str, Any], denied: ActionDenied) -> ToolMessage:
+    """The error of a tool as the framework tells it to the model that called it. Raises the denial where no model did:
+    then it is for the code of the node."""
+    if not call["call_id"]:
+        raise denied
+    return ToolMessage(denied.message, name=tool.name, tool_call_id=call["call_id"], status="error")
 
 
 def tool_call(tool: Any, tool_input: Any, call_id: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -319,7 +345,9 @@ def dump_output(output: Any) -> dict[str, Any]:
     return {"packed": packed(SERDE.dumps_typed(output))}
 
 
-def load_output(kept: dict[str, Any]) -> Any:
+def load_output(kept: Any) -> Any:
+    if isinstance(kept, str):  # what a person has answered in place of the tool
+        return kept
     if "message" in kept:
         return read_messages([kept["message"]])[0]
     return kept["value"] if "value" in kept else SERDE.loads_typed(unpacked(kept["packed"]))

@@ -12,15 +12,19 @@ from typing import Any
 from langchain_core.messages import AIMessage
 from langgraph.types import Command
 
+from pilothouse.domain.policy import Tool
 from pilothouse.errors import InvalidInput
 from pilothouse.sdk.bridges.langchain_calls import Calls, calls_here, install, task_here
 from pilothouse.sdk.bridges.langgraph_pause import ask_about
 from pilothouse.sdk.bridges.langgraph_saver import NAME, Journal, Saver
 from pilothouse.sdk.bridges.langgraph_state import Described, StateCodec, fields_of, schema_of
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.pause import ask_freely
 from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec
 from pilothouse.sdk.scope import counting_here
+from pilothouse.sdk.toolbox import tool_of
 
 FAULTS_LIMIT = 100
 
@@ -31,9 +35,12 @@ class LangGraphBridge:
     wants_history = False
     keeps_trail = True
 
-    def __init__(self, graph: Any) -> None:
+    def __init__(self, graph: Any, options: Options) -> None:
         install()
         self._graph = graph
+        self._config, self._context = _config_of(options), options.table("context")
+        self.tools: dict[str, Tool] = {}
+        _find_tools(graph, self.tools)
         self.description = ""
         self._model: Any = None
         self.input: Codec = self._input_codec()
@@ -75,7 +82,7 @@ class LangGraphBridge:
         return {name: getattr(read, name) for name in read.model_fields_set}
 
     async def run(self, attempt: Execution, value: Any) -> object:
-        return await GraphRun(self._graph, attempt).finish(value)
+        return await GraphRun(self._graph, attempt, self._config, self._context).finish(value)
 
 
 class Stopped(RuntimeError):
@@ -85,13 +92,14 @@ class Stopped(RuntimeError):
 class GraphRun:
     """One attempt at one run."""
 
-    def __init__(self, graph: Any, attempt: Execution) -> None:
+    def __init__(self, graph: Any, attempt: Execution, config: dict[str, Any], context: dict[str, Any] | None) -> None:
         self._attempt = attempt
         thread = attempt.session.key or attempt.run_id
         self._saver = Saver(Journal(attempt), thread, getattr(graph.checkpointer, "serde", None))
         self._saver.restore(attempt.session.trails, attempt.journal.checkpoints(NAME))
         self._graph = graph.copy(update={"checkpointer": self._saver})
-        self._config = {"configurable": {"thread_id": thread}}
+        self._config = {**config, "configurable": {**config["configurable"], "thread_id": thread}}
+        self._context = context
         self._calls = Calls(attempt)
         self._output: Any = None
         self._passed: set[str] = set()
@@ -122,7 +130,7 @@ class GraphRun:
         attempt = self._attempt
         modes = ["values", *(("updates", "custom", "messages") if attempt.start.stream else ())]
         async for ns, mode, said in self._graph.astream(
-            given, self._config, stream_mode=modes, subgraphs=True, durability="sync"
+            given, self._config, context=self._context, stream_mode=modes, subgraphs=True, durability="sync"
         ):
             if mode == "values":
                 if not ns and not _is_interrupt(said):
@@ -180,6 +188,29 @@ class GraphRun:
             session.keep_whole(self._saver.trail(whole=True))
         else:
             session.keep_trail(self._saver.trail())
+
+
+def _config_of(options: Options) -> dict[str, Any]:
+    """The `RunnableConfig` of every run of the graph."""
+    numbers = {name: options.number(name) for name in ("recursion_limit", "max_concurrency")}
+    config: dict[str, Any] = {name: number for name, number in numbers.items() if number is not None}
+    return {**config, "configurable": options.table("configurable") or {}}
+
+
+def _find_tools(graph: Any, found: dict[str, Tool]) -> None:
+    """The tools of its tool nodes, and of those of the graphs in it. A tool that a node calls by itself is known when
+    it is called."""
+    for node in getattr(graph, "nodes", {}).values():
+        bound = getattr(node, "bound", None)
+        for name, tool in getattr(bound, "tools_by_name", {}).items():
+            try:
+                schema = tool.tool_call_schema
+                schema = schema if isinstance(schema, dict) else schema.model_json_schema()
+            except Exception:  # arguments of types that have no schema
+                schema = None
+            found[step_name(name)] = tool_of(name, schema, tool.metadata)
+        if bound is not None and getattr(bound, "nodes", None):
+            _find_tools(bound, found)
 
 
 def _is_interrupt(said: Any) -> bool:

@@ -17,9 +17,10 @@ from contextvars import ContextVar
 from typing import Any
 
 import agents
-from agents import Agent, Model, ModelResponse, RunConfig, Runner
+from agents import Agent, FunctionTool, Model, ModelResponse, RunConfig, Runner
 from agents import tool as tool_module
 from agents.exceptions import UserError
+from agents.run_config import DEFAULT_MAX_TURNS
 from agents.run_internal import run_loop, tool_execution
 from agents.usage import Usage
 from openai.types.responses import (
@@ -33,14 +34,19 @@ from openai.types.responses import (
 )
 from pydantic import TypeAdapter
 
+from pilothouse.domain.policy import Tool
+from pilothouse.errors import ActionDenied
 from pilothouse.sdk.bridges.live import Kept, Push, watch
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call
 from pilothouse.sdk.bridges.request import Requests
 from pilothouse.sdk.bridges.tagged import dump_tagged, load_tagged
 from pilothouse.sdk.context import Context
 from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE, FREE_CODEC, Codec, codec_for, params_codec, shown_as_json, write_json
 from pilothouse.sdk.session import SessionMemory
+from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "openai-agents"
 INVOKE, RESULT = "_invoke_function_tool_with_metadata", "_FunctionToolInvocationResult"
@@ -53,6 +59,15 @@ TERMINAL: dict[str, Any] = {
     "error": ResponseErrorEvent,
 }
 
+UNRECORDED = (
+    tool_module.ComputerTool,
+    tool_module.LocalShellTool,
+    tool_module.ShellTool,
+    tool_module.ApplyPatchTool,
+    tool_module.CustomTool,
+)
+"""Tools that the SDK carries out itself, past the place where function tools are called."""
+
 usage: TypeAdapter[Usage] = TypeAdapter(Usage)
 
 
@@ -60,9 +75,13 @@ class OpenAiAgentsBridge:
     wants_history = False
     keeps_trail = True
 
-    def __init__(self, agent: Agent[Any]) -> None:
+    def __init__(self, agent: Agent[Any], options: Options) -> None:
         stand_between()
         self._agent = agent
+        self._turns = options.number("max_turns") or DEFAULT_MAX_TURNS
+        self._config = options.found("run_config", RunConfig) or RunConfig()
+        self.tools: dict[str, Tool] = {}
+        self._find_tools(agent, set())
         self._context = _context_type(agent)
         said = str | list[dict[str, Any]]
         missing = dataclasses.MISSING
@@ -73,6 +92,27 @@ class OpenAiAgentsBridge:
         )
         self.output = _output_codec(agent)
         self.description = agent.handoff_description or ""
+
+    def _find_tools(self, agent: Any, seen: set[int]) -> None:
+        """Those of the agent, of the agents that it hands over to, and of those that it uses as tools."""
+        if not isinstance(agent, Agent) or id(agent) in seen:
+            return
+        seen.add(id(agent))
+        for tool in agent.tools:
+            if isinstance(tool, UNRECORDED):
+                raise TypeError(
+                    f"its tool {tool.name!r} is a {type(tool).__name__}, which acts on this machine and cannot be a "
+                    "step; write a function tool that does the same"
+                )
+            if not isinstance(tool, FunctionTool):
+                continue
+            if tool._is_agent_tool:
+                self._find_tools(tool._agent_instance, seen)
+            else:
+                self.tools[step_name(tool.qualified_name)] = tool_of(tool.qualified_name, tool.params_json_schema)
+        for other in agent.handoffs:
+            reference = getattr(other, "_agent_ref", None)
+            self._find_tools(other if reference is None else reference(), seen)
 
     def read(self, raw: bytes) -> Any:
         return self.input.read(raw)
@@ -91,11 +131,15 @@ class OpenAiAgentsBridge:
         return output
 
     async def _to_the_end(self, run: "_Run", value: Any, session: "TrailSession | None") -> object:
-        config = RunConfig(session_input_callback=lambda before, new: before + new)
+        config = self._config
+        if config.session_input_callback is None:
+            config = dataclasses.replace(config, session_input_callback=lambda before, new: before + new)
         # Without a context of its own, what a tool is given is ours: it can emit, and ask for its idempotency key.
         told, context = (value, Context(run.attempt)) if self._context is None else (value.input, value.context)
         while True:
-            result = Runner.run_streamed(self._agent, told, context=context, run_config=config, session=session)
+            result = Runner.run_streamed(
+                self._agent, told, context=context, run_config=config, session=session, max_turns=self._turns
+            )
             try:
                 await _tell(run.attempt, result)
             finally:
@@ -308,16 +352,26 @@ async def _call_tool(run: _Run, invoke: Any, tool: Any, context: Any, arguments:
         return await invoke(function_tool=tool, context=context, arguments=said)
 
     given = _arguments(arguments)
-    return await run.attempt.effect(
-        "tool",
-        tool.qualified_name,
-        given,
-        body,
-        dump=_dump_result,
-        load=_load_result,
-        call_id=call_id,
-        scope=scope.get(),
-    )
+    try:
+        return await run.attempt.effect(
+            "tool",
+            tool.qualified_name,
+            given,
+            body,
+            dump=_dump_result,
+            load=_load_result,
+            call_id=call_id,
+            scope=scope.get(),
+        )
+    except ActionDenied as denied:
+        told: str | None = denied.message
+        if not tool._use_default_failure_error_function:  # that one says nothing but that the model may try again
+            told = await tool_module.maybe_invoke_function_tool_failure_error_function(
+                function_tool=tool, context=context, error=denied
+            )
+        if told is None:  # its author wants failures raised
+            raise
+        return INVOCATION(told, is_sdk_generated_error=True)
 
 
 def _dump_result(result: Any) -> Any:

@@ -49,11 +49,18 @@ from pydantic_ai.messages import (
     ToolReturnContent,
 )
 from pydantic_ai.tools import ToolDefinition
+from pydantic_ai.toolsets import FunctionToolset
+from pydantic_ai.usage import UsageLimits
 
+from pilothouse.domain.policy import Tool
 from pilothouse.domain.review import Answer
+from pilothouse.errors import ActionDenied
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.pause import EXPIRED, REJECTED, ask_about_call, ask_freely
 from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec, FreeCodec, codec_for, params_codec
+from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "pydantic_ai"
 OUTCOMES = (ApprovalRequired, CallDeferred, ModelRetry, ToolFailed, ToolRetryError, ToolFailedError)
@@ -79,8 +86,12 @@ class PydanticAiBridge:
     wants_history = False
     keeps_trail = True
 
-    def __init__(self, agent: Any) -> None:
+    def __init__(self, agent: Any, options: Options) -> None:
         self._agent = agent
+        limits, settings = options.table("usage_limits"), options.table("model_settings")
+        self._limits = None if limits is None else _read_limits(limits)
+        self._settings: Any = settings
+        self.tools = _tools_of(agent)
         self.description = str(agent.description or "")
         self._takes_deps = False
         self._makes_deps: Callable[[], Any] = lambda: None
@@ -121,11 +132,33 @@ class PydanticAiBridge:
                 conversation_id=session.key or attempt.run_id,
                 run_id=attempt.run_id,
                 infer_name=False,
+                usage_limits=self._limits,
+                model_settings=self._settings,
                 capabilities=[Durability(attempt, self._agent.name or attempt.run.agent)],
             )
         new = ModelMessagesTypeAdapter.dump_python(result.new_messages(), mode="json")
         session.keep_trail({"messages": new})
         return result.output
+
+
+def _read_limits(table: dict[str, Any]) -> UsageLimits:
+    try:
+        return UsageLimits(**table)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"options.usage_limits: {error}") from None
+
+
+def _tools_of(agent: Any) -> dict[str, Tool]:
+    """The tools of its function toolsets. Those of servers are known when they are called."""
+    found: dict[str, Tool] = {}
+
+    def look(toolset: Any) -> None:
+        for name, tool in (toolset.tools if isinstance(toolset, FunctionToolset) else {}).items():
+            found[step_name(name)] = tool_of(name, tool.function_schema.json_schema, tool.metadata)
+
+    for toolset in agent.toolsets:
+        toolset.apply(look)
+    return found
 
 
 def _output_codec(agent: Any) -> Codec:
@@ -181,7 +214,13 @@ class Durability(BaseDurabilityCapability):
 
         seen = Seen()
         once = bool((tool_def.metadata or {}).get("once"))
-        outcome = await self.attempt.effect("tool", call.tool_name, args, body, call_id=call.tool_call_id, once=once)
+        try:
+            outcome = await self.attempt.effect(
+                "tool", call.tool_name, args, body, call_id=call.tool_call_id, once=once
+            )
+        except ActionDenied as denied:
+            record_durable_unit(executed=False)
+            raise ToolFailed(denied.message) from denied
         record_durable_unit(executed=seen.executed)
         return _result_of(outcome)
 
@@ -271,7 +310,9 @@ async def _outcome_of(execution: Awaitable[Any]) -> dict[str, Any]:
     return {"kind": "value", "value": JSON_CODEC.dump(ToolReturnContent, value)}
 
 
-def _result_of(outcome: dict[str, Any]) -> Any:
+def _result_of(outcome: Any) -> Any:
+    if isinstance(outcome, str):  # what a person has answered in place of the tool
+        return outcome
     match outcome["kind"]:
         case "approval":
             raise ApprovalRequired(metadata=outcome["metadata"])

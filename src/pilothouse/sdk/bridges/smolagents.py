@@ -11,10 +11,14 @@ from typing import Any
 from smolagents import AgentMemory, CodeAgent, FinalAnswerStep, MultiStepAgent, Tool, ToolOutput
 from smolagents.models import ChatMessageStreamDelta
 
+from pilothouse.domain import policy
 from pilothouse.sdk.bridges.blocking import call_tool_blocking
+from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.context import BlockingContext
 from pilothouse.sdk.execution import Execution
+from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for
+from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "smolagents"
 OWN_TOOLS = ("final_answer",)
@@ -24,11 +28,22 @@ class SmolagentsBridge:
     wants_history = False
     keeps_trail = False
 
-    def __init__(self, agent: MultiStepAgent) -> None:
+    def __init__(self, agent: MultiStepAgent, options: Options) -> None:
         self._agent = agent
+        self.tools: dict[str, policy.Tool] = {}
+        self._find_tools(agent)
         self.input: Codec = codec_for(str)
         self.output: Codec = FREE_CODEC
         self.description = getattr(agent, "description", None) or ""
+
+    def _find_tools(self, agent: MultiStepAgent) -> None:
+        for name, tool in agent.tools.items():
+            if name not in OWN_TOOLS:
+                needed = [one for one, says in tool.inputs.items() if not says.get("nullable")]
+                schema = {"type": "object", "properties": tool.inputs, "required": needed}
+                self.tools[step_name(name)] = tool_of(name, schema)
+        for managed in agent.managed_agents.values():
+            self._find_tools(managed)
 
     def read(self, raw: bytes) -> Any:
         return self.input.read(raw)
