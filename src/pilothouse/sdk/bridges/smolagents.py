@@ -79,7 +79,9 @@ def _copy(agent: MultiStepAgent, attempt: Execution, scope: str) -> MultiStepAge
     own = copy.copy(agent)
     own.memory = AgentMemory(agent.memory.system_prompt.system_prompt)
     own.state = {}
-    own.tools = {name: _recorded(tool, attempt, scope) for name, tool in agent.tools.items()}
+    own.tools = {
+        name: _recorded(tool, attempt, scope, isinstance(agent, CodeAgent)) for name, tool in agent.tools.items()
+    }
     own.managed_agents = {
         name: _copy(managed, attempt, f"{scope}/{name}") for name, managed in agent.managed_agents.items()
     }
@@ -92,7 +94,7 @@ def _copy(agent: MultiStepAgent, attempt: Execution, scope: str) -> MultiStepAge
     return own
 
 
-def _recorded(tool: Tool, attempt: Execution, scope: str) -> Tool:
+def _recorded(tool: Tool, attempt: Execution, scope: str, is_code: bool) -> Tool:
     if tool.name in OWN_TOOLS:
         return tool
     own = copy.copy(tool)
@@ -100,7 +102,9 @@ def _recorded(tool: Tool, attempt: Execution, scope: str) -> Tool:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         arguments = {**dict(zip(names, args, strict=False)), **kwargs}
-        return call_tool_blocking(attempt, tool.name, arguments, lambda chosen: tool.forward(**chosen), scope)
+        return call_tool_blocking(
+            attempt, tool.name, arguments, lambda chosen: tool.forward(**chosen), scope, tells_denial=not is_code
+        )
 
     own.forward = forward
     return own
