@@ -417,6 +417,13 @@ class ScratchRefused(PilothouseError):
     hint_text = "Let entries end sooner, delete what is not needed, or keep what must last in the state of the session."
 
 
+class NotUndone(PilothouseError):
+    """The run failed ({text}), and this was left as it is: {names}."""
+
+    code = "not_undone"
+    hint_text = "A person has decided so in a review of this run; what is left has to be taken back by hand."
+
+
 class DeliveryNotFound(PilothouseError):
     """There is no delivery {delivery!r}."""
 

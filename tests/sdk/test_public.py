@@ -16,6 +16,7 @@ NAMES = [
     "JournalDiverged",
     "LimitReached",
     "NotKept",
+    "NotUndone",
     "PilothouseError",
     "Retry",
     "ScratchRefused",
@@ -28,7 +29,10 @@ NAMES = [
     "idempotency_key",
     "tool",
 ]
-VERBS = ["call", "call_tool", "emit", "now", "random", "review", "signal", "sleep", "step", "uuid"]
+VERBS = [
+    "call", "call_all", "call_tool", "emit", "now", "publish", "random", "review", "saga", "signal", "sleep", "step",
+    "uuid",
+]  # fmt: skip
 FACTS = ["cancelled", "idempotency_key", "record_usage", "run", "scratch", "session"]
 
 

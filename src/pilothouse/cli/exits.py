@@ -26,7 +26,8 @@ class Exit(IntEnum):
 
 CODES: dict[Exit, str] = {
     Exit.FAILED: "agent_failed invalid_output host_lost deadline_exceeded release_changed journal_diverged step_failed "
-    "step_timeout unknown_outcome signal_timeout call_failed not_kept outside_step audit_invalid budget_exceeded "
+    "step_timeout unknown_outcome signal_timeout call_failed not_undone not_kept outside_step audit_invalid "
+    "budget_exceeded "
     "egress_denied secret_refused blocked_loop action_denied scratch_refused hot_store_unavailable",
     Exit.NOT_FOUND: "agent_not_found run_not_found session_not_found review_not_found step_not_found route_not_found "
     "delivery_not_found schedule_not_found source_not_found dead_letter_not_found key_not_found "

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from pilothouse.domain.run import Run
+from pilothouse.domain.topic import matches
 
 DeliveryStatus = Literal["pending", "delivered", "dead"]
 Verdict = Literal["delivered", "again", "dead", "gone"]
@@ -91,6 +92,8 @@ class Receiver(Struct, frozen=True, kw_only=True):
     """Empty: all."""
     where: dict[str, object] = {}
     ordered: bool = False
+    topics: tuple[str, ...] = ()
+    """Of the events that runs publish, those on topics of these patterns."""
 
 
 class Receivers:
@@ -100,6 +103,7 @@ class Receivers:
     def __init__(self, receivers: tuple[Receiver, ...] = (), *, signs: bool = False) -> None:
         self.all, self.signs = receivers, signs
         self._wanted = frozenset(event for one in receivers for event in one.events)
+        self._listening = tuple(one for one in receivers if one.topics)
 
     def wants(self, kind: str) -> bool:
         return kind in self._wanted
@@ -107,8 +111,17 @@ class Receivers:
     def find(self, kind: str, agent: str) -> list[Receiver]:
         return [one for one in self.all if kind in one.events and (not one.agents or agent in one.agents)]
 
+    def find_topic(self, topic: str, agent: str) -> list[Receiver]:
+        """Who hears what a run of the agent publishes on the topic."""
+        return [
+            one
+            for one in self._listening
+            if (not one.agents or agent in one.agents) and any(matches(each, topic) for each in one.topics)
+        ]
+
     def __bool__(self) -> bool:
-        return bool(self.all)
+        """Whether anybody is told of the events of runs themselves."""
+        return bool(self._wanted)
 
 
 class Answer(Struct, frozen=True):

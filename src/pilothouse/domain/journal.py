@@ -19,7 +19,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-StepKind = Literal["step", "model", "tool", "value", "sleep", "signal", "review", "call", "checkpoint", "gate"]
+StepKind = Literal[
+    "step", "model", "tool", "value", "sleep", "signal", "review", "call", "publish", "checkpoint", "gate"
+]
 StepStatus = Literal["started", "succeeded", "failed"]
 
 BEGUN = 0

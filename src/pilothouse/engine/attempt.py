@@ -32,7 +32,8 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.calling import Calling
 from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_lines, step_started
 from pilothouse.engine.label import Seen
-from pilothouse.engine.outbox import deliveries_of
+from pilothouse.engine.outbox import BELL, deliveries_of
+from pilothouse.engine.publication import publish_event
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import BudgetExceeded, LimitReached
@@ -189,6 +190,8 @@ class Attempt(Calling, Notebook):
     def step_ended(self, ref: int, row: StepRow, started: bool) -> None:
         if row.key in self.known_ends:  # a wait that somebody else ended first: the host hears that end instead
             return
+        if row.kind == "publish" and not self._publish(row):
+            return
         if self.acting and (action := self.acting.pop(step_of(row.key), None)) is not None:
             kind = "action.done" if row.status == "succeeded" else "action.failed"
             self.attest(kind, f"agent:{self.run.agent}", action, run=self.run.id, step=row.key, tool=row.name)
@@ -203,8 +206,24 @@ class Attempt(Calling, Notebook):
             self.known_ends.add(row.key)
             self._told.add_step(self.run, row, step_lines(row), 2)
             self._told.add_ref(ref)
-        if self._steps_left < 0 and self.doom is None:
-            error = LimitReached(what="The steps of this run", limit=self.world.limits.steps)
+        if self._steps_left < 0:
+            self._doom_by(LimitReached(what="The steps of this run", limit=self.world.limits.steps))
+
+    def _publish(self, row: StepRow) -> bool:
+        """The event goes out with the end of its step. False: it went too far, and the run ends."""
+        try:
+            rows = publish_event(self.world, self.run, row, self.traceparent)
+        except LimitReached as error:
+            self._doom_by(error)
+            return False
+        for one in rows:
+            self._told.add_row(one)
+        if rows:
+            self._told.after.append(lambda: self.world.bus.ring(BELL))
+        return True
+
+    def _doom_by(self, error: LimitReached) -> None:
+        if self.doom is None:
             self.doom = self.ends.failed(self, error_json(error), [], False)
             self._tell_to_end(error.message)
 

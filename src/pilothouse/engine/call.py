@@ -12,10 +12,11 @@ from pilothouse.domain.ids import child_run_id
 from pilothouse.domain.journal import BEGUN, ENDED, StepRow
 from pilothouse.domain.principal import chain_below
 from pilothouse.domain.run import Run
+from pilothouse.domain.topic import origin_in
 from pilothouse.domain.trace import traceparent_below
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.cancel import request_cancel
-from pilothouse.engine.encoding import error_json
+from pilothouse.engine.encoding import decode, encode, error_json
 from pilothouse.engine.ending import Ending, call_row
 from pilothouse.engine.execution import hold_run, set_out
 from pilothouse.engine.run import Started, StartRun, start_run, wait_started
@@ -84,6 +85,7 @@ async def _insert(world: World, caller: Notebook, row: StepRow) -> Started | Non
             by=run.id,
             beside=() if action is None else (_told(world, run, row, action),),
             started_by=chain_below(run.started_by, run.agent),
+            metadata=_origin(run),
         )
         try:
             await _refuse_depth(world, run)
@@ -102,6 +104,15 @@ def _told(world: World, run: Run, row: StepRow, action: str) -> AppendAudit:
     child = child_run_id(run.id, row.key)
     at, by = world.clock.now(), f"agent:{run.agent}"
     return entry(run.tenant, action, at, "action.done", by, run=run.id, step=row.key, called=child)
+
+
+def _origin(run: Run) -> bytes:
+    """A run below one that started at an event is as far from the first event as that."""
+    publisher, hops = origin_in(run.metadata)
+    if publisher is None:
+        return b"{}"
+    found = decode(run.metadata)
+    return encode({"topic": found.get("topic"), "event": found["event"], "publisher": publisher, "hops": hops})
 
 
 def _traceparent(world: World, caller: Notebook) -> str | None:

@@ -14,6 +14,7 @@ from pilothouse.domain.journal import ENDED
 from pilothouse.domain.label import closed, labels_of_metadata, labels_of_results
 from pilothouse.domain.policy import Tool
 from pilothouse.domain.run import Run
+from pilothouse.domain.topic import origin_in
 from pilothouse.engine.world import World
 
 DEPTH = 32
@@ -61,14 +62,18 @@ async def _of_run(world: World, tenant: str, id: str, tools: Mapping[str, Tool],
 
 
 async def _before(world: World, run: Run, tools: Mapping[str, Tool]) -> frozenset[str]:
-    """Of the run that called it, and of the earlier turns of its session."""
+    """Of the run that called it, or published what it started at, and of the earlier turns of its session."""
     found: frozenset[str] = frozenset()
-    above, depth = run.parent, DEPTH
+    above, depth = _above(run), DEPTH
     while above is not None and depth > 0:
         found |= await _of_run(world, run.tenant, above, tools, 1)
         caller = await world.records.get_run(run.tenant, above)
-        above, depth = (None if caller is None else caller.parent), depth - 1
+        above, depth = (None if caller is None else _above(caller)), depth - 1
     if run.session is not None:
         for turn in await world.records.list_turns(run.tenant, run.agent, run.session, None, TURNS):
             found |= await _of_run(world, run.tenant, turn.run, tools, DEPTH)
     return found
+
+
+def _above(run: Run) -> str | None:
+    return run.parent or origin_in(run.metadata)[0]

@@ -93,7 +93,7 @@ async def tell_alert(world: World, kind: AlertEvent, agent: str, facts: bytes) -
             kind,
             one.name,
             None,
-            _body(kind, at, facts),
+            wrap_body(kind, at, facts),
             at,
         )
         for one in world.receivers.find(kind, agent)
@@ -109,10 +109,11 @@ def make_body(run: Run, at: int, kind: str, event: bytes) -> bytes:
     data = make_facts(run, event)
     if len(data) > BODY_LIMIT:
         data = make_facts(run, b'{"omitted":true}')
-    return _body(kind, at, data)
+    return wrap_body(kind, at, data)
 
 
-def _body(kind: str, at: int, data: bytes) -> bytes:
+def wrap_body(kind: str, at: int, data: bytes) -> bytes:
+    """A body of Standard Webhooks. `data`: a JSON object."""
     return b'{"type":"%b","timestamp":"%b","data":%b}' % (kind.encode(), (instant(at) or "").encode(), data)
 
 

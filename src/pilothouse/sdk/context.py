@@ -8,10 +8,13 @@ asked, not in which they ended.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 from uuid import UUID
+
+from pilothouse.sdk.saga import BlockingSaga, Saga, Undoing
 
 if TYPE_CHECKING:
     from pilothouse.domain.retry import Retry
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Behind(Protocol):
+class Behind(Undoing, Protocol):
     """What the context needs of the attempt behind it."""
 
     @property
@@ -52,6 +55,12 @@ class Behind(Protocol):
     def call_tool(self, tool: Callable[..., Any], args: dict[str, Any]) -> Coroutine[Any, Any, Any]: ...
 
     def call(self, agent: Any, input: Any) -> Coroutine[Any, Any, Any]: ...
+
+    def call_all(
+        self, agent: Any, inputs: Iterable[Any], at_once: int, return_exceptions: bool
+    ) -> Coroutine[Any, Any, list[Any]]: ...
+
+    def publish(self, topic: str, event: Any) -> Coroutine[Any, Any, str]: ...
 
     def sleep(self, span: timedelta | float) -> Coroutine[Any, Any, None]: ...
 
@@ -191,6 +200,22 @@ class Context(_Verbs):
         """Runs another agent, by name or definition, and gives its output. Raises `CallFailed`."""
         return self._attempt.call(agent, input)
 
+    def call_all(
+        self, agent: Any, inputs: Iterable[Any], *, at_once: int = 16, return_exceptions: bool = False
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """Runs another agent on each input, `at_once` of them at a time, and gives the outputs in that order. Once all
+        have ended it raises the first `CallFailed`, or gives it in place of its output."""
+        return self._attempt.call_all(agent, inputs, at_once, return_exceptions)
+
+    def publish(self, topic: str, event: Any = None) -> Coroutine[Any, Any, str]:
+        """Publishes an event once, whatever happens to this run: agents and receivers that listen to the topic get it.
+        Returns its id when it is durable. Raises `ValueError` for what is no topic, `TooLarge`, `NotKept`."""
+        return self._attempt.publish(topic, event)
+
+    def saga(self) -> Saga:
+        """`async with ctx.saga() as saga:` takes back what was told to `saga.undo(...)` if the block fails."""
+        return Saga(self._attempt)
+
     def sleep(self, span: timedelta | float) -> Coroutine[Any, Any, None]:
         """Waits, a second or a month; a long sleep holds no worker."""
         return self._attempt.sleep(span)
@@ -262,6 +287,23 @@ class BlockingContext(_Verbs):
     def call(self, agent: Any, input: Any = None) -> Any:
         """As `Context.call`."""
         return self._attempt.from_thread(lambda: self._attempt.call(agent, input))
+
+    def call_all(
+        self, agent: Any, inputs: Iterable[Any], *, at_once: int = 16, return_exceptions: bool = False
+    ) -> list[Any]:
+        """As `Context.call_all`."""
+        begin = partial(self._attempt.call_all, agent, inputs, at_once, return_exceptions)
+        outputs: list[Any] = self._attempt.from_thread(begin)
+        return outputs
+
+    def publish(self, topic: str, event: Any = None) -> str:
+        """As `Context.publish`."""
+        id: str = self._attempt.from_thread(lambda: self._attempt.publish(topic, event))
+        return id
+
+    def saga(self) -> BlockingSaga:
+        """As `Context.saga`, for `with`."""
+        return BlockingSaga(self._attempt)
 
     def sleep(self, span: timedelta | float) -> None:
         """As `Context.sleep`."""

@@ -5,7 +5,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError as ThreadCancelled
 from concurrent.futures import Future
 from contextvars import copy_context
@@ -25,6 +25,7 @@ from pilothouse.sdk.attempt import Attempt
 from pilothouse.sdk.context import BlockingContext, Context
 from pilothouse.sdk.function import facts_of, step_name, takes_context
 from pilothouse.sdk.gate import risk_of
+from pilothouse.sdk.publication import publish
 from pilothouse.sdk.schema import read_json, shown_as_json, write_json
 from pilothouse.sdk.scope import step_here
 from pilothouse.sdk.scratch import Scratch
@@ -182,6 +183,9 @@ class Execution(Attempt):
                 call.risk, call.proposed = risk, encode_arguments(arguments)
         return self._perform(call)
 
+    def name_of_undo(self, fn: Callable[..., Any], name: str | None) -> str:
+        return step_name(f"undo.{name or facts_of(fn).name}")
+
     def _perform(self, call: StepCall) -> Coroutine[Any, Any, Any]:
         """Looks into the journal in the call itself, before anything is awaited."""
         return perform(self, call, self.journal.recorded(call.key, call.kind) if self.kept else None)
@@ -203,6 +207,16 @@ class Execution(Attempt):
     def call(self, agent: Any, input: Any) -> Coroutine[Any, Any, Any]:
         self.check_alive()
         return self.waits.call(agent, input)
+
+    def call_all(
+        self, agent: Any, inputs: Iterable[Any], at_once: int, return_exceptions: bool
+    ) -> Coroutine[Any, Any, list[Any]]:
+        self.check_alive()
+        return self.waits.call_all(agent, inputs, at_once, return_exceptions)
+
+    def publish(self, topic: str, event: Any) -> Coroutine[Any, Any, str]:
+        self.check_alive()
+        return publish(self, topic, event)
 
     def sleep(self, span: timedelta | float) -> Coroutine[Any, Any, None]:
         self.check_alive()

@@ -24,7 +24,8 @@ DIVERGED_AFTER = 0.5
 """Seconds a new step is held back while recorded steps have not been asked for."""
 
 KINDS: dict[str, bytes] = {
-    kind: kind.encode() + b"\n" for kind in ("model", "tool", "value", "sleep", "review", "call", "checkpoint")
+    kind: kind.encode() + b"\n"
+    for kind in ("model", "tool", "value", "sleep", "review", "call", "publish", "checkpoint")
 }
 """Goes before what is digested, so that a user's function called `now` or `sleep` has keys of its own."""
 

@@ -9,7 +9,7 @@ ends by itself is never early: the clock is looked at again when the timer fires
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from datetime import timedelta
 from math import ceil, isfinite
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from pilothouse.domain.ids import AGENT_NAME, SIGNAL_NAME, child_run_id
 from pilothouse.domain.journal import BEGUN, ENDED, StepKind, StepRow, signal_key
 from pilothouse.domain.policy import hand_off_name
 from pilothouse.domain.review import Answer, ReviewKind
-from pilothouse.errors import NotKept, SignalTimeout, TooLarge
+from pilothouse.errors import CallFailed, LimitReached, NotKept, SignalTimeout, TooLarge
 from pilothouse.sdk.agent import AgentDefinition
 from pilothouse.sdk.failure import call_failure_in, failure_in, write_failure
 from pilothouse.sdk.gate import Proposed
@@ -35,6 +35,9 @@ DETAILS_LIMIT = 1024 * 1024
 INPUT_LIMIT = 16 * 1024 * 1024
 SPAN_LIMIT = 100 * 366 * 86_400.0
 """Seconds: a hundred years. Longer is a mistake of units."""
+
+CALLS_LIMIT = 10_000
+"""Calls that one `call_all` makes at most."""
 
 SHOWN_LIMIT = 1024 * 1024
 """Bytes of an input that the row keeps to be looked at; a called run has its own copy."""
@@ -201,6 +204,36 @@ class Waits:
         return _read_answer(row.output or b"null")
 
     def call(self, agent: Any, input: Any) -> Coroutine[Any, Any, Any]:
+        return self._call(*self._asked_call(agent, input))
+
+    def call_all(
+        self, agent: Any, inputs: Iterable[Any], at_once: int, return_exceptions: bool
+    ) -> Coroutine[Any, Any, list[Any]]:
+        """All keys are reserved in the call itself, in the order of the inputs."""
+        if at_once < 1:
+            raise ValueError(f"at_once is {at_once}; at least one call is made at a time")
+        asked: list[tuple[Asked, HandOff]] = []
+        for one in inputs:
+            if len(asked) >= CALLS_LIMIT:
+                raise LimitReached(what="The calls of one call_all", limit=CALLS_LIMIT)
+            asked.append(self._asked_call(agent, one))
+        return self._call_all(asked, at_once, return_exceptions)
+
+    async def _call_all(self, asked: "list[tuple[Asked, HandOff]]", at_once: int, return_exceptions: bool) -> list[Any]:
+        """Waits until each has ended, also after one has failed: what was called goes on whatever became of others."""
+        room = asyncio.Semaphore(at_once)
+
+        async def call(step: Asked, over: HandOff) -> Any:
+            async with room:
+                return await self._call(step, over)
+
+        found = await asyncio.gather(*(call(step, over) for step, over in asked), return_exceptions=True)
+        for one in found:
+            if isinstance(one, BaseException) and not (return_exceptions and isinstance(one, CallFailed)):
+                raise one
+        return found
+
+    def _asked_call(self, agent: Any, input: Any) -> "tuple[Asked, HandOff]":
         name = agent.name if isinstance(agent, AgentDefinition) else agent
         if not isinstance(name, str) or not AGENT_NAME.match(name):
             raise ValueError(f"{name!r} is no name of an agent")
@@ -208,7 +241,7 @@ class Waits:
         if len(encoded) > INPUT_LIMIT:
             raise TooLarge(what=f"The input of {name!r}", limit=INPUT_LIMIT)
         key = self._journal.reserve("call", name, encoded)
-        return self._call(self._step("call", key, name, encoded, None), HandOff(key, name, encoded))
+        return self._step("call", key, name, encoded, None), HandOff(key, name, encoded)
 
     async def _call(self, step: "Asked", over: "HandOff") -> Any:
         row = step.recorded if step.recorded is not None else await self._hand_over(step, over)

@@ -194,6 +194,8 @@ class ReceiverSettings(Struct, frozen=True, kw_only=True):
     """Where it is reached."""
     events: tuple[ToldEvent | AlertEvent | OversightEvent, ...] = ENDS
     """Which events it is told of."""
+    topics: tuple[Text, ...] = ()
+    """Of what runs publish, which topics: patterns."""
     agents: tuple[Text, ...] = ()
     """Of which agents; empty: all."""
     where: dict[str, str | int | float | bool | None] = {}
@@ -327,6 +329,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
 
     target: Text
     """module:object."""
+    subscribes: tuple[Text, ...] = ()
+    """Topics, by pattern: each event that a run publishes on one of them starts a run of this agent."""
     environment: Environment | None = None
     """What it needs installed: the folder of a virtual environment, a requirements file, or requirements."""
     python: Text | None = None

@@ -22,6 +22,7 @@ from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.schedule import Rule, Schedule
 from pilothouse.domain.signature import read_secret
 from pilothouse.domain.source import SourceRule
+from pilothouse.domain.topic import SUBSCRIBER, check_pattern
 from pilothouse.engine.cron import check_rule
 from pilothouse.engine.source import Intake
 from pilothouse.engine.world import World
@@ -59,12 +60,34 @@ def schedules(settings: Settings) -> list[Schedule]:
 
 
 def receivers(settings: Settings) -> Receivers:
-    """Who is told of events by this deployment."""
+    """Who is told of events by this deployment: receivers outside, and the agents that start at what runs publish.
+    Raises `SettingsInvalid` for a pattern that is none."""
     found = [
-        Receiver(name=name, events=one.events, agents=one.agents, where=dict(one.where), ordered=one.ordered)
+        Receiver(
+            name=name,
+            events=one.events,
+            agents=one.agents,
+            where=dict(one.where),
+            ordered=one.ordered,
+            topics=_patterns(f"receivers.{name}.topics", one.topics),
+        )
         for name, one in settings.receivers.items()
     ]
+    found += [
+        Receiver(name=SUBSCRIBER + name, events=(), topics=_patterns(f"agents.{name}.subscribes", one.subscribes))
+        for name, one in settings.agents.items()
+        if one.subscribes
+    ]
     return Receivers(tuple(found), signs=settings.deliveries.secret is not None)
+
+
+def _patterns(name: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
+    for one in patterns:
+        try:
+            check_pattern(one)
+        except ValueError as fault:
+            raise SettingsInvalid(reason=f"{name}: {fault}") from None
+    return patterns
 
 
 def delivery_options(settings: Settings) -> DeliveryOptions:

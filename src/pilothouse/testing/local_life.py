@@ -20,7 +20,9 @@ from typing import Any, TypeVar
 from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.event import Segment
+from pilothouse.domain.topic import SUBSCRIBER
 from pilothouse.engine import timer
 from pilothouse.engine.world import Limits, LiveRun, World
 from pilothouse.errors import PilothouseError, RecordsUnavailable, TargetInvalid
@@ -77,7 +79,13 @@ class LocalLife:
         """Every event of this node that became durable, over all crashes; a test adds the effects it sees."""
         self.restarts = restarts
         self.crashes = 0
-        self._agents, self._options = dict(agents), options or {}
+        self._agents = dict(agents)
+        self._options = {name: dict(one) for name, one in (options or {}).items()}
+        topics = {name: tuple(one.pop("subscribes", ())) for name, one in self._options.items()}
+        self.receivers = Receivers(
+            tuple(Receiver(name=SUBSCRIBER + name, events=(), topics=one) for name, one in topics.items() if one)
+        )
+        """Who is told of events: the agents that subscribe; a test may put others here before it opens the node."""
         self._folder, self._limits, self._slots, self._patience = folder, limits or Limits(), slots, patience
         self._grace = grace
         self._through, self._make_bus, self._hot = through, bus, hot
@@ -144,7 +152,7 @@ class LocalLife:
         self.worker = LocalWorker(owner, options, self._work, held_clock=self.held_clock)
         self.worker.watch = self._watch
         self.bus = self._make_bus()
-        self.world = World(self.records, self.bus, self.clock, self.entropy, self.worker, self._limits)
+        self.world = World(self.records, self.bus, self.clock, self.entropy, self.worker, self._limits, self.receivers)
         self.world.hot = self._hot or MemoryHotStore(self.clock.now)
         self.world.language = CedarLanguage()
         self.loops = Loops(self.world, self.worker, options, lambda text: None)

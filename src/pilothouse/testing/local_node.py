@@ -15,9 +15,9 @@ from pilothouse.testing.local_verbs import LocalVerbs
 
 class LocalNode(LocalVerbs):
     """`agents`: names, and functions with `@agent` or without, or targets as `module:object`. `options`: by name, what
-    the settings could say of an agent (`{"support": {"concurrency": 1}}`). `folder`: where the records are; a temporary
-    one when left out. `restarts`: whether the waiting verbs start a crashed node again. `hot`: the
-    hot store, when it is to outlive crashes; by itself each start has an empty one."""
+    the settings could say of an agent (`{"support": {"concurrency": 1, "subscribes": ["orders.*"]}}`). `folder`: where
+    the records are; a temporary one when left out. `restarts`: whether the waiting verbs start a crashed node again.
+    `hot`: the hot store, when it is to outlive crashes; by itself each start has an empty one."""
 
     async def __aenter__(self) -> "LocalNode":
         await self.open()

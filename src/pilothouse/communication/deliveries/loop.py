@@ -13,6 +13,7 @@ from typing import Protocol
 from pilothouse.communication.deliveries.mail import Mail
 from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
 from pilothouse.communication.deliveries.queues import NatsQueue, RedisQueue
+from pilothouse.communication.deliveries.subscriber import Subscribers
 from pilothouse.communication.deliveries.webhook import Webhooks
 from pilothouse.domain.delivery import Answer, Delivery
 from pilothouse.engine.delivery import claim_deliveries, settle_delivery
@@ -55,6 +56,7 @@ class Sender:
             "redis": RedisQueue(within),
             "smtp": mail,
             "smtps": mail,
+            "agent": Subscribers(world),
         }
         self._busy: Counter[str] = Counter()
         self._tries: set[asyncio.Task[None]] = set()
@@ -141,7 +143,7 @@ class Sender:
     async def _send(self, delivery: Delivery) -> Answer:
         receiver = None
         url = delivery.receiver
-        if "://" not in url:
+        if ":" not in url:
             receiver = self._options.receivers.get(url)
             if receiver is None:
                 return Answer("dead", f"there is no receiver {url} in the settings any more")

@@ -127,6 +127,7 @@ STATUS: dict[str, int] = {
     "call_failed": 500,
     "scratch_refused": 500,
     "hot_store_unavailable": 500,
+    "not_undone": 500,
     "budget_exceeded": 500,
     "egress_denied": 500,
     "secret_refused": 500,
