@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
 from pilothouse.engine.outbox import tell_alert
 from pilothouse.engine.outgoing import Outgoing
+from pilothouse.engine.scale import read_scale
 from pilothouse.engine.schedule import keep_schedules
 from pilothouse.engine.session_memory import SessionMemory
 from pilothouse.engine.world import World, persist, spawn
@@ -119,6 +121,7 @@ class Node:
         self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
         self.world.outgoing.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")
         self.metrics.providers = self.world.outgoing.state
+        self.metrics.scale = partial(read_scale, self.world)
         if not isinstance(hot, MemoryHotStore):
             self.metrics.limits = share_limits(
                 self.world, hot, settings.hot.within_seconds, self._workers, self.log.warn

@@ -6,6 +6,7 @@ from pathlib import Path
 from pilothouse.domain.objective import Alert, Objectives
 from pilothouse.domain.price import Tokens
 from pilothouse.domain.provider import ProviderState
+from pilothouse.domain.scale import AgentLoad, ScaleRule, scale_of
 from pilothouse.observability import metric
 from pilothouse.observability.metric import AGENTS_LIMIT, Metrics
 
@@ -32,6 +33,8 @@ def told_of_everything() -> Metrics:
     metrics.committed(20, 0.004)
     state = ProviderState("openai", "m", "open", 3.0, 1, 2, {"ok": 3}, Tokens(7, 5), 0.5, None)
     metrics.providers = lambda: ([state], {"limit_reached": 1})
+    desk = AgentLoad(agent="echo", ready=3, running=2, oldest_wait=1.5, places=4, run_seconds=None)
+    metrics.scale = lambda: scale_of((desk,), 2, 8, ScaleRule())
     return metrics
 
 

@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("pilothouse.cli.keys:keys", "Make, list, rotate and revoke API keys."),
     "audit": ("pilothouse.cli.audit:audit", "Read the audit log, export and verify it."),
     "top": ("pilothouse.cli.top:top", "How a node stands, agent by agent."),
+    "scale": ("pilothouse.cli.scale:scale", "How many workers the work wants."),
+    "plan": ("pilothouse.cli.plan:plan", "How many workers a load wants, and what they cost."),
     "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules."),
     "dashboards": ("pilothouse.cli.alerts:dashboards", "Export dashboards for Grafana."),
     "sources": ("pilothouse.cli.sources:sources", "Look at what brings messages, replay dead letters."),

@@ -41,6 +41,7 @@ from pilothouse.client.shape import (
     Ruling,
     Run,
     RunPage,
+    Scale,
     Schedule,
     SchedulePage,
     Session,
@@ -360,6 +361,10 @@ class Client(Oversight):
         """What runs did in the last `seconds`, in `slices` parts, and how much waits now."""
         params = {"agent": agent, "seconds": seconds, "slices": slices}
         return self._wire.call(Overview, "GET", "/v1/overview", params=params)
+
+    def get_scale(self, *, agent: str | None = None) -> Scale:
+        """How many workers the work wants, and what waits and runs."""
+        return self._wire.call(Scale, "GET", "/v1/scale", params={"agent": agent})
 
     def list_alerts(self) -> AlertPage:
         return self._wire.call(AlertPage, "GET", "/v1/alerts")

@@ -456,3 +456,25 @@ class Hold(Struct, kw_only=True):
 class HoldPage(Struct):
     items: list[Hold]
     next_cursor: str | None = None
+
+
+class AgentScale(Struct, kw_only=True):
+    agent: str
+    ready: int
+    running: int
+    oldest_wait_seconds: float
+    busy: float
+    run_seconds: float | None
+
+
+class Scale(Struct, kw_only=True):
+    """How many workers are `wanted`, and why."""
+
+    wanted: int
+    workers: int
+    places: int
+    ready: int
+    running: int
+    oldest_wait_seconds: float
+    busy: float
+    agents: list[AgentScale]

@@ -206,6 +206,7 @@ class Loops:
                 while await timer.run_timers(self._world):
                     pass
                 self._worker.queue_counted(await admission.count_backlogs(self._world))
+                self._worker.look_at_pace(self._world.clock.now() / 1e6)
                 self._worker.shares.meet(tenant for tenant, _ in self._world.backlogs.known)
                 due = await self._world.records.next_due()
                 if due is not None:

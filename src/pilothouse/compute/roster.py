@@ -15,7 +15,7 @@ from pilothouse.domain.roster import RENEW_EVERY, Entry, Role, is_there, known_a
 from pilothouse.engine.roster import announce, depart, read_roster
 from pilothouse.engine.world import World
 from pilothouse.errors import RecordsUnavailable
-from pilothouse.ports.worker import Actor, Assignment, HostFact, Worker
+from pilothouse.ports.worker import Actor, Assignment, Crew, HostFact, Worker
 
 
 class SharedWorker(Worker):
@@ -26,6 +26,8 @@ class SharedWorker(Worker):
         self.entries: list[Entry] = []
         self._others: dict[str, Agent] = {}
         self._heart: asyncio.Task[None] | None = None
+        self._workers = int(role != "gateway")
+        """That are there, this node with them."""
 
     # --- the roster -------------------------------------------------------------------------------------------------
 
@@ -56,6 +58,8 @@ class SharedWorker(Worker):
     async def _beat(self, world: World) -> None:
         await announce(world, self.role, tuple(self.own.agents()))
         self.entries = await read_roster(world)
+        now = world.clock.now()
+        self._workers = sum(is_there(one, now) and one.role != "gateway" for one in self.entries)
         # Whoever asks here waits for a run that is elsewhere, so it must be in the records.
         self._others = {name: replace(one, keep=KEEP_ALL) for name, one in known_agents(self.entries).items()}
 
@@ -89,6 +93,10 @@ class SharedWorker(Worker):
     async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
         """Of an agent that others host nothing can be said here: its attempt refuses an input that does not fit."""
         return await self.own.check(agent, input) if self.own.find(agent) is not None else []
+
+    def crew(self) -> Crew:
+        """Workers are taken to be alike: as large as this node's settings say."""
+        return replace(self.own.crew(), workers=self._workers)
 
     def host_facts(self) -> list[HostFact]:
         """Of the hosts of this node."""

@@ -18,6 +18,7 @@ from pilothouse.compute.host import INLINE, OWN, Calls, Host, OnLog
 from pilothouse.compute.inline import InlineHost
 from pilothouse.compute.line import Line
 from pilothouse.compute.options import WorkerOptions
+from pilothouse.compute.pace import Pace
 from pilothouse.compute.process import OWN_GROUND, Ground, ProcessHost, host_config
 from pilothouse.compute.seat import Seat
 from pilothouse.compute.sharing import PlaceShares
@@ -32,7 +33,7 @@ from pilothouse.errors import HostUnavailable
 from pilothouse.ports.meter import RunMeter, Tracer
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.records import ClaimWish, Queue
-from pilothouse.ports.worker import Actor, Assignment, HostFact, Worker
+from pilothouse.ports.worker import Actor, Assignment, Crew, HostFact, Worker
 from pilothouse.sdk.egress.secret import Secrets
 from pilothouse.sdk.surroundings import HeldClock
 from pilothouse.wire.frames import AgentDescription
@@ -123,6 +124,9 @@ class NodeWorker(Worker):
         self.is_draining = False
         self._agents: dict[str, Agent] = {}
         self._running: dict[str, int] = {}
+        self._left_count: dict[str, int] = dict.fromkeys(options.agents, 0)
+        """How many runs of each agent have left their place."""
+        self._pace = Pace()
         self._kinds = {name: INLINE if one.is_inline else OWN for name, one in options.agents.items()}
         """In which hosts an agent runs: inside the node, with what the node has, or in an environment."""
         self._grounds = {OWN: OWN_GROUND}
@@ -387,6 +391,17 @@ class NodeWorker(Worker):
         if self._meter is not None:
             self._meter.host_lost()
 
+    def crew(self) -> Crew:
+        """As if this node were alone: `roster` knows of others."""
+        options = self._options
+        places = options.hosts * options.slots
+        limits = {name: min(one.concurrency or places, places) for name, one in options.agents.items()}
+        return Crew(1, places, limits, self._pace.seconds())
+
+    def look_at_pace(self, at: float) -> None:
+        """Once a second or so; `at` in seconds."""
+        self._pace.look(at, self._running, self._left_count)
+
     def queue_counted(self, queue: Queue) -> None:
         if self._meter is not None:
             self._meter.queue_counted(queue.ready, queue.held, queue.running, queue.waiting)
@@ -433,6 +448,7 @@ class NodeWorker(Worker):
 
     def _left(self, seat: Seat) -> None:
         self._running[seat.agent] -= 1
+        self._left_count[seat.agent] += 1
         run = seat.notebook.run
         self.shares.let_go(seat.agent, run.tenant)
         if self._meter is not None and run.finished_at is not None:

@@ -16,6 +16,7 @@ from pilothouse.domain.hold import Hold
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
+from pilothouse.domain.scale import ScaleRule
 from pilothouse.domain.scratch import ScratchLimits
 from pilothouse.engine.audit_entry import Seals
 from pilothouse.engine.backlog import Backlogs
@@ -56,6 +57,8 @@ class Limits:
     """Events of one attempt that wait while the records cannot be written; past it the host is asked to let go."""
     unkept_stream_bytes: int = 8 * 1024 * 1024
     """What is held for the readers of a run that is not kept."""
+    scale: ScaleRule = field(default_factory=ScaleRule)
+    """How many workers the work is said to want."""
     idempotency_ttl: float = 24 * 3600.0
     losses: int = 3
     """Attempts in a row, none of which finished a step, that may lose their host before the run fails (`host_lost`)."""

@@ -19,8 +19,10 @@ from prometheus_client.registry import Collector
 from pilothouse.domain.limit import LimitState
 from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Alert, Objectives
 from pilothouse.domain.provider import ProviderState
+from pilothouse.domain.scale import Scale
 from pilothouse.observability.alert import UNUSUAL, Totals
 from pilothouse.observability.provider import about_limits, about_providers
+from pilothouse.observability.scale import about_scale
 from pilothouse.ports.meter import CommitMeter, DeliveryMeter, MetricsPage, RunMeter
 
 AGENTS_LIMIT = 200
@@ -86,6 +88,8 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         """Gives how limits on calls are shared."""
         self.objective_counts: dict[tuple[str, str], tuple[int, int]] = {}
         """By agent and objective: runs that counted, and those of them that missed."""
+        self.scale: Callable[[], Scale | None] = lambda: None
+        """Gives how much work there is and how many workers it wants."""
         self.registry = CollectorRegistry()
         self._requests: dict[tuple[str, int], int] = {}
         self._request_seconds: dict[str, Spread] = {}
@@ -238,6 +242,7 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         yield from self._about_objectives()
         yield from self._about_node()
         yield from about_providers(*self.providers())
+        yield from about_scale(self.scale())
         yield from about_limits(self.limits())
 
     def _about_requests(self) -> Iterator[Metric]:

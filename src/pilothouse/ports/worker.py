@@ -154,7 +154,19 @@ class HostFact(Struct, frozen=True):
     """Resident; 0: not measured."""
 
 
+class Crew(Struct, frozen=True):
+    """The workers of all nodes: how many there are, how many `places` one has, those of single agents on one worker,
+    and for how many seconds a run of an agent holds its place, where that is known."""
+
+    workers: int
+    places: int
+    places_of: dict[str, int]
+    run_seconds: dict[str, float]
+
+
 class Worker(Protocol):
+    def crew(self) -> Crew: ...
+
     def host_facts(self) -> list[HostFact]:
         """All hosts of this node, those that try suspects alone included."""
         ...

@@ -159,6 +159,17 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
     """How long an Idempotency-Key is remembered."""
 
 
+class ScaleSettings(Struct, frozen=True, kw_only=True):
+    """How many workers an autoscaler is told to have."""
+
+    busy: Annotated[float, Meta(ge=0.05, le=1)] = 0.8
+    """The share of places that is to be taken."""
+    drain_seconds: Seconds = 30.0
+    """Within this time what is ready should have started."""
+    least: Annotated[int, Meta(ge=0, le=10_000)] = 1
+    most: Annotated[int, Meta(ge=1, le=10_000)] = 100
+
+
 class EnvironmentSettings(Struct, frozen=True, kw_only=True):
     """Environments that are made for agents."""
 
@@ -384,6 +395,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     hot: HotSettings = HotSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
+    scale: ScaleSettings = ScaleSettings()
     environments: EnvironmentSettings = EnvironmentSettings()
     log: LogSettings = LogSettings()
     traces: TraceSettings = TraceSettings()
@@ -423,6 +435,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "hot": HotSettings,
     "worker": WorkerSettings,
     "limits": LimitSettings,
+    "scale": ScaleSettings,
     "environments": EnvironmentSettings,
     "log": LogSettings,
     "traces": TraceSettings,

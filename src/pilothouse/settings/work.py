@@ -5,6 +5,7 @@ Rooms are not given the tree, and the composition root does not repeat its names
 
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.domain.scale import ScaleRule
 from pilothouse.domain.scratch import ScratchLimits
 from pilothouse.domain.scrub import Scrubber
 from pilothouse.engine.world import Limits
@@ -15,9 +16,10 @@ from pilothouse.wire.host import ToolWords
 
 
 def limits(settings: Settings) -> Limits:
-    says = settings.limits
+    says, scale = settings.limits, settings.scale
     return Limits(
         queue=says.queue,
+        scale=ScaleRule(scale.busy, scale.drain_seconds, scale.least, scale.most),
         queue_wait=says.queue_wait_seconds,
         session_queue=says.session_queue,
         signals=says.signals,

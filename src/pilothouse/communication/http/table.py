@@ -23,6 +23,7 @@ from pilothouse.communication.http import (
     provider,
     review,
     run,
+    scale,
     schedule,
     session,
     signin,
@@ -84,6 +85,7 @@ from pilothouse.wire.policy import CheckView, ComparisonView, PolicyState, Rulin
 from pilothouse.wire.provider import ProviderPage
 from pilothouse.wire.review import DelegationPage, DelegationView, ReviewPage, ReviewView
 from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
+from pilothouse.wire.scale import ScaleView
 from pilothouse.wire.schedule import FiringPage, SchedulePage, ScheduleView
 from pilothouse.wire.session import HistoryPage, SessionPage, SessionView
 from pilothouse.wire.signin import SigninView
@@ -333,6 +335,9 @@ NODE = (
              {200: Reply("All settings.", SettingPage)}, tag="node", scope="audit:read"),
     Endpoint("GET", "/v1/overview", overview.get_overview, "How things stand, and went",
              {200: Reply("The figures of a span of time.", OverviewView)}, tag="node", scope="runs:read"),
+    Endpoint("GET", "/v1/scale", scale.get_scale, "How many workers the work wants",
+             {200: Reply("What waits and runs, and how many workers that wants.", ScaleView)}, (AgentNotFound,),
+             tag="node", scope="metrics:read"),
     Endpoint("GET", "/v1/feed", feed.follow_feed, "Hear which runs change",
              {200: Reply("Hints as server-sent events; nothing of them is kept.", feed.SCHEMA, "text/event-stream")},
              tag="node", scope="runs:read"),
