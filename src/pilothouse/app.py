@@ -21,7 +21,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from pilothouse.backing import bus_of, hot_of, records_of
+from pilothouse.backing import blobs_of, bus_of, hot_of, records_of
 from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.communication.deliveries.loop import Sender
 from pilothouse.communication.http.app import HttpApp
@@ -61,6 +61,7 @@ from pilothouse.settings.border import prices_of
 from pilothouse.settings.explain import explain_settings
 from pilothouse.settings.triggers import delivery_options, open_networks, receivers, schedules, sources
 from pilothouse.settings.work import limits, scratch_limits, worker_options
+from pilothouse.storage.blobs.mover import Mover
 from pilothouse.storage.hot.memory import MemoryHotStore
 from pilothouse.storage.records import backup as copies
 from pilothouse.wire.alert import alert_view, summary
@@ -94,6 +95,10 @@ class Node:
         self.metrics.firing = self.alerts.firing
         self.records = records_of(settings)
         self.records.meter = self.metrics
+        self.mover: Mover | None = None
+        blobs = self.records.blobs = blobs_of(settings)
+        if blobs is not None:
+            self.mover = Mover(self.records, blobs, settings.blobs.from_bytes, self.clock.now, self.log.warn)
         self.bus = bus_of(settings)
         self.worker_options = worker_options(settings)
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -208,6 +213,8 @@ class Node:
         await keep_schedules(self.world, DEFAULT_TENANT, schedules(self.settings))
         self.schedules.start()
         self.sender.start()
+        if self.mover is not None:
+            self.mover.start()
         self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
         options, door = http_options(self.settings), KeyDoor(self.world)
         self.http = HttpApp(
@@ -248,6 +255,8 @@ class Node:
         self.worker.is_draining = True
         if self._watching is not None:
             self._watching.cancel()
+        if self.mover is not None:
+            await self.mover.stop()
         await self.sources.stop()
         await self.schedules.stop()
         await self.loops.drain()

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.communication.bus.memory import MemoryBus
 from pilothouse.errors import SettingsInvalid
+from pilothouse.ports.blobs import Blobs
 from pilothouse.ports.meter import CommitMeter
 from pilothouse.ports.records import Custody, Records
 from pilothouse.settings import Settings
+from pilothouse.storage.blobs.mover import MovingRecords
 from pilothouse.storage.hot.memory import MemoryHotStore
 from pilothouse.storage.records.sqlite import SqliteRecords
 
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from pilothouse.storage.records.postgres.options import PostgresOptions
 
 
-class KeptRecords(Records, Custody, Protocol):
+class KeptRecords(Records, Custody, MovingRecords, Protocol):
     """What either database offers to its node."""
 
     meter: CommitMeter | None
+    blobs: Blobs | None
     found_version: int
 
     async def migrate(self, *, has_post: bool) -> None: ...
@@ -78,6 +81,15 @@ def hot_of(settings: Settings, now: Callable[[], int]) -> "MemoryHotStore | Redi
         from pilothouse.storage.hot.redis import RedisHotStore
 
         return RedisHotStore(says.url, says.prefix, says.within_seconds)
+
+
+def blobs_of(settings: Settings) -> Blobs | None:
+    if not settings.blobs.url:
+        return None
+    with _driver("blobs"):
+        from pilothouse.storage.blobs.objects import ObjectBlobs
+
+        return ObjectBlobs(settings.blobs.url)
 
 
 def postgres_options(settings: Settings) -> "PostgresOptions":

@@ -29,8 +29,8 @@ BREACHES = [
     ("sdk/host.py", "import httpx2", "What runs beside user code needs msgspec and nothing else"),
     ("app.py", "import apsw", "Only storage knows apsw, asyncpg and greenlet"),
     ("testing/postgres.py", "import asyncpg", "Only storage knows apsw, asyncpg and greenlet"),
-    ("cli/serve.py", "import httptools", "Only communication knows starlette and httptools"),
-    ("client/node.py", "import starlette.requests", "Only communication knows starlette and httptools"),
+    ("cli/serve.py", "import httptools", "Only communication knows starlette, httptools and websockets"),
+    ("client/node.py", "import starlette.requests", "Only communication knows starlette, httptools and websockets"),
     ("engine/told.py", "import prometheus_client", "Only observability knows prometheus_client"),
     ("settings/tree.py", "import click", "Only cli knows click and rich"),
     ("testing/clock.py", "import rich.console", "Only cli knows click and rich"),
@@ -38,6 +38,9 @@ BREACHES = [
     ("compute/worker.py", "import uvloop", "Only app knows uvloop"),
     ("settings/build.py", "import watchfiles", "Only compute knows watchfiles"),
     ("cli/audit_file.py", "import cryptography.exceptions", "Only security knows cryptography"),
+    ("engine/limit.py", "import redis", "know redis"),
+    ("storage/hot/redis.py", "import nats", "Only communication knows nats"),
+    ("backing.py", "import obstore", "Only storage knows obstore"),
     ("engine/policy.py", "import cedarpy", "Only security knows cedarpy"),
 ]
 

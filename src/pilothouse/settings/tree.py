@@ -113,6 +113,13 @@ class HotSettings(Struct, frozen=True, kw_only=True):
     """Without `hot.url`: what all of it may take in a node; past it the scratch that was used longest ago is lost."""
 
 
+class BlobSettings(Struct, frozen=True, kw_only=True):
+    url: Annotated[str, Meta(max_length=1024, pattern=r"^((file|s3|gs|az)://.+)?$")] = ""
+    """Where long payloads of ended runs are moved: file:///folder, s3://bucket/prefix, gs://, az://; "": nowhere."""
+    from_bytes: Annotated[int, Meta(ge=16 * 1024, le=2**30)] = 64 * 1024
+    """Payloads from this size on are moved."""
+
+
 class WorkerSettings(Struct, frozen=True, kw_only=True):
     slots: Annotated[int, Meta(ge=1, le=4096)] = 256
     """Attempts at once in one host."""
@@ -393,6 +400,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     records: RecordsSettings = RecordsSettings()
     bus: BusSettings = BusSettings()
     hot: HotSettings = HotSettings()
+    blobs: BlobSettings = BlobSettings()
     worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     scale: ScaleSettings = ScaleSettings()
@@ -433,6 +441,7 @@ SECTIONS: dict[str, type[Struct]] = {
     "records": RecordsSettings,
     "bus": BusSettings,
     "hot": HotSettings,
+    "blobs": BlobSettings,
     "worker": WorkerSettings,
     "limits": LimitSettings,
     "scale": ScaleSettings,

@@ -6,7 +6,7 @@ while too much waits, is refused at once.
 
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from pilothouse.ports.change import Change, Receipt
 from pilothouse.ports.records import Claim, Done, Listener, Pruned
 from pilothouse.storage.records import deliveries, queue
 from pilothouse.storage.records.batch import Batch, Item, Job
+from pilothouse.storage.records.moving import Idle, mark_moved
 from pilothouse.storage.records.prune import prune
 from pilothouse.storage.records.statements import Database
 from pilothouse.storage.records.ticket import Outcome, Ticket
@@ -68,6 +69,10 @@ class Intake(ABC):
     async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
         pruned: Pruned = await self._do(partial(prune, retention=retention, limit=limit, after=after))
         return pruned
+
+    async def mark_moved(self, moved: Sequence[tuple[Idle, str]]) -> int:
+        count: int = await self._do(partial(mark_moved, moved=moved))
+        return count
 
     def listen(self, listener: Listener) -> None:
         self._listeners.append(listener)

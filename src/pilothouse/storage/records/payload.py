@@ -7,9 +7,11 @@ Hashing and writing are the writer's work; reads put the payload back in place.
 
 import hashlib
 from collections.abc import Sequence
+from contextvars import ContextVar
 
 from msgspec import Struct
 
+from pilothouse.errors import RecordsInvalid
 from pilothouse.storage.records.statements import Database, ask
 
 LIMIT = 16 * 1024
@@ -17,6 +19,36 @@ LIMIT = 16 * 1024
 
 NUL = b"\x00"
 MARK_SIZE = 33
+MOVED = b"\x00blob\x00"
+
+
+class Fetched:
+    """Blobs that a read needs. What is not here yet is noted, and the read is made again when it is."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.missing: dict[str, bytes] = {}
+        """By name, the digest that the content has to have."""
+
+    def take(self, name: str, digest: bytes) -> bytes:
+        content = self.contents.get(name)
+        if content is None:
+            self.missing[name] = digest
+        return b"null" if content is None else content
+
+
+class Nowhere(Fetched):
+    """Where nobody can fetch a blob: in what writes, which asks only for what live runs need, and that is never moved;
+    and in records to which no blobs were given."""
+
+    def take(self, name: str, digest: bytes) -> bytes:
+        raise RecordsInvalid(
+            reason=f"the blob {name} is needed",
+            hint="Set blobs.url as it was when long payloads were moved there.",
+        )
+
+
+here: ContextVar[Fetched] = ContextVar("here", default=Nowhere())  # noqa: B039 - it holds nothing
 
 
 class Spilled(Struct, frozen=True):
@@ -32,6 +64,16 @@ def digest_of(content: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=32).digest()
 
 
+def moved_to(name: str) -> bytes:
+    """What stands in the place of a content that is a blob now. No content that is kept aside begins so."""
+    return MOVED + name.encode()
+
+
+def name_of(content: bytes) -> str | None:
+    """The blob that has it; None: it is here."""
+    return content[len(MOVED) :].decode() if content.startswith(MOVED) else None
+
+
 def is_mark(value: bytes | None) -> bool:
     """Whether a column that was read is a reference."""
     return value is not None and value[:1] == NUL
@@ -42,7 +84,9 @@ def unspill(connection: Database, tenant: str, value: bytes | None) -> bytes | N
     if value is None or value[:1] != NUL:
         return value
     rows: Sequence[tuple[bytes]] = ask(connection, "get_payload", tenant=tenant, digest=value[1:])
-    return rows[0][0]
+    content = rows[0][0]
+    name = name_of(content)
+    return content if name is None else here.get().take(name, value[1:])
 
 
 def owner_of_turns(agent: str, key: str) -> str:

@@ -16,25 +16,64 @@ from pilothouse.domain.overview import RunFact
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
+from pilothouse.ports.blobs import Blobs
 from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.ports.records import Backlog, Document, Idempotency, OpenReviews, Page, Queue, RunFilter
-from pilothouse.storage.records import deliveries, reads
+from pilothouse.storage.records import deliveries, moving, reads
+from pilothouse.storage.records.fetching import fetching, with_blobs
+from pilothouse.storage.records.reads import ListSteps
 
 T = TypeVar("T")
 
 
 class Reading:
-    async def _few(self, read: Callable[..., T], *values: Any) -> T:
+    """`blobs`: where long payloads of ended runs are; None: in the database like all others."""
+
+    blobs: Blobs | None = None
+
+    async def _read_few(self, read: Callable[..., T], *values: Any) -> T:
         raise NotImplementedError
+
+    async def _read_many(self, read: Callable[..., T], *values: Any) -> T:
+        raise NotImplementedError
+
+    async def _read_rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
+        raise NotImplementedError
+
+    async def _read_journal(self, list_steps: ListSteps, tenant: str, run: str) -> list[StepRow]:
+        raise NotImplementedError
+
+    async def _few(self, read: Callable[..., T], *values: Any) -> T:
+        if self.blobs is None:
+            return await self._read_few(read, *values)
+        return await fetching(self.blobs, lambda fetched: self._read_few(with_blobs(read, fetched), *values))
 
     async def _many(self, read: Callable[..., T], *values: Any) -> T:
-        raise NotImplementedError
+        if self.blobs is None:
+            return await self._read_many(read, *values)
+        return await fetching(self.blobs, lambda fetched: self._read_many(with_blobs(read, fetched), *values))
 
     async def _rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
-        raise NotImplementedError
+        if self.blobs is None:
+            return await self._read_rows(limit, read, *values)
+        return await fetching(self.blobs, lambda fetched: self._read_rows(limit, with_blobs(read, fetched), *values))
 
     async def _journal(self, tenant: str, run: str) -> list[StepRow]:
-        raise NotImplementedError
+        if self.blobs is None:
+            return await self._read_journal(reads.list_steps, tenant, run)
+        return await fetching(
+            self.blobs, lambda fetched: self._read_journal(with_blobs(reads.list_steps, fetched), tenant, run)
+        )
+
+    # --- payloads and blobs -------------------------------------------------------------------------------------------
+
+    async def idle_payloads(self, after: int, before: int, size: int, limit: int) -> list[moving.Idle]:
+        return await self._read_many(moving.idle_payloads, after, before, size, limit)
+
+    async def blob_of(self, tenant: str, digest: bytes) -> str | None:
+        return await self._read_few(moving.blob_of, tenant, digest)
+
+    # --- runs ---------------------------------------------------------------------------------------------------------
 
     async def get_run(self, tenant: str, run: str) -> Run | None:
         return await self._few(reads.get_run, tenant, run)

@@ -31,6 +31,9 @@ ROWS_LIMIT = 10_000
 """Rows one read returns at most, whatever was asked for."""
 
 
+ListSteps = Callable[[Any, str, str, int, int], list[tuple[int, StepRow]]]
+
+
 class Reads:
     def __init__(self, place: Place, loop: AbstractEventLoop) -> None:
         self._place = place
@@ -61,7 +64,7 @@ class Reads:
             return self.now(read, *values, limit)
         return await self.aside(read, *values, min(limit, ROWS_LIMIT))
 
-    async def journal(self, tenant: str, run: str) -> list[StepRow]:
+    async def journal(self, list_steps: ListSteps, tenant: str, run: str) -> list[StepRow]:
         """A short journal is read here; of a long one the rest is read aside, in pieces."""
         size = self._place.options.inline_rows
         found = self.now(list_steps, tenant, run, 0, size)

@@ -23,7 +23,7 @@ from pilothouse.storage.records.migrate import migrate, migrations, schema_versi
 from pilothouse.storage.records.options import SqliteOptions
 from pilothouse.storage.records.place import FileConnection, Place, explained, refuse_old_library
 from pilothouse.storage.records.reading import Reading
-from pilothouse.storage.records.reads import Reads
+from pilothouse.storage.records.reads import ListSteps, Reads
 from pilothouse.storage.records.writer import Writer
 
 T = TypeVar("T")
@@ -122,14 +122,14 @@ class SqliteRecords(Intake, Reading, Records, Custody):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    async def _few(self, read: Callable[..., T], *values: Any) -> T:
+    async def _read_few(self, read: Callable[..., T], *values: Any) -> T:
         return self._reads.now(read, *values)
 
-    async def _many(self, read: Callable[..., T], *values: Any) -> T:
+    async def _read_many(self, read: Callable[..., T], *values: Any) -> T:
         return await self._reads.aside(read, *values)
 
-    async def _rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
+    async def _read_rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
         return await self._reads.rows(limit, read, *values)
 
-    async def _journal(self, tenant: str, run: str) -> list[StepRow]:
-        return await self._reads.journal(tenant, run)
+    async def _read_journal(self, list_steps: ListSteps, tenant: str, run: str) -> list[StepRow]:
+        return await self._reads.journal(list_steps, tenant, run)

@@ -85,8 +85,8 @@ class PostgresConnection:
         return answer  # type: ignore[no-any-return]
 
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-        if name == "drop_unused_payloads":
-            self.many("lock_payloads", rows)
+        if name in ("drop_unused_payloads", "move_payloads"):
+            self.many("lock_payloads", [row[:2] for row in rows])
         return self.fetch(load()[name].text, *zip(*rows, strict=True))
 
     def ask(self, name: str, values: dict[str, Any]) -> list[Any]:

@@ -30,7 +30,7 @@ UNTABLED = {
     "batch": "bigint", "before": "bigint", "after": "text", "source": "text", "owner": "text", "until": "bigint",
     "limit": "bigint", "keys": "bigint[]", "births": "bigint", "statuses": "text", "review": "text", "prefix": "text",
     "reason": "text", "busy": "text", "delivery": "text", "place": "bigint", "claimer": "text", "instant": "bigint",
-    "serving": "text", "end": "text", "hold": "text", "ended": "text",
+    "serving": "text", "end": "text", "hold": "text", "ended": "text", "size": "bigint",
 }  # fmt: skip
 """Values that no table has a column for."""
 

@@ -26,6 +26,7 @@ from pilothouse.storage.records.postgres.link import Link
 from pilothouse.storage.records.postgres.migrate import migrate, postgres_migrations
 from pilothouse.storage.records.postgres.options import PostgresOptions
 from pilothouse.storage.records.reading import Reading
+from pilothouse.storage.records.reads import ListSteps
 
 T = TypeVar("T")
 DEFAULTS = PostgresOptions()
@@ -114,20 +115,20 @@ class PostgresRecords(Intake, Reading, Records, Custody):
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    async def _few(self, read: Callable[..., T], *values: Any) -> T:
+    async def _read_few(self, read: Callable[..., T], *values: Any) -> T:
         return await self._link.read(read, *values)
 
-    async def _many(self, read: Callable[..., T], *values: Any) -> T:
+    async def _read_many(self, read: Callable[..., T], *values: Any) -> T:
         return await self._link.read(read, *values)
 
-    async def _rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
+    async def _read_rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
         return await self._link.read(read, *values, min(limit, reads.ROWS_LIMIT))
 
-    async def _journal(self, tenant: str, run: str) -> list[StepRow]:
+    async def _read_journal(self, list_steps: ListSteps, tenant: str, run: str) -> list[StepRow]:
         found: list[tuple[int, StepRow]] = []
         after = 0
         while True:
-            page = await self._link.read(reads.list_steps, tenant, run, after, reads.ROWS_LIMIT)
+            page = await self._link.read(list_steps, tenant, run, after, reads.ROWS_LIMIT)
             found += page
             if len(page) < reads.ROWS_LIMIT:
                 return [row for _, row in found]
