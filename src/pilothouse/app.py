@@ -93,6 +93,7 @@ class Node:
             self.metrics.objectives, self.metrics.objective_counts, self._tell_alert, self.metrics.totals
         )
         self.metrics.firing = self.alerts.firing
+        self.alerts.reviews = lambda: self.metrics.reviews
         self.records = records_of(settings)
         self.records.meter = self.metrics
         self.mover: Mover | None = None

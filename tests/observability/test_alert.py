@@ -151,3 +151,16 @@ def test_a_day_that_costs_more_than_planned_is_a_ticket_until_the_day_is_over():
     assert alert_view(alert).summary == "desk cost 50.40 USD in 24 hours; 50.00 are planned."
     habit.go_on(24 * 12, runs=0)
     assert habit.alerts.firing() == []
+
+
+def test_a_review_that_is_open_for_longer_than_promised_is_a_ticket_until_it_is_decided():
+    habit = Habit(review_within_seconds=600, anomalies=False)
+    habit.alerts.reviews = lambda: habit.metrics.reviews
+    for oldest in (60.0, 601.0):
+        habit.metrics.reviews_counted({"desk": (3, oldest)})
+        habit.go_on(1, runs=0)
+    [alert] = habit.alerts.firing()
+    assert alert_view(alert).summary == "A review of desk has been open for 10 minutes; 10 minutes are promised."
+    habit.metrics.reviews_counted({})
+    habit.go_on(1, runs=0)
+    assert habit.alerts.firing() == []

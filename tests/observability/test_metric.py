@@ -28,6 +28,8 @@ def told_of_everything() -> Metrics:
     metrics.leases_taken_over(2)
     metrics.host_held("0", 4096)
     metrics.host_lost()
+    metrics.reviews_counted({"echo": (2, 61.5)})
+    metrics.audited(b'{"at":"2026-01-01T00:00:00Z","kind":"action.denied","id":"x"}')
     metrics.delivery_tried("again", "pending")
     metrics.queue_counted(1, 2, 3, 4)
     metrics.committed(20, 0.004)

@@ -8,6 +8,7 @@ import { to } from "../shell/place";
 
 const UNITS: Record<string, string> = {
     cost_a_day: "USD",
+    review: "s",
     usual_runs: "runs",
     usual_seconds: "s a run",
     usual_cost: "USD a run",

@@ -224,7 +224,8 @@ class Loops:
         await self._rounds(self.sweep_round, asyncio.Event(), SWEEP_EVERY)
 
     async def sweep_round(self) -> bool:
-        """Removes what is old. True: there may be more."""
+        """Counts what waits for people, and removes what is old. True: there may be more."""
+        self._worker.reviews_counted(await timer.count_reviews(self._world))
         more = await retention.sweep_sessions(self._world)
         more = await self._pruner.prune(self._world) or more
         return await retention.prune_signins(self._world) == retention.BATCH or more

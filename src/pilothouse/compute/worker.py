@@ -6,7 +6,7 @@ their own (the *quarantine*): whoever brings hosts down brings down nobody else,
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -405,6 +405,10 @@ class NodeWorker(Worker):
     def queue_counted(self, queue: Queue) -> None:
         if self._meter is not None:
             self._meter.queue_counted(queue.ready, queue.held, queue.running, queue.waiting)
+
+    def reviews_counted(self, open: Mapping[str, tuple[int, float]]) -> None:
+        if self._meter is not None:
+            self._meter.reviews_counted(open)
 
     def leases_taken_over(self, count: int) -> None:
         if self._meter is not None and count:

@@ -17,6 +17,7 @@ Severity = Literal["page", "ticket"]
 ENDED = "ended"
 FIRST_OUTPUT = "first_output"
 COST = "cost_a_day"
+REVIEW = "review"
 
 
 class Objectives(Struct, frozen=True, kw_only=True):
@@ -29,13 +30,15 @@ class Objectives(Struct, frozen=True, kw_only=True):
     first_output_within_seconds: float | None = None
     cost_usd_a_day: float | None = None
     """More than that in 24 hours opens a ticket."""
+    review_within_seconds: float | None = None
+    """A review that is open for longer opens a ticket."""
     anomalies: bool = True
     """Whether a ticket is opened when runs, their length or their cost are far from usual (`domain.usual`)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.share < 1:
             raise ValueError(f"share is {self.share:g}; it goes from over 0 to under 1, as in 0.99")
-        for name in ("ended_within_seconds", "first_output_within_seconds", "cost_usd_a_day"):
+        for name in ("ended_within_seconds", "first_output_within_seconds", "cost_usd_a_day", "review_within_seconds"):
             amount = getattr(self, name)
             if amount is not None and amount <= 0:
                 raise ValueError(f"{name} is {amount:g}; it is a number over 0")
@@ -89,7 +92,8 @@ class Alert(Struct, frozen=True, kw_only=True):
 
     agent: str
     objective: str
-    """`ended` or `first_output`: a share of runs. `cost_a_day`: US dollars. Else what is far from usual: `usual_runs`
+    """`ended` or `first_output`: a share of runs. `cost_a_day`: US dollars. `review`: seconds for
+    which the oldest review has been open. Else what is far from usual: `usual_runs`
     (ended in the window), `usual_seconds` and `usual_cost` (of a run, on average)."""
     severity: Severity
     since: int

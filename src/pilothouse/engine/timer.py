@@ -9,6 +9,8 @@ from pilothouse.engine.review import expire_review
 from pilothouse.engine.world import World
 
 BATCH = 256
+AGENTS_LIMIT = 200
+"""Whose open reviews are counted; the metrics tell no more agents apart."""
 
 
 async def run_timers(world: World) -> bool:
@@ -42,6 +44,12 @@ def expire_attempts(world: World) -> None:
         ):
             live.expire()
         live.wake()
+
+
+async def count_reviews(world: World) -> dict[str, tuple[int, float]]:
+    """By agent: how many reviews are open, and for how many seconds the oldest of them has been."""
+    found, now = await world.records.count_open_reviews_by_agent(AGENTS_LIMIT), world.clock.now()
+    return {agent: (count, max(0, now - oldest) / 1e6) for agent, count, oldest in found}
 
 
 async def deliver_resolved(world: World, tenant: str, run: str) -> None:

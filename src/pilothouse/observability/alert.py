@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 from msgspec.structs import replace
 
-from pilothouse.domain.objective import BURNS, COST, Alert, Count, Objectives, worst_burn
+from pilothouse.domain.objective import BURNS, COST, REVIEW, Alert, Count, Objectives, worst_burn
 from pilothouse.domain.usual import QUANTITIES, SLOT, Slots, share_of
 from pilothouse.ports.clock import Clock
 from pilothouse.ports.meter import AlertBoard
@@ -109,6 +109,8 @@ class Alerts(AlertBoard):
         self._histories: dict[tuple[str, str], History] = {}
         self._firing: dict[tuple[str, str], Alert] = {}
         self._habits: dict[str, Habits] = {}
+        self.reviews: Callable[[], Mapping[str, tuple[int, float]]] = dict
+        """Gives the open reviews by agent: how many, and for how many seconds the oldest has been."""
 
     def firing(self) -> list[Alert]:
         return sorted(self._firing.values(), key=lambda one: (one.severity, one.since))
@@ -122,6 +124,8 @@ class Alerts(AlertBoard):
             totals = self._totals(agent)
             if objectives.cost_usd_a_day is not None:
                 self._judge_cost(agent, objectives.cost_usd_a_day, totals, at)
+            if objectives.review_within_seconds is not None:
+                self._judge_reviews(agent, objectives.review_within_seconds, at)
             if objectives.anomalies:
                 self._judge_habits(agent, totals, at)
 
@@ -156,6 +160,13 @@ class Alerts(AlertBoard):
             self._fire((agent, COST), spent, planned, A_DAY, at)
         else:
             self._resolve((agent, COST), at)
+
+    def _judge_reviews(self, agent: str, within: float, at: int) -> None:
+        _, oldest = self.reviews().get(agent, (0, 0.0))
+        if oldest > within:
+            self._fire((agent, REVIEW), oldest, within, 0, at)
+        else:
+            self._resolve((agent, REVIEW), at)
 
     def _judge_habits(self, agent: str, totals: Totals, at: int) -> None:
         habits = self._habits.get(agent)

@@ -6,6 +6,7 @@ a bounded number of values: routes and statuses come from tables, and of agents 
 the others counted together. Every metric is explained in DESIGN.md of this room, and a test compares.
 """
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +26,8 @@ from pilothouse.observability.provider import about_limits, about_providers
 from pilothouse.observability.scale import about_scale
 from pilothouse.ports.meter import CommitMeter, DeliveryMeter, MetricsPage, RunMeter
 
+KIND = re.compile(rb'"kind":"([a-z_.]{1,64})"')
+"""Of an entry of the audit log: which kinds there are is the engine's table, so the label is bounded."""
 AGENTS_LIMIT = 200
 OTHER = "other"
 
@@ -108,6 +111,9 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         self._host_memory: dict[str, int] = {}
         self._tries: dict[tuple[str, str], int] = {}
         self._queue = {"ready": 0, "held": 0, "running": 0, "waiting": 0}
+        self.reviews: Mapping[str, tuple[int, float]] = {}
+        """By agent: how many are open, and for how many seconds the oldest has been."""
+        self._entries: dict[str, int] = {}
         self._commit_seconds = Spread(COMMIT_SECONDS)
         self._commit_changes = Spread(COMMIT_CHANGES)
         ProcessCollector(registry=self.registry)
@@ -227,11 +233,20 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
     def queue_counted(self, ready: int, held: int, running: int, waiting: int) -> None:
         self._queue = {"ready": ready, "held": held, "running": running, "waiting": waiting}
 
+    def reviews_counted(self, open: Mapping[str, tuple[int, float]]) -> None:
+        self.reviews = open
+
     # --- told by storage, on its own thread ------------------------------------------------------------------------
 
     def committed(self, changes: int, seconds: float) -> None:
         self._commit_changes.observe(changes)
         self._commit_seconds.observe(seconds)
+
+    def audited(self, entry: bytes) -> None:
+        found = KIND.search(entry)
+        if found is not None:
+            kind = found[1].decode()
+            self._entries[kind] = self._entries.get(kind, 0) + 1
 
     # --- asked by a scrape -----------------------------------------------------------------------------------------
 
@@ -379,6 +394,24 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
             ["state"],
             (((state,), count) for state, count in self._queue.items()),
         )
+        yield _gauge(
+            "pilothouse_reviews_open",
+            "Reviews that nobody has decided yet.",
+            ["agent"],
+            (((agent,), count) for agent, (count, _) in self.reviews.items()),
+        )
+        yield _gauge(
+            "pilothouse_review_oldest_seconds",
+            "How long the oldest open review has been open.",
+            ["agent"],
+            (((agent,), seconds) for agent, (_, seconds) in self.reviews.items()),
+        )
+        yield _counter(
+            "pilothouse_audit_entries",
+            "What happened, as the audit log tells it.",
+            ["kind"],
+            (((kind,), count) for kind, count in self._entries.items()),
+        )
         yield _histogram(
             "pilothouse_commit_duration_seconds",
             "One transaction of the records, until it was durable.",
@@ -395,7 +428,7 @@ def _counter(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple
     return family
 
 
-def _gauge(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], int]]) -> Metric:
+def _gauge(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
     family = GaugeMetricFamily(name, text, labels=labels)
     for values, count in rows:
         family.add_metric(values, count)

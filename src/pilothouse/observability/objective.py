@@ -61,6 +61,18 @@ def agent_alerts(agent: str, objectives: Objectives) -> list[Rule]:
                 agent=agent,
             )
         )
+    if objectives.review_within_seconds is not None:
+        found.append(
+            alert(
+                "PilothouseReviewWaits",
+                f'max(pilothouse_review_oldest_seconds{{agent="{agent}"}}) > {objectives.review_within_seconds:g}',
+                "2m",
+                "ticket",
+                f"A review of {agent} has been open for {{{{ $value | humanizeDuration }}}}.",
+                "`pilothouse reviews list` shows who is asked; delegate, or decide.",
+                agent=agent,
+            )
+        )
     if objectives.anomalies:
         found.append(
             alert(

@@ -5,6 +5,7 @@ run: it does not block, does not raise, and costs about a microsecond. A method 
 may be another one for each method. Names that callers choose (agents) are bounded by whoever counts.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from pilothouse.domain.journal import StepRow
@@ -69,6 +70,10 @@ class RunMeter(Protocol):
 
     def queue_counted(self, ready: int, held: int, running: int, waiting: int) -> None: ...
 
+    def reviews_counted(self, open: Mapping[str, tuple[int, float]]) -> None:
+        """By agent: how many reviews are open, and how many seconds ago the oldest of them was asked."""
+        ...
+
 
 class DeliveryMeter(Protocol):
     """Told by communication, of what goes out."""
@@ -92,4 +97,8 @@ class CommitMeter(Protocol):
 
     def committed(self, changes: int, seconds: float) -> None:
         """One transaction with this many Changes, from its begin until it was durable."""
+        ...
+
+    def audited(self, entry: bytes) -> None:
+        """An entry of the audit log became durable."""
         ...

@@ -239,6 +239,10 @@ class Records(Deliveries, Protocol):
 
     async def count_open_reviews(self, tenant: str) -> OpenReviews: ...
 
+    async def count_open_reviews_by_agent(self, limit: int) -> list[tuple[str, int, int]]:
+        """Of all tenants: agent, how many, and when the oldest was asked; at most `limit` agents, by name."""
+        ...
+
     async def list_facts(self, tenant: str, agent: str | None, since: int, limit: int) -> tuple[list[RunFact], bool]:
         """Of the newest `limit` runs those that were created at or after `since`, and whether these are all there are.
         A long payload is left out (`usage` and `error` None)."""

@@ -13,7 +13,7 @@ from pilothouse.wire.instant import stamp
 
 class AlertView(Struct):
     agent: str
-    objective: Literal["ended", "first_output", "cost_a_day", "usual_runs", "usual_seconds", "usual_cost"]
+    objective: Literal["ended", "first_output", "cost_a_day", "review", "usual_runs", "usual_seconds", "usual_cost"]
     severity: Literal["page", "ticket"]
     since: str
     measured: float
@@ -48,6 +48,8 @@ def summary(alert: Alert) -> str:
     match alert.objective:
         case "cost_a_day":
             return f"{agent} cost {measured:.2f} USD in 24 hours; {expected:.2f} are planned."
+        case "review":
+            return f"A review of {agent} has been open for {hours_of(measured)}; {hours_of(expected)} are promised."
         case "usual_runs":
             return f"{measured:.0f} runs of {agent} ended in {minutes} minutes; {expected:.0f} are usual."
         case "usual_seconds":
@@ -64,3 +66,8 @@ def summary(alert: Alert) -> str:
         f"{measured:.1%} of the runs of {agent} did not {what} in the last "
         f"{f'{hours} hours' if hours > 1 else 'hour'}; {1 - expected:.4g} of all may."
     )
+
+
+def hours_of(seconds: float) -> str:
+    """As people say it: 5 minutes, 2.5 hours."""
+    return f"{seconds / 60:.3g} minutes" if seconds < 7200 else f"{seconds / 3600:.3g} hours"

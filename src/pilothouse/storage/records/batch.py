@@ -5,14 +5,14 @@ them in their order. When the database refuses a row, the batch is rolled back a
 savepoints, so that only the faulty Change is `Refused`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct
 
 from pilothouse.domain.event import Segment
 from pilothouse.errors import RecordsUnavailable
-from pilothouse.ports.change import Refused, Statement
+from pilothouse.ports.change import AppendAudit, Receipt, Refused, Statement
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.moves import DOERS
 from pilothouse.storage.records.statements import Database
@@ -34,6 +34,15 @@ class Job(Struct):
 
 Item = Ticket | Job
 Batch = list[Item]
+
+
+def audited(batch: Batch) -> Iterator[bytes]:
+    """The entries of the audit log that became durable with these."""
+    for item in batch:
+        if isinstance(item, Ticket) and isinstance(item.outcome, Receipt):
+            for statement in item.change.statements:
+                if isinstance(statement, AppendAudit):
+                    yield statement.entry
 
 
 def apply_batch(connection: Database, memory: Memory, batch: Batch) -> None:

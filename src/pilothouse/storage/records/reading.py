@@ -163,6 +163,9 @@ class Reading:
     async def count_open_reviews(self, tenant: str) -> OpenReviews:
         return await self._few(reads.count_open_reviews, tenant)
 
+    async def count_open_reviews_by_agent(self, limit: int) -> list[tuple[str, int, int]]:
+        return await self._many(reads.count_open_reviews_by_agent, limit)
+
     async def list_facts(self, tenant: str, agent: str | None, since: int, limit: int) -> tuple[list[RunFact], bool]:
         return await self._many(reads.list_facts, tenant, agent, since, limit)
 

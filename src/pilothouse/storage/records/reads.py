@@ -282,6 +282,10 @@ def count_open_reviews(connection: Database, tenant: str) -> OpenReviews:
     return OpenReviews(*row)
 
 
+def count_open_reviews_by_agent(connection: Database, limit: int) -> list[tuple[str, int, int]]:
+    return [tuple(row) for row in ask(connection, "count_open_reviews_by_agent", limit=limit)]
+
+
 def list_expired_reviews(connection: Database, at: int, limit: int) -> list[Review]:
     return [review_of(connection, row) for row in ask(connection, "list_expired_reviews", at=at, limit=limit)]
 

@@ -21,7 +21,7 @@ from time import monotonic
 import apsw
 
 from pilothouse.ports.meter import CommitMeter
-from pilothouse.storage.records.batch import Batch, Item, apply_batch, apply_singly, give_up
+from pilothouse.storage.records.batch import Batch, Item, apply_batch, apply_singly, audited, give_up
 from pilothouse.storage.records.checkpoint import Checkpoints
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.place import FileConnection, Place
@@ -85,6 +85,8 @@ class Writer:
                 self._write(batch)
             if self._meter is not None:
                 self._meter.committed(len(batch), monotonic() - began)
+                for entry in audited(batch):
+                    self._meter.audited(entry)
             try:
                 self._loop.call_soon_threadsafe(self._wake, batch)
             except RuntimeError:

@@ -171,3 +171,5 @@ class ListClauses:
         await put(records, asks("rev_2", "run_a", created_at=AT + 1), asks("rev_3", "run_a", expires_at=AT + 80))
         assert await records.count_open_reviews(TENANT) == OpenReviews(3, AT, AT + 80)
         assert (await records.count_open_reviews("other")).count == 0
+        assert await records.count_open_reviews_by_agent(9) == [(AGENT, 3, AT)]
+        assert await records.count_open_reviews_by_agent(0) == []

@@ -20,7 +20,7 @@ from pilothouse.domain.run import Run
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Statement
 from pilothouse.ports.meter import CommitMeter
-from pilothouse.storage.records.batch import Batch, Item, Job, apply_singly, apply_tickets, give_up
+from pilothouse.storage.records.batch import Batch, Item, Job, apply_singly, apply_tickets, audited, give_up
 from pilothouse.storage.records.postgres.connection import AGAIN, FULL, LOST, PostgresConnection, is_lost
 from pilothouse.storage.records.postgres.gathering import apply_at_once
 from pilothouse.storage.records.postgres.hint import OWN, Hints
@@ -83,6 +83,8 @@ class Lane:
                 await self._settle(piece)
                 if self._meter is not None:
                     self._meter.committed(len(piece), monotonic() - began)
+                    for entry in audited(piece):
+                        self._meter.audited(entry)
                 self._wake(piece)
                 self._count()
 

@@ -97,3 +97,6 @@ select key from session where tenant = :tenant and pos = :pos;
 
 -- name: count_open_reviews
 select count(*), min(created_at), min(expires_at) from review where tenant = :tenant and status = 'open';
+
+-- name: count_open_reviews_by_agent
+select agent, count(*), min(created_at) from review where status = 'open' group by agent order by agent limit :limit;
