@@ -212,3 +212,12 @@ def test_top_tells_of_each_agent_what_it_did_and_what_fails(served):
     assert rows["count"][4].endswith("ms")
     assert any("agent_failed in broken" in line and "run_top_broken" in line for line in shown)
     assert json.loads(served("top", "--json").stdout)["total"]["failed"] >= 1
+
+
+def test_somebody_votes_in_the_name_of_another_until_that_is_ended(served):
+    made = served.json("delegations", "make", "bob", "--role", "legal", "--for", "2h")
+    assert (made["to"], made["roles"]) == ("bob", ["legal"])
+    assert made["id"] in served("delegations").stdout
+    assert served("delegations", "end", made["id"]).stdout == f"{made['id']} has ended.\n"
+    assert made["id"] not in served("delegations", "list").stdout
+    assert served("delegations", "make", "bob", "--role", "legal", "--for", "soon").exit_code == Exit.USAGE

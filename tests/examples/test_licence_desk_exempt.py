@@ -70,6 +70,10 @@ def test_two_people_exempt_a_copyleft_package_and_the_log_of_it_verifies_elsewhe
         assert second["details"]["quorum"] == 2
         assert decide(second, root["text"])[1]["code"] == "vote_refused"
         assert decide(second, people["ada"])[1]["status"] == "open"
+        _, page = call(desk, "GET", "/v1/reviews?status=open&role=legal&due_within=999999", None, people["bob"])
+        (seen,) = page["items"]
+        assert (seen["ballot"]["counted"], seen["ballot"]["quorum"]) == (1, 2)
+        assert (seen["ballot"]["open_to"], seen["ballot"]["refusal"]) == (["bob"], None)
         assert decide(second, people["ada"])[1]["code"] == "vote_refused"
         assert decide(second, people["bob"])[1]["status"] == "decided"
         _, ended = call(desk, "GET", f"/v1/runs/{run['id']}?wait=20", None, root["text"])

@@ -76,6 +76,27 @@ export interface Answer {
     by?: string;
 }
 
+export interface Vote {
+    by: string;
+    on_behalf_of: string | null;
+    at: string;
+    reason: string;
+    counts: boolean;
+}
+
+/** How far a decision of several people is. `refusal`: why you may not vote; null: you may. */
+export interface Ballot {
+    roles: string[];
+    quorum: number;
+    counted: number;
+    votes: Vote[];
+    ladder: { role: string; after_seconds: number; is_asked: boolean }[];
+    until: string | null;
+    requester: string;
+    open_to: string[];
+    refusal: string | null;
+}
+
 export interface Review {
     id: string;
     run: string;
@@ -89,6 +110,7 @@ export interface Review {
     kind: string;
     step: string;
     decided_at: string | null;
+    ballot?: Ballot | null;
 }
 
 export interface Agent {

@@ -6,13 +6,13 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { get, post } from "../api/call";
 import { useChanges } from "../api/changes";
 import { useSteps } from "../api/run";
-import type { Json, PageOf, Review, Run } from "../api/types";
+import type { Ballot, Json, PageOf, Review, Run } from "../api/types";
 import { DiffBlock } from "../parts/diff";
 import { useNotices } from "../parts/notices";
 import { useNow } from "../parts/now";
 import { Ago, Empty, Facts, Head, Loading, StatusMark, Trouble } from "../parts/parts";
 import { JsonBlock, Value, Words } from "../parts/value";
-import { subjectOf } from "../pure/review";
+import { nextRung, subjectOf } from "../pure/review";
 import { readJson } from "../pure/schema";
 import { distance, glance, readAt, shortId } from "../pure/words";
 import { useKeys } from "../shell/keys";
@@ -94,6 +94,11 @@ export function ReviewsPage({ id, query }: { id: string | undefined; query: Reco
                                         <Deadline review={review} />
                                     </span>
                                     <span className="question">{review.question}</span>
+                                    {review.ballot && review.ballot.quorum > 1 && review.status === "open" && (
+                                        <span className="faint">
+                                            {review.ballot.counted} of {review.ballot.quorum} votes
+                                        </span>
+                                    )}
                                 </a>
                             </li>
                         ))}
@@ -173,7 +178,16 @@ function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) 
                     text. Reject: the step fails.
                 </p>
             )}
-            {review.status === "open" ? <Decide review={review} onDone={onDone} /> : <Decided review={review} />}
+            {review.ballot && <Votes review={review} ballot={review.ballot} />}
+            {review.status !== "open" ? (
+                <Decided review={review} />
+            ) : review.ballot?.refusal ? (
+                <p className="asks" role="note">
+                    You may not decide this: {review.ballot.refusal}.
+                </p>
+            ) : (
+                <Decide review={review} onDone={onDone} />
+            )}
             <h3>What it is about, as the agent gave it</h3>
             <JsonBlock value={review.details} label="details" />
             <Before review={review} />
@@ -233,14 +247,58 @@ function Before({ review }: { review: Review }) {
 
 /** Who is asked, where the details say so: a role, how many of it, who may not, and what the context has read. */
 function termsOf(review: Review): [string, string][] {
-    const { role, quorum, requester, risk, labels } = review.details;
+    const { requester, risk, labels } = review.details;
     const terms: [string, string][] = [];
-    if (typeof role === "string" && role) terms.push(["Role asked", role]);
-    if (typeof quorum === "number" && quorum > 1) terms.push(["It takes", `${quorum} people`]);
     if (typeof requester === "string" && requester) terms.push(["Asked for by, who may not decide", requester]);
     if (typeof risk === "string" && risk) terms.push(["Risk", risk]);
     if (Array.isArray(labels) && labels.length > 0) terms.push(["The run has read", labels.join(", ")]);
     return terms;
+}
+
+/** How far the people are who have to agree: a mark for each vote that it takes, who gave theirs, who still may. */
+function Votes({ review, ballot }: { review: Review; ballot: Ballot }) {
+    const marks = Array.from({ length: ballot.quorum }, (_, number) => number < ballot.counted);
+    return (
+        <section className="votes" aria-label="Votes">
+            <p>
+                <span
+                    className="marks"
+                    role="img"
+                    aria-label={`${ballot.counted} of ${ballot.quorum} ${ballot.quorum === 1 ? "vote" : "votes"}`}
+                >
+                    {marks.map((isGiven, number) => (
+                        <span key={number} className={isGiven ? "vote given" : "vote"} aria-hidden="true" />
+                    ))}
+                </span>{" "}
+                <span className="strong">
+                    {ballot.counted} of {ballot.quorum}
+                </span>{" "}
+                {ballot.roles.length > 0 && <>with the role {ballot.roles.join(" or ")}</>}
+            </p>
+            {ballot.votes.length > 0 && (
+                <ul aria-label="Votes so far">
+                    {ballot.votes.map((vote) => (
+                        <li key={`${vote.by} ${vote.at}`} className={vote.counts ? undefined : "faint"}>
+                            <span className="strong">{vote.by}</span>
+                            {vote.on_behalf_of && ` in the name of ${vote.on_behalf_of}`} agreed <Ago at={vote.at} />
+                            {!vote.counts && ", and has lost the role since: it does not count"}
+                            {vote.reason && <Words text={vote.reason} />}
+                        </li>
+                    ))}
+                </ul>
+            )}
+            {review.status === "open" && (
+                <p className="faint">
+                    {ballot.open_to.length > 0
+                        ? `May still vote: ${ballot.open_to.join(", ")}. `
+                        : ballot.counted < ballot.quorum && ballot.quorum > 1
+                          ? "Nobody who holds a key may vote now. "
+                          : ""}
+                    {nextRung(ballot)}
+                </p>
+            )}
+        </section>
+    );
 }
 
 function Decided({ review }: { review: Review }) {

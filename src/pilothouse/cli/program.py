@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "pilothouse.cli.environments:environments",
         "Make, list and prune what agents need installed.",
     ),
+    "delegations": ("pilothouse.cli.delegations:delegations", "Let somebody vote in your name for a time."),
     "hold": ("pilothouse.cli.hold:hold", "Stop agents, tools or runs, and let them go on."),
     "policy": ("pilothouse.cli.policy:policy", "Say what agents may do."),
     "keys": ("pilothouse.cli.keys:keys", "Make, list, rotate and revoke API keys."),

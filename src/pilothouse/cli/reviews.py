@@ -11,6 +11,7 @@ from pilothouse.cli.connect import DefaultGroup, JsonParam, connect, node_option
 from pilothouse.cli.exits import Exit
 from pilothouse.cli.override import told_override
 from pilothouse.cli.show import on_one_line, readable, show_fields, show_json, show_table, since, style_status
+from pilothouse.client.shape import Review
 from pilothouse.domain.review import VERDICTS
 
 STATUSES = ("open", "decided", "expired", "cancelled", "all")
@@ -31,10 +32,13 @@ def reviews() -> None:
 @reviews.command("list", short_help="The reviews that wait for a decision.")
 @click.option("--status", type=click.Choice(STATUSES), default="open", show_default=True, help="Which reviews.")
 @click.option("--run", metavar="RUN", help="Only reviews of this run.")
+@click.option("--role", metavar="ROLE", help="Only those in which this role is asked now.")
+@click.option("--due-within", type=float, metavar="SECONDS", help="Only those that end so soon.")
 @page_options
 @node_options
 def list_reviews(
-    status: str, run: str | None, limit: int, cursor: str | None, url: str | None, is_json: bool
+    status: str, run: str | None, role: str | None, due_within: float | None, limit: int, cursor: str | None,
+    url: str | None, is_json: bool,
 ) -> int:  # fmt: skip
     """The reviews that wait for a decision, the oldest first.
 
@@ -42,7 +46,8 @@ def list_reviews(
     Example: pilothouse reviews list --status all --run run_...
     """
     with connect(url) as client:
-        page = client.list_reviews(status=None if status == "all" else status, run=run, limit=limit, cursor=cursor)
+        wanted = None if status == "all" else status
+        page = client.list_reviews(status=wanted, run=run, role=role, due_within=due_within, limit=limit, cursor=cursor)
     if is_json:
         show_json(page)
         return Exit.DONE
@@ -84,12 +89,32 @@ def show_review(review: str, url: str | None, is_json: bool) -> int:
             ("by", answer.get("by")),
             ("reason", on_one_line(answer.get("reason", ""))),
             ("override", told_override(found.override)),
+            *_ballot_fields(found),
         ]
     )
     click.echo(f"\n{readable(found.question)}\n{readable(found.details)}")
     if found.status == "open":
         click.echo(f"\nNext:  pilothouse reviews decide {found.id} {'|'.join(VERDICTS)}", err=True)
     return Exit.DONE
+
+
+def _ballot_fields(review: Review) -> list[tuple[str, str | None]]:
+    """How far the decision of several people is, and whether you are one of them."""
+    ballot = review.ballot
+    if ballot is None:
+        return []
+    votes = ", ".join(
+        one.by + (f" for {one.on_behalf_of}" if one.on_behalf_of else "") + ("" if one.counts else " (does not count)")
+        for one in ballot.votes
+    )
+    fields = [
+        ("asked of", " or ".join(ballot.roles) or None),
+        ("votes", f"{ballot.counted} of {ballot.quorum}" + (f": {votes}" if votes else "")),
+    ]
+    if review.status == "open":
+        fields.append(("may vote", ", ".join(ballot.open_to) or None))
+        fields.append(("you", "may vote" if ballot.refusal is None else f"may not: {ballot.refusal}"))
+    return fields
 
 
 @reviews.command("decide", short_help="Answer a review; its run goes on.")

@@ -24,6 +24,8 @@ from pilothouse.client.shape import (
     Checkpoint,
     Comparison,
     DeadLetterPage,
+    Delegation,
+    DelegationPage,
     Delivery,
     DeliveryPage,
     EventPage,
@@ -272,10 +274,14 @@ class Client(Oversight):
         *,
         status: str | None = None,
         run: str | None = None,
+        role: str | None = None,
+        due_within: float | None = None,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> ReviewPage:
-        params = {"status": status, "run": run, "cursor": cursor, "limit": limit}
+        """`role`: in which this role is asked now. `due_within`: seconds until they end."""
+        params = {"status": status, "run": run, "role": role, "due_within": due_within, "cursor": cursor}
+        params["limit"] = limit
         return self._wire.call(ReviewPage, "GET", "/v1/reviews", params=params)
 
     def get_review(self, review: str) -> Review:
@@ -285,6 +291,17 @@ class Client(Oversight):
         """`answer` is `edited` for the verdict edit, `response` for respond."""
         body = {"verdict": verdict, "reason": reason} | answer
         return self._wire.call(Review, "POST", f"/v1/reviews/{_part(review)}/decision", body=body)
+
+    def list_delegations(self) -> DelegationPage:
+        return self._wire.call(DelegationPage, "GET", "/v1/delegations")
+
+    def delegate(self, to: str, roles: list[str], seconds: float) -> Delegation:
+        """`to` may vote in your name, in these of your roles."""
+        body = {"to": to, "roles": roles, "seconds": seconds}
+        return self._wire.call(Delegation, "POST", "/v1/delegations", body=body)
+
+    def end_delegation(self, delegation: str) -> None:
+        self._wire.call(type(None), "DELETE", f"/v1/delegations/{_part(delegation)}")
 
     def read_audit(self, *, after: int = 0, limit: int | None = None) -> AuditPage:
         """Entries of the audit log, each exactly as it is hashed."""

@@ -120,6 +120,42 @@ class Turn(Struct, kw_only=True):
     finished_at: str = ""
 
 
+class Vote(Struct, kw_only=True):
+    by: str = ""
+    on_behalf_of: str | None = None
+    at: str = ""
+    reason: str = ""
+    counts: bool = True
+
+
+class Ballot(Struct, kw_only=True):
+    """How far a decision of several people is. `refusal`: why you may not vote; None: you may."""
+
+    roles: list[str] = []
+    quorum: int = 1
+    counted: int = 0
+    votes: list[Vote] = []
+    until: str | None = None
+    requester: str = ""
+    open_to: list[str] = []
+    refusal: str | None = None
+
+
+class Delegation(Struct, kw_only=True):
+    """`to` may vote in the name of `by`."""
+
+    id: str
+    by: str = ""
+    to: str = ""
+    roles: list[str] = []
+    until: str = ""
+
+
+class DelegationPage(Struct):
+    items: list[Delegation]
+    next_cursor: str | None = None
+
+
 class Review(Struct, kw_only=True):
     id: str
     run: str = ""
@@ -134,6 +170,7 @@ class Review(Struct, kw_only=True):
     step: str = ""
     decided_at: str | None = None
     override: Override | None = None
+    ballot: Ballot | None = None
 
 
 class Delivery(Struct, kw_only=True):

@@ -114,13 +114,17 @@ def in_whose_name(
 
 def standing(terms: Terms, ballot: Ballot, roles: RolesOf) -> Standing:
     """Whether the approvals suffice. A vote of somebody who has lost the role since does not count."""
+    return "granted" if len(counted(terms, ballot, roles)) >= terms.quorum else "open"
+
+
+def counted(terms: Terms, ballot: Ballot, roles: RolesOf) -> frozenset[str]:
+    """The people whose approval counts now, each once."""
     asked = roles_asked(terms, ballot.level)
-    valid = {
+    return frozenset(
         one.on_behalf_of or one.by
         for one in ballot.votes
         if not roles or has_one(roles.get(one.on_behalf_of or one.by, ()), asked)
-    }
-    return "granted" if len(valid) >= terms.quorum else "open"
+    )
 
 
 def next_rung(terms: Terms, level: int) -> Step | None:

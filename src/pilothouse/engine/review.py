@@ -15,16 +15,20 @@ from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.domain.review import Answer, Review
 from pilothouse.domain.run import Run
+from pilothouse.domain.vote import roles_asked
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, raw
 from pilothouse.engine.outbox import deliveries_of
-from pilothouse.engine.vote import Cast, cast_vote, climb
+from pilothouse.engine.vote import Cast, cast_vote, climb, read_ballot, terms_of
 from pilothouse.engine.world import World
 from pilothouse.errors import Overloaded, ReviewClosed, ReviewNotFound
 from pilothouse.ports.change import Act, AppendEvents, Change, CloseReview, Conflict, ResolveStep, Row, WakeRun
 
 TRIES = 50
 """How often a vote is counted again because another one came at the same moment."""
+
+PAGES_LOOKED_AT = 20
+"""Of a list that is filtered, before a page is answered that may be empty."""
 
 BY_VOTE = frozenset({"action", "audit"})
 """Kinds whose terms say who may decide, and how many of them."""
@@ -38,9 +42,35 @@ async def get_review(world: World, tenant: str, review: str) -> Review:
 
 
 async def list_reviews(
-    world: World, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+    world: World,
+    tenant: str,
+    status: str | None,
+    run: str | None,
+    cursor: str | None,
+    limit: int,
+    *,
+    role: str | None = None,
+    due_before: int | None = None,
 ) -> tuple[Sequence[Review], str | None]:
-    return await world.records.list_reviews(tenant, status, run, cursor, limit)
+    """The oldest first. `role`: only those in which it is asked now; `due_before`: only those that end before this
+    instant. A page of these may hold fewer than `limit` although there are more."""
+    for _ in range(PAGES_LOOKED_AT):
+        page, cursor = await world.records.list_reviews(tenant, status, run, cursor, limit)
+        found = [one for one in page if await _fits(world, one, role, due_before)]
+        if found or cursor is None:
+            return found, cursor
+    return [], cursor
+
+
+async def _fits(world: World, review: Review, role: str | None, due_before: int | None) -> bool:
+    if due_before is not None and (review.expires_at is None or review.expires_at >= due_before):
+        return False
+    if role is None:
+        return True
+    if review.kind not in BY_VOTE:
+        return False
+    _, ballot = await read_ballot(world, review)
+    return role in roles_asked(terms_of(review), ballot.level)
 
 
 async def decide_review(

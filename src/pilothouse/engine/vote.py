@@ -8,6 +8,7 @@ of roles, then expires. Breaking the glass decides alone, and opens a review of 
 from collections.abc import Collection
 
 import msgspec
+from msgspec import Struct
 from msgspec.structs import replace
 
 from pilothouse.domain import ids
@@ -20,6 +21,7 @@ from pilothouse.domain.vote import (
     RolesOf,
     Terms,
     Vote,
+    counted,
     in_whose_name,
     next_rung,
     refusal,
@@ -60,6 +62,43 @@ async def read_ballot(world: World, review: Review) -> tuple[int, Ballot]:
         return found.version, _read_ballot(found.body)
     voted = terms_of(review).voted
     return 0, Ballot((Vote(voted, review.created_at),) if voted else ())
+
+
+class Progress(Struct, frozen=True):
+    """How the vote about a review stands. `open_to`: the people who may still vote, by name; `refusal`: why whoever
+    looks may not (None: they may)."""
+
+    terms: Terms
+    ballot: Ballot
+    counted: frozenset[str]
+    open_to: tuple[str, ...]
+    refusal: str | None
+
+
+async def read_progress(world: World, review: Review, by: Principal) -> Progress:
+    terms, roles, at = terms_of(review), roles_now(world, review.tenant), world.clock.now()
+    _, ballot = await read_ballot(world, review)
+    delegations = await list_delegations(world, review.tenant)
+
+    def refused(who: Principal) -> str | None:
+        return refusal(terms, ballot, who, roles, delegations, at)
+
+    is_open = review.status == "open"
+    open_to = [one.name for one in people_now(world, review.tenant) if is_open and refused(one) is None]
+    why = refused(by) if is_open else f"it is {review.status}"
+    return Progress(terms, ballot, counted(terms, ballot, roles), tuple(sorted(open_to)), why)
+
+
+def people_now(world: World, tenant: str) -> list[Principal]:
+    """Everybody who has a key of a person that counts now."""
+    at = world.clock.now()
+    found: dict[str, Principal] = {}
+    for key in world.keys.values():
+        if key.tenant == tenant and key.kind == "human" and key.state_at(at) == "active":
+            known = found.get(key.name)
+            roles = frozenset(key.roles) | (known.roles if known is not None else frozenset())
+            found[key.name] = Principal(key.name, "human", tenant, frozenset(key.scopes), roles)
+    return list(found.values())
 
 
 class Cast:

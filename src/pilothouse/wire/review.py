@@ -3,12 +3,13 @@
 A decision names its verdict and only what belongs to that verdict; who decided is never taken from the body.
 """
 
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from pilothouse.domain.review import Review, ReviewKind, ReviewStatus, Verdict
-from pilothouse.domain.vote import Delegation
+from pilothouse.domain.vote import Ballot, Delegation, Terms, roles_asked
 from pilothouse.wire.instant import stamp, stamp_if
 from pilothouse.wire.override import OverrideView, mark_overridden
 from pilothouse.wire.payload import Instant, JsonObject, raw_if
@@ -45,8 +46,42 @@ AnswerJson = Annotated[
 ]
 
 
+class VoteView(Struct, kw_only=True):
+    """`counts`: whoever cast it, or in whose name, still has the role."""
+
+    by: str
+    on_behalf_of: str | None
+    at: Instant
+    reason: str
+    counts: bool
+
+
+class RungView(Struct, kw_only=True):
+    """A role that is asked as well after so many seconds of silence, and whether it is by now."""
+
+    role: str
+    after_seconds: float
+    is_asked: bool
+
+
+class BallotView(Struct, kw_only=True):
+    """How far a decision of several people is. `until`: silence so long is a deny. `open_to`: who may still vote.
+    `refusal`: why whoever asks may not; null: they may."""
+
+    roles: list[str]
+    quorum: int
+    counted: int
+    votes: list[VoteView]
+    ladder: list[RungView]
+    until: Instant | None
+    requester: str
+    open_to: list[str]
+    refusal: str | None
+
+
 class ReviewView(Struct, kw_only=True):
-    """A review. `kind` is `unknown_outcome` when the runtime asks about a `once` step whose end nobody saw."""
+    """A review. `kind` is `unknown_outcome` when the runtime asks about a `once` step whose end nobody saw. `ballot` is
+    there where people decide by votes."""
 
     id: str
     run: str
@@ -61,6 +96,7 @@ class ReviewView(Struct, kw_only=True):
     step: str
     decided_at: Instant | None
     override: OverrideView | None = None
+    ballot: BallotView | None
 
 
 class ReviewPage(Struct):
@@ -70,7 +106,35 @@ class ReviewPage(Struct):
     next_cursor: str | None
 
 
-def review_view(review: Review) -> ReviewView:
+def ballot_view(
+    terms: Terms, ballot: Ballot, counted: Collection[str], open_to: Sequence[str], refusal: str | None
+) -> BallotView:
+    return BallotView(
+        roles=[role for role in roles_asked(terms, ballot.level) if role],
+        quorum=terms.quorum,
+        counted=len(counted),
+        votes=[
+            VoteView(
+                by=one.by,
+                on_behalf_of=one.on_behalf_of,
+                at=stamp(one.at),
+                reason=one.reason,
+                counts=(one.on_behalf_of or one.by) in counted,
+            )
+            for one in ballot.votes
+        ],
+        ladder=[
+            RungView(role=one.role, after_seconds=one.after, is_asked=number < ballot.level)
+            for number, one in enumerate(terms.ladder)
+        ],
+        until=stamp_if(terms.until),
+        requester=terms.requester,
+        open_to=list(open_to),
+        refusal=refusal,
+    )
+
+
+def review_view(review: Review, ballot: BallotView | None = None) -> ReviewView:
     answer, override = raw_if(review.answer), None
     if review.overrides is not None:
         answer, override = mark_overridden(review.answer, review.overrides)
@@ -88,6 +152,7 @@ def review_view(review: Review) -> ReviewView:
         step=review.step,
         decided_at=stamp_if(review.decided_at),
         override=override,
+        ballot=ballot,
     )
 
 

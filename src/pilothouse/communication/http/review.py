@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import UNSET, Meta, Struct
 
 from pilothouse.communication.http.call import Call, check_cursor, principal_of, tenant_of
-from pilothouse.domain.review import Answer, ReviewStatus
+from pilothouse.domain.review import Answer, Review, ReviewStatus
 from pilothouse.engine import review as verbs
 from pilothouse.engine import vote as votes
 from pilothouse.errors import InvalidInput
@@ -17,6 +17,8 @@ from pilothouse.wire.review import (
     DelegationPage,
     DelegationRequest,
     ReviewPage,
+    ReviewView,
+    ballot_view,
     delegation_view,
     review_view,
 )
@@ -25,20 +27,38 @@ from pilothouse.wire.review import (
 class ReviewsQuery(Struct, forbid_unknown_fields=True):
     status: ReviewStatus | None = None
     run: Annotated[str, Meta(max_length=256)] | None = None
+    role: Annotated[str, Meta(max_length=64)] | None = None
+    due_within: Annotated[float, Meta(gt=0, le=366 * 86_400)] | None = None
     cursor: Annotated[str, Meta(max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
 async def list_reviews(call: Call, query: ReviewsQuery) -> None:
     check_cursor(query.cursor)
+    world = call.front.world
+    due_before = None if query.due_within is None else world.clock.now() + round(query.due_within * 1e6)
     found, cursor = await verbs.list_reviews(
-        call.front.world, tenant_of(call), query.status, query.run, query.cursor, query.limit
+        world,
+        tenant_of(call),
+        query.status,
+        query.run,
+        query.cursor,
+        query.limit,
+        role=query.role,
+        due_before=due_before,
     )
-    await call.show(ReviewPage([review_view(one) for one in found], cursor))
+    await call.show(ReviewPage([await _view(call, one) for one in found], cursor))
 
 
 async def get_review(call: Call, review: str) -> None:
-    await call.show(review_view(await verbs.get_review(call.front.world, tenant_of(call), review)))
+    await call.show(await _view(call, await verbs.get_review(call.front.world, tenant_of(call), review)))
+
+
+async def _view(call: Call, review: Review) -> ReviewView:
+    if review.kind not in verbs.BY_VOTE:
+        return review_view(review)
+    found = await votes.read_progress(call.front.world, review, call.principal)
+    return review_view(review, ballot_view(found.terms, found.ballot, found.counted, found.open_to, found.refusal))
 
 
 async def decide_review(call: Call, review: str, body: Decision) -> None:
@@ -54,7 +74,7 @@ async def decide_review(call: Call, review: str, body: Decision) -> None:
     decided = await verbs.decide_review(
         call.front.world, tenant_of(call), review, answer, call.principal, break_glass=body.break_glass
     )
-    await call.show(review_view(decided))
+    await call.show(await _view(call, decided))
 
 
 def check_decision(body: Decision) -> None:
