@@ -59,7 +59,7 @@ from pilothouse.security.witness import file_witnesses
 from pilothouse.settings import Settings
 from pilothouse.settings.border import prices_of
 from pilothouse.settings.explain import explain_settings
-from pilothouse.settings.triggers import delivery_options, open_networks, receivers, schedules, sources
+from pilothouse.settings.triggers import delivery_options, open_networks, receivers, review_links, schedules, sources
 from pilothouse.settings.work import limits, scratch_limits, worker_options
 from pilothouse.storage.blobs.mover import Mover
 from pilothouse.storage.hot.memory import MemoryHotStore
@@ -122,6 +122,7 @@ class Node:
         self.world.hot, self.world.scratch = hot, scratch_limits(settings)
         self.world.language = CedarLanguage()
         self.world.witnesses = file_witnesses(settings.folder, settings.audit.checkpoint_file)
+        self.world.links = review_links(settings)
         self.world.is_traced = self.log.is_traced = self.tracer is not None
         options = self.worker_options.outgoing
         self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))

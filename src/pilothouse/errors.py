@@ -178,6 +178,13 @@ class Forbidden(PilothouseError):
     )
 
 
+class LinkRefused(PilothouseError):
+    """This link does not open a question: {reason}."""
+
+    code = "link_refused"
+    hint_text = "Look for the question in the console; who is asked again gets a new link."
+
+
 class Held(PilothouseError):
     """This is on hold: {reason}"""
 

@@ -24,6 +24,7 @@ CONTRACT = {
     "GET /v1/holds", "POST /v1/holds", "DELETE /v1/holds/{hold}", "POST /v1/runs/{run}/override",
     "GET /v1/runs/{run}/overrides", "POST /v1/reviews/{review}/override", "GET /v1/reviews/{review}/overrides",
     "GET /v1/delegations", "POST /v1/delegations", "DELETE /v1/delegations/{delegation}",
+    "GET /v1/review-links/{link}",
     "GET /v1/policies", "PUT /v1/policies", "DELETE /v1/policies", "GET /v1/policies/schema",
     "POST /v1/policies/check", "POST /v1/policies/compare", "POST /v1/policies/explain",
     "GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{id}/rotate", "DELETE /v1/keys/{id}",

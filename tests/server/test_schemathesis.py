@@ -56,6 +56,9 @@ def known(served) -> dict[str, list[str]]:
     reviewed = [reviews[0]["id"]]
     known = {"agent": list(AGENTS), "run": runs, "key": ["known"], "review": reviewed, "name": ["go"]}
     served.http.post("/v1/schedules", json={"name": "known", "agent": "digest", "every_seconds": 86400})
+    held = served.http.post("/v1/holds", json={"agent": "nobody", "reason": "known"}).json()["id"]
+    given = served.http.post("/v1/delegations", json={"to": "bob", "roles": ["legal"], "seconds": 3600}).json()["id"]
+    known |= {"hold": [held], "delegation": [given], "link": ["known.link"]}
     return known | {"delivery": deliveries, "schedule": ["known"], "source": ["nobody"], "id": ["0123456789abcdef"]}
 
 

@@ -7,7 +7,9 @@ same time whatever is compared.
 
 import binascii
 import hmac
-from base64 import b64decode, b64encode
+from base64 import b64decode, b64encode, urlsafe_b64decode, urlsafe_b64encode
+
+from msgspec import Struct
 
 PREFIX = "whsec_"
 SECRET_LEAST, SECRET_MOST = 16, 512
@@ -92,3 +94,65 @@ def _is_late(at: str, now: float) -> str | None:
 def _fits(keys: tuple[bytes, ...], signed: bytes, given: str) -> bool:
     wanted = [hmac.digest(key, signed, "sha256").hex() for key in keys]
     return any(hmac.compare_digest(given.encode(), one.encode()) for one in wanted)
+
+
+# --- links to reviews -------------------------------------------------------------------------------------------------
+
+LINK_LIMIT = 1024
+"""Characters of a signed link."""
+_LINK_FOR = b"pilothouse review link\n"
+
+
+class ReviewLinks(Struct, frozen=True):
+    """How links to reviews are made: signed with the first of the keys, under the address at which people reach the
+    console, for so many seconds. `needs_signin`: a link alone shows nothing."""
+
+    keys: tuple[bytes, ...]
+    url: str
+    seconds: float
+    needs_signin: bool = True
+
+
+class LinkedReview(Struct, frozen=True):
+    """What a link names. `until`: seconds since 1970."""
+
+    tenant: str
+    review: str
+    until: int
+
+
+def sign_link(key: bytes, linked: LinkedReview) -> str:
+    """Payload and HMAC-SHA-256, both in URL-safe Base64. It names one review, and no other can be made of it."""
+    payload = f"{linked.until}\n{linked.review}\n{linked.tenant}".encode()
+    return f"{_plain(payload)}.{_plain(_link_digest(key, payload))}"
+
+
+def read_link(keys: tuple[bytes, ...], text: str, now: float) -> LinkedReview | str:
+    """What a link names, or what is wrong with it. What is wrong with its text is not told apart from a wrong key."""
+    if len(text) > LINK_LIMIT:
+        return NOT_OURS
+    given, _, digest = text.partition(".")
+    try:
+        payload, signature = _unplain(given), _unplain(digest)
+    except (binascii.Error, ValueError):
+        return NOT_OURS
+    if not any(hmac.compare_digest(_link_digest(key, payload), signature) for key in keys):
+        return NOT_OURS
+    until, review, tenant = payload.decode().split("\n")
+    return "it is over" if int(until) <= now else LinkedReview(tenant, review, int(until))
+
+
+def _link_digest(key: bytes, payload: bytes) -> bytes:
+    return hmac.digest(key, _LINK_FOR + payload, "sha256")
+
+
+def _plain(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _unplain(text: str) -> bytes:
+    """Raises ValueError also for what is no Base64 of exactly one text: a link has one spelling."""
+    data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
+    if _plain(data) != text:
+        raise ValueError("another spelling")
+    return data

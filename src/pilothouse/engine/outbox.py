@@ -12,6 +12,7 @@ from pilothouse.domain import ids
 from pilothouse.domain.delivery import AlertEvent, OversightEvent, Receivers, Webhook, fits, lane_of
 from pilothouse.domain.run import Run
 from pilothouse.engine.encoding import decode, encode, instant, raw
+from pilothouse.engine.review_link import make_link
 from pilothouse.engine.world import World
 from pilothouse.ports.change import Change, InsertDelivery, Row
 
@@ -50,6 +51,9 @@ def _rows(
     body: bytes | None = None
     found: list[Row] = []
 
+    if kind == "review.requested" and world.links is not None:
+        event = _with_link(world, run, event)
+
     def add(receiver: str, ordered: bool) -> None:
         nonlocal body
         body = body or make_body(run, at, kind, event)
@@ -78,6 +82,12 @@ def tell_override(world: World, run: Run, at: int, facts: bytes, *, must: bool) 
     if rows:
         world.bus.ring(BELL)
     return rows
+
+
+def _with_link(world: World, run: Run, event: bytes) -> bytes:
+    """The link to the review is for who is told, and in no event of the run."""
+    link = make_link(world, run.tenant, decode(event)["review"])
+    return event if link is None else event[:-1] + b',"link":%b}' % encode(link)
 
 
 async def tell_alert(world: World, kind: AlertEvent, agent: str, facts: bytes) -> None:

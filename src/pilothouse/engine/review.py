@@ -19,9 +19,10 @@ from pilothouse.domain.vote import roles_asked
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, raw
 from pilothouse.engine.outbox import deliveries_of
+from pilothouse.engine.review_link import NOBODY, check_link
 from pilothouse.engine.vote import Cast, cast_vote, climb, read_ballot, terms_of
 from pilothouse.engine.world import World
-from pilothouse.errors import Overloaded, ReviewClosed, ReviewNotFound
+from pilothouse.errors import LinkRefused, Overloaded, ReviewClosed, ReviewNotFound, Unauthenticated
 from pilothouse.ports.change import Act, AppendEvents, Change, CloseReview, Conflict, ResolveStep, Row, WakeRun
 
 TRIES = 50
@@ -176,3 +177,21 @@ async def open_question(world: World, turns: Sequence[Run]) -> Review | None:
             if found:
                 return found[0]
     return None
+
+
+async def open_link(world: World, text: str, by: Principal) -> Review:
+    """The review that the link names. Raises `LinkRefused`, and `Unauthenticated` where the link alone does not do. A
+    link that needs no key counts only while the question is open; one of another tenant is nobody's."""
+    found = check_link(world, text)
+    assert world.links is not None
+    if by is NOBODY and world.links.needs_signin:
+        raise Unauthenticated(reason="a link opens a question only to who is signed in")
+    if by is not NOBODY and by.tenant != found.tenant:
+        raise LinkRefused(reason="it is for another tenant")
+    try:
+        review = await get_review(world, found.tenant, found.review)
+    except ReviewNotFound:
+        raise LinkRefused(reason="its question is gone") from None
+    if by is NOBODY and review.status != "open":
+        raise LinkRefused(reason=f"its question is {review.status}")
+    return review

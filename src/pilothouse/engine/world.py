@@ -18,6 +18,7 @@ from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
 from pilothouse.domain.scale import ScaleRule
 from pilothouse.domain.scratch import ScratchLimits
+from pilothouse.domain.signature import ReviewLinks
 from pilothouse.engine.audit_entry import Seals
 from pilothouse.engine.backlog import Backlogs
 from pilothouse.engine.outgoing import Outgoing
@@ -132,6 +133,8 @@ class World:
     """What one place of the hot store may hold."""
     outgoing: Outgoing = field(default_factory=Outgoing)
     """The calls of agents, of all hosts of this node."""
+    links: ReviewLinks | None = None
+    """How links to reviews are made; None: there are none."""
     seals: Seals = field(default_factory=Seals)
     keys: dict[str, Key] = field(default_factory=dict)
     """API keys by id; none: only this machine is let in."""

@@ -203,6 +203,12 @@ class DeliverySettings(Struct, frozen=True, kw_only=True):
     """Tries at once."""
     at_once_each: Annotated[int, Meta(ge=1, le=1024)] = 8
     """Tries at once of one receiver."""
+    review_url: Annotated[str, Meta(max_length=1024)] = ""
+    """Where people reach this deployment; links to reviews begin with it. Empty: no links."""
+    review_hours: Annotated[float, Meta(gt=0, le=24 * 366)] = 72.0
+    """How long such a link counts."""
+    review_signin: bool = True
+    """Whether a link shows a review only to who is signed in. Deciding always takes a key."""
 
 
 class ReceiverSettings(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from pilothouse.domain.address import LOOPBACK, Networks, read_networks
 from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.schedule import Rule, Schedule
-from pilothouse.domain.signature import read_secret
+from pilothouse.domain.signature import ReviewLinks, read_secret
 from pilothouse.domain.source import SourceRule
 from pilothouse.domain.topic import SUBSCRIBER, check_pattern
 from pilothouse.engine.cron import check_rule
@@ -88,6 +88,22 @@ def _patterns(name: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
         except ValueError as fault:
             raise SettingsInvalid(reason=f"{name}: {fault}") from None
     return patterns
+
+
+def review_links(settings: Settings) -> ReviewLinks | None:
+    """Raises `SettingsInvalid` when links are wanted and there is nothing to sign them with."""
+    says = settings.deliveries
+    if not says.review_url:
+        return None
+    if not says.review_url.startswith(("https://", "http://")):
+        raise SettingsInvalid(reason="deliveries.review_url is no address", hint="Write it as https://ops.example.com/")
+    keys = read_keys("deliveries", says.secret, says.previous_secret)
+    if not keys:
+        raise SettingsInvalid(
+            reason="deliveries.review_url is set, and links are signed with deliveries.secret, which is not",
+            hint='Set deliveries.secret = "whsec_..." (openssl rand -base64 32).',
+        )
+    return ReviewLinks(keys, says.review_url.rstrip("/") + "/", says.review_hours * 3600, says.review_signin)
 
 
 def delivery_options(settings: Settings) -> DeliveryOptions:

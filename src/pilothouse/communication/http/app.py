@@ -28,6 +28,7 @@ from pilothouse.communication.http.table import DESCRIBED, PAGES
 from pilothouse.communication.triggers.registry import Sources
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.domain.share import Shares
+from pilothouse.engine.review_link import NOBODY, PATH
 from pilothouse.engine.world import World
 from pilothouse.errors import Overloaded, PilothouseError, TenantOverloaded
 from pilothouse.ports.door import Door
@@ -39,6 +40,7 @@ from pilothouse.wire.run import RunRequest
 AGENTS, RUNS_OF, RUNS, EVENTS_OF = "/v1/agents/", "/runs", "/v1/runs/", "/events"
 START_ROUTE, RUN_ROUTE, EVENTS_ROUTE = "/v1/agents/{agent}/runs", "/v1/runs/{run}", "/v1/runs/{run}/events"
 HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})
+LINKS = f"/{PATH}"
 PUBLIC = frozenset({"/", "/docs", "/licenses.txt", "/openapi.json"})
 PUBLIC_PAGES = ("/docs/", "/assets/")
 TO_ANYBODY = frozenset({"/healthz", "/readyz"})
@@ -162,6 +164,8 @@ class HttpApp:
             front.neighbours.check(call.headers)
         elif front.sources.proves_itself(path):
             pass  # its signature is looked at by the route
+        elif path.startswith(LINKS) and b"authorization" not in call.headers and key_in_cookie(call.headers) is None:
+            call.principal = NOBODY  # the route says what a link alone opens
         elif path not in PUBLIC and not path.startswith(PUBLIC_PAGES):
             given = call.headers.get(b"authorization")
             if path == SIGNIN and call.exchange.method == "POST":

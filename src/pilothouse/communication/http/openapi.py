@@ -53,6 +53,7 @@ PLACES: dict[str, tuple[str, dict[str, Any]]] = {
     "review": ("The id of a review.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "id": ("The id of a key: what stands between its underscores.", {"type": "string", "pattern": "^[0-9a-f]{16}$"}),
     "hold": ("The id of a hold.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "link": ("A signed link to a review.", {"type": "string", "minLength": 1, "maxLength": 1024}),
     "delegation": ("The id of a delegation.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "name": ("The name of a signal.", {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"}),
 }

@@ -66,6 +66,7 @@ STATUS: dict[str, int] = {
     "signature_refused": 401,
     "forbidden": 403,
     "vote_refused": 403,
+    "link_refused": 403,
     "agent_not_found": 404,
     "run_not_found": 404,
     "session_not_found": 404,

@@ -7,10 +7,11 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct
 
-from pilothouse.communication.http.call import Call, check_cursor, principal_of, tenant_of
+from pilothouse.communication.http.call import Call, check_cursor, demand, principal_of, tenant_of
 from pilothouse.domain.review import Answer, Review, ReviewStatus
 from pilothouse.engine import review as verbs
 from pilothouse.engine import vote as votes
+from pilothouse.engine.review_link import NOBODY, check_link
 from pilothouse.errors import InvalidInput
 from pilothouse.wire.review import (
     Decision,
@@ -82,6 +83,19 @@ def check_decision(body: Decision) -> None:
         raise InvalidInput(faults=[{"path": "$.edited", "message": "the verdict `edit` needs it"}])
     if body.verdict == "respond" and not body.response:
         raise InvalidInput(faults=[{"path": "$.response", "message": "the verdict `respond` needs it"}])
+
+
+async def open_link(call: Call, link: str) -> None:
+    """Browsers are sent to the page of the console, where people sign in; programs get the review."""
+    world = call.front.world
+    if b"text/html" in call.headers.get(b"accept", b""):
+        found = check_link(world, link)
+        call.reply(303, b"", [(b"location", f"../../#/reviews/{found.review}".encode())])
+        return
+    review = await verbs.open_link(world, link, call.principal)
+    if call.principal is not NOBODY:
+        demand(call, "reviews:read")
+    await call.show(await _view(call, review))
 
 
 async def list_delegations(call: Call) -> None:
