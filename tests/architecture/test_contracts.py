@@ -5,6 +5,7 @@ Python files, in tmp_path), and the contract that is meant to find it has to say
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,10 @@ BREACHES = [
     ("storage/hot/redis.py", "import nats", "Only communication knows nats"),
     ("backing.py", "import obstore", "Only storage knows obstore"),
     ("engine/policy.py", "import cedarpy", "Only security knows cedarpy"),
+    ("sdk/step.py", "import langgraph.types", "Only the bridge of a framework knows it"),
+    ("sdk/bridges/detection.py", "from google.adk import agents", "Only the bridge of a framework knows it"),
+    ("sdk/bridges/agno.py", "import crewai", "The bridge of agno knows no other framework"),
+    ("sdk/bridges/langgraph_saver.py", "import agents", "The bridge of langgraph knows no other framework"),
 ]
 
 
@@ -92,6 +97,20 @@ def test_a_planted_breach_is_found(skeleton: Path, module: str, planted: str, co
 @pytest.mark.slow
 def test_the_copy_itself_breaks_nothing(skeleton: Path):
     assert lint(skeleton) == (True, [])
+
+
+def test_every_module_of_the_bridges_is_of_one_framework_or_of_none():
+    """A contract cannot say "all but these", so a new file beside the bridges has to be named."""
+    text = (ROOT / ".importlinter").read_text()
+    sections = dict(re.findall(r"\[importlinter:contract:(\S+)\]\n(.*?)(?=\n\[|\Z)", text, re.DOTALL))
+    named = [
+        module
+        for name, section in sections.items()
+        if name == "only-bridges" or name.startswith("bridge-")
+        for module in re.findall(r"^    pilothouse\.sdk\.bridges\.(\w+)$", section, re.MULTILINE)
+    ]
+    files = [path.stem for path in (SRC / "sdk" / "bridges").glob("*.py") if path.stem != "__init__"]
+    assert sorted(named) == sorted(files)
 
 
 def test_no_contract_has_a_list_of_exceptions():

@@ -18,7 +18,7 @@ COLUMNS = {
     "smolagents": "smolagents",
 }
 CLAUSES = {
-    found.name: [one.name for one in found.body if isinstance(one, ast.AsyncFunctionDef)]
+    found.name: found
     for found in ast.parse((ROOT / "tests" / "frameworks" / "clauses.py").read_text(encoding="utf-8")).body
     if isinstance(found, ast.ClassDef)
 }
@@ -40,8 +40,14 @@ def named_in(framework):
     text = "\n".join(file.read_text(encoding="utf-8") for file in files)
     named = re.findall(r"def (test_\w+)", text)
     for clauses in re.findall(r"^class Test\w+\((\w+)\):", text, re.MULTILINE):
-        named += CLAUSES[clauses]
+        named += clauses_of(clauses)
     return set(named)
+
+
+def clauses_of(name):
+    """The tests of a class of clauses, and of those that it extends."""
+    own = [one.name for one in CLAUSES[name].body if isinstance(one, ast.AsyncFunctionDef)]
+    return own + [one for base in CLAUSES[name].bases for one in clauses_of(base.id)]
 
 
 def test_the_table_has_the_rows_that_were_promised():

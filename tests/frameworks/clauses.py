@@ -1,18 +1,20 @@
-"""What people in charge must be able to rely on, whichever framework an agent is built with: told once, as clauses.
+"""What holds whichever framework an agent is built with: told once, as clauses.
 
-Every framework has the same clerk, in `agents/clerk.py`: `fetch` reads a document, `accounts` what is private, and
-`transfer` moves money. What they may do is in the settings and in policies, never in the agent. A module of a framework
-takes the clauses over with `class TestTheClerk(InCharge)`, and says how its model ends and what its input is.
+`InCharge` is what people in charge may rely on: every framework has the same clerk, in `agents/clerk.py`; `fetch` reads
+a document, `accounts` what is private, and `transfer` moves money. What they may do is in the settings and in policies,
+never in the agent. `Bridged` and `Remembering` are what the small frameworks do. A module of a framework takes clauses
+over with `class TestTheClerk(InCharge)`, and says how its model ends and what its input is.
 """
 
 import json
 from typing import Any, ClassVar
 
+import apsw
 import pytest
 
 from pilothouse.domain.label import RULE_OF_TWO
-from pilothouse.testing import Answer
-from tests.frameworks.stage import call, calls, stage_of, wait_ended
+from pilothouse.testing import Answer, Fault, Usage
+from tests.frameworks.stage import LOADS_WITHIN, call, calls, deltas, stage_of, wait_ended, wait_held
 
 TOOLS = """tools.fetch = {risk = "read", labels = ["retrieved"]}
 tools.accounts = {risk = "read", labels = ["sensitive"]}
@@ -33,6 +35,10 @@ permit (principal, action == Action::"transfer", resource) when {{ context.argum
 forbid (principal, action == Action::"transfer", resource) when {{ context.arguments.cents > 100000 }};
 {RULE_OF_TWO}
 """
+
+
+LOOK = Answer(tool_calls=[call("look", "c1", what="lamp")], usage=Usage(12, 3))
+KEPT = ("model", "tool")
 
 
 def transfer(cents: int, id: str = "c1") -> Any:
@@ -161,3 +167,136 @@ class InCharge:
         assert (ended["status"], self.said(ended["output"])) == ("succeeded", "done")
         assert [one.step for one in desk.receiver.of(run)] == ["fetch mail"]
         assert desk.calls == 2
+
+
+class Bridged:
+    """What holds for an agent of each of the small frameworks. `SUPPORT` looks for things; `chat` is the same in a
+    session, for those that have one."""
+
+    INPUT: ClassVar[Any] = "where is my lamp?"
+    END: ClassVar[Any] = Answer(pieces=["It ", "is ", "here."], usage=Usage(12, 3))
+    OUTPUT: ClassVar[Any] = "It is here."
+    AT_ONCE: ClassVar[bool] = True
+    """Whether it runs the tools of one answer side by side."""
+
+    def said(self, found: str) -> Any:
+        """What the model says at last, `found`."""
+        return Answer(found)
+
+    async def test_it_streams_and_its_calls_are_steps_with_their_usage(self, desk: Any) -> None:
+        desk.says(LOOK, self.END)
+        run = (await desk.caller.start("support", self.INPUT)).body["id"]
+        ended = await desk.caller.wait_end(run)
+        assert ended["output"] == self.OUTPUT
+        usage = ended["usage"]
+        assert (usage["input_tokens"], usage["model_calls"], usage["tool_calls"]) == (24, 2, 1)
+        steps = [(one["kind"], one["status"]) for one in await desk.caller.steps(run) if one["kind"] in KEPT]
+        assert steps == [("model", "succeeded"), ("tool", "succeeded"), ("model", "succeeded")]
+        events = await desk.caller.events(run)
+        told = [event.body["name"] for event in events if event.kind == "framework.event"]
+        assert "".join(deltas(events)) == self.OUTPUT or "ActionStep" in told
+
+    async def test_what_ended_before_a_kill_is_not_repeated(self, desk: Any) -> None:
+        said = desk.says(LOOK, self.END)
+        run = "run_killed"
+        tool, model = desk.receiver.hold(run, "look lamp"), said.hold(1)
+        await desk.caller.start_known("support", run, self.INPUT)
+        await tool.wait_reached(LOADS_WITHIN)
+        await wait_ended(desk.caller, run, 1)
+        await desk.strike("node")
+        tool.drop()
+        await desk.recover("node")
+        await wait_held(model)
+        await wait_ended(desk.caller, run, 2)
+        await desk.strike("node")
+        model.open()
+        await desk.recover("node")
+        assert (await desk.caller.wait_end(run))["output"] == self.OUTPUT
+        assert [one.step for one in desk.receiver.of(run)] == ["look lamp"]
+        assert desk.calls == 3, "only the one that a kill struck before its answer is asked again"
+
+    async def test_of_parallel_tools_those_that_ended_are_not_repeated(self, desk: Any) -> None:
+        desk.says(calls(*(call("look", f"c{word}", what=word) for word in "abc")), self.END)
+        run = "run_parallel"
+        gate = desk.receiver.hold(run, "look b")
+        await desk.caller.start_known("support", run, self.INPUT)
+        await gate.wait_reached(LOADS_WITHIN)
+        await wait_ended(desk.caller, run, 3 if self.AT_ONCE else 2)
+        await desk.strike("node")
+        gate.drop()
+        await desk.recover("node")
+        assert (await desk.caller.wait_end(run))["output"] == self.OUTPUT
+        assert sorted(one.step for one in desk.receiver.of(run)) == ["look a", "look b", "look c"]
+        assert desk.calls == 2
+
+    async def test_a_cancel_ends_it_in_the_middle_of_a_model_call(self, desk: Any) -> None:
+        gate = desk.says("never").hold(0)
+        run = (await desk.caller.start("support", self.INPUT)).body["id"]
+        await wait_held(gate)
+        await desk.caller.ask("POST", f"/v1/runs/{run}/cancel")
+        assert (await desk.caller.wait_end(run))["status"] == "cancelled"
+        gate.open()
+
+    async def test_a_run_over_its_time_is_failed(self, desk: Any) -> None:
+        gate = desk.says("never").hold(0)
+        run = (await desk.caller.start("hurried", self.INPUT)).body["id"]
+        assert (await desk.caller.wait_end(run))["error"]["code"] == "deadline_exceeded"
+        gate.open()
+
+    async def test_errors_carry_the_framework_s_own_words(self, desk: Any) -> None:
+        desk.answers(lambda request: Fault.server_error(401, "no such key"))
+        run = (await desk.caller.start("support", self.INPUT)).body["id"]
+        ended = await desk.caller.wait_end(run)
+        assert ended["status"] == "failed"
+        assert "no such key" in ended["error"]["message"]
+
+    async def test_time_travel_goes_on_with_another_result_of_a_tool(self, desk: Any) -> None:
+        desk.says(LOOK, self.END)
+        run = await desk.caller.start_known("support", "run_first", self.INPUT)
+        await desk.caller.wait_end(run)
+        [look] = [one for one in await desk.caller.steps(run) if one["name"] == "look"]
+        body = {"after": look["key"], "replace": {look["key"]: "the lamp is gone"}}
+        forked = (await desk.caller.ask("POST", f"/v1/runs/{run}/fork", body)).body["id"]
+        assert (await desk.caller.wait_end(forked))["output"] == self.OUTPUT
+        assert desk.calls == 3, "the first request is answered from the journal"
+        assert "the lamp is gone" in told(desk)
+        assert len(desk.receiver.of(forked)) == 0
+
+
+class Remembering(Bridged):
+    """What holds beside it for those that have sessions."""
+
+    def heard(self, request: Any) -> list[str]:
+        """What users have said so far, as the model is told."""
+        return [one["content"] for one in request.messages if one["role"] == "user"]
+
+    async def turn(self, desk: Any, text: str, session: str) -> str:
+        run = (await desk.caller.start("chat", text, session=session)).body["id"]
+        ended = await desk.caller.wait_end(run)
+        assert ended["status"] == "succeeded", ended
+        return run
+
+    async def test_a_session_remembers_and_a_restart_does_not_hurt_it(self, desk: Any) -> None:
+        desk.answers(lambda request: self.said("noted"))
+        for text in ("first", "second"):
+            await self.turn(desk, text, "ada")
+        await desk.node.restart()
+        await self.turn(desk, "third", "ada")
+        assert self.heard(desk.requests[-1]) == ["first", "second", "third"]
+
+    async def test_what_a_turn_keeps_does_not_grow_with_the_turns_before_it(self, desk: Any) -> None:
+        desk.answers(lambda request: self.said("x" * 2000))
+        runs = [await self.turn(desk, f"turn {number}", "long") for number in range(8)]
+        records = apsw.Connection(str(desk.folder / "pilothouse.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        sizes = dict(records.execute("select run, length(trail) from turn where session = 'long'"))
+        records.close()
+        assert set(sizes) == set(runs)
+        assert max(sizes.values()) < 1.2 * min(sizes.values())
+
+    async def test_a_fork_of_a_session_knows_the_turns_before_it_only(self, desk: Any) -> None:
+        desk.answers(lambda request: self.said("noted"))
+        runs = [await self.turn(desk, text, "ann") for text in ("first", "second")]
+        path = "/v1/agents/chat/sessions/ann/fork"
+        assert (await desk.caller.ask("POST", path, {"key": "bob", "after": runs[0]})).status in (200, 201)
+        await self.turn(desk, "other", "bob")
+        assert self.heard(desk.requests[-1]) == ["first", "other"]

@@ -1,56 +1,59 @@
-"""Agents of Agno, untouched, on a real node with hosts in an environment of their own."""
+"""Agents and teams of Agno, untouched, on a real node with hosts in an environment of their own."""
 
 import pytest
 
-from pilothouse.testing import Answer, Usage
-from tests.frameworks.stage import LOADS_WITHIN, call, deltas, wait_ended, wait_held
+from pilothouse.testing import Answer
+from tests.frameworks.clauses import Remembering
+from tests.frameworks.stage import call, calls, stage_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FRAMEWORK = "agno"
-AGENTS = {"support": 'target = "desk:support"\nmode = "event"'}
-INPUT = "where is my lamp?"
-LOOK = Answer(tool_calls=[call("look", "c1", what="lamp")], usage=Usage(12, 3))
-END = Answer(pieces=["It ", "is ", "here."], usage=Usage(12, 3))
+SUPPORT = 'target = "desk:support"\nmode = "event"'
+AGENTS = {
+    "support": SUPPORT,
+    "hurried": f"{SUPPORT}\ntimeout_seconds = 1.0",
+    "chat": 'target = "desk:chat"\nmode = "session"',
+    "crew": 'target = "desk:crew"\nmode = "event"',
+    "judge": 'target = "desk:judge"\nmode = "event"',
+}
 
 
-async def test_it_streams_and_its_calls_are_steps_with_their_usage(desk):
-    desk.says(LOOK, END)
-    run = (await desk.caller.start("support", INPUT)).body["id"]
-    ended = await desk.caller.wait_end(run, LOADS_WITHIN)
-    assert ended["output"] == "It is here."
-    assert (ended["usage"]["input_tokens"], ended["usage"]["model_calls"], ended["usage"]["tool_calls"]) == (24, 2, 1)
-    steps = [(one["kind"], one["status"]) for one in await desk.caller.steps(run) if one["kind"] in ("model", "tool")]
-    assert steps == [("model", "succeeded"), ("tool", "succeeded"), ("model", "succeeded")]
-    assert "".join(deltas(await desk.caller.events(run))) == "It is here."
+class TestAnAgent(Remembering):
+    """As it is."""
 
 
-@pytest.mark.parametrize("victim", ["node"])
-async def test_what_ended_before_a_kill_is_not_repeated(desk, victim):
-    said = desk.says(LOOK, END)
-    run = f"run_killed_{victim}"
-    tool, model = desk.receiver.hold(run, "look lamp"), said.hold(1)
-    await desk.caller.start_known("support", run, INPUT)
-    await tool.wait_reached(LOADS_WITHIN)
-    await wait_ended(desk.caller, run, 1)
-    await desk.strike(victim)
-    tool.drop()
-    await desk.recover(victim)
-    await wait_held(model)
-    await wait_ended(desk.caller, run, 2)
-    await desk.strike(victim)
-    model.open()
-    await desk.recover(victim)
-    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "It is here."
+async def test_the_calls_of_members_of_a_team_are_steps_as_well(desk):
+    def says(request):
+        tools = [one["function"]["name"] for one in request.body.get("tools", ())]
+        if "look" in tools:
+            return "it is here" if stage_of(request) else calls(call("look", "m1", what="lamp"))
+        if stage_of(request):
+            return "the finder says it is here"
+        return calls(call("delegate_task_to_member", "t1", member_id="finder", task="find the lamp"))
+
+    desk.answers(says)
+    run = "run_team"
+    gate = desk.receiver.hold(run, "look lamp")
+    await desk.caller.start_known("crew", run, "where is my lamp?")
+    await gate.wait_reached()
+    await desk.strike("node")
+    gate.drop()
+    await desk.recover("node")
+    ended = await desk.caller.wait_end(run)
+    assert ended["output"] == "the finder says it is here", ended
     assert [one.step for one in desk.receiver.of(run)] == ["look lamp"]
-    assert desk.calls == 3, "only the one that a kill struck before its answer is asked again"
+    assert desk.calls == 4
+    steps = await desk.caller.steps(run)
+    assert [one["name"] for one in steps if one["kind"] == "tool"] == ["look"], "what its members call are the steps"
 
 
-async def test_a_cancel_ends_it_in_the_middle_of_a_model_call(desk):
-    said = desk.says("never")
-    gate = said.hold(0)
-    run = (await desk.caller.start("support", INPUT)).body["id"]
-    await wait_held(gate)
-    await desk.caller.ask("POST", f"/v1/runs/{run}/cancel")
-    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["status"] == "cancelled"
-    gate.open()
+async def test_input_and_output_are_typed(desk):
+    desk.says(Answer('{"allowed": true, "reason": "enough points"}'))
+    described = (await desk.caller.ask("GET", "/v1/agents/judge")).body
+    assert "points" in str(described["input_schema"])
+    assert "allowed" in str(described["output_schema"])
+    refused = await desk.caller.start("judge", {"points": "many"})
+    assert refused.status == 422
+    ended = await desk.run("judge", {"name": "Ada", "points": 3})
+    assert ended["output"] == {"allowed": True, "reason": "enough points"}, ended

@@ -29,7 +29,8 @@ AGENTS = {
     "hurried": f'target = "desk:support"\n{EVENT}\ntimeout_seconds = 1.0',
     "chat": 'target = "desk:support"\nmode = "session"',
     "quick": 'target = "desk:support"',
-    **{name: f'target = "desk:{name}"\n{EVENT}' for name in ("app", "front", "asker", "both", "judge")},
+    **{name: f'target = "desk:{name}"\n{EVENT}' for name in ("app", "front", "asker", "both", "judge", "boss")},
+    "filer": f'target = "desk:filer"\n{EVENT}\noptions = {{max_llm_calls = 3, artifact_service = "desk:artifacts"}}',
 }
 
 
@@ -396,3 +397,43 @@ async def test_input_and_output_are_typed(desk):
         "reason": "enough points",
     }
     assert "Ada" in json.dumps(desk.requests[-1].messages)
+
+
+@pytest.mark.parametrize(
+    ("answer", "effects", "said_to_model"),
+    [
+        ({"verdict": "edit", "edited": {"order": "o7", "cents": 4}}, ["refund o7 4"], '"refunded": 4'),
+        ({"verdict": "reject", "reason": "too much"}, [], "too much"),
+    ],
+    ids=["edit", "reject"],
+)
+async def test_a_confirmation_inside_of_an_agent_that_is_a_tool_is_a_review(desk, answer, effects, said_to_model):
+    def says(request):
+        stage = stage_of(request)
+        if "You pay." in json.dumps(request.messages):
+            return "paid" if stage else calls(call("refund", "e1", order="o7", cents=5))
+        return "done" if stage else calls(call("payer", "a1", request="pay back"))
+
+    desk.answers(says)
+    run = f"run_inside_{answer['verdict']}"
+    await desk.caller.start_known("boss", run, "pay me back")
+    await desk.caller.wait_run(run, lambda found: found["status"] == "waiting")
+    if answer["verdict"] == "edit":
+        await desk.node.restart()
+    review = await desk.caller.decide(run, **answer)
+    assert review["details"]["arguments"] == {"order": "o7", "cents": 5}
+    assert (await desk.caller.wait_end(run))["output"] == "done"
+    assert [one.step for one in desk.receiver.of(run)] == effects
+    assert desk.calls == 4
+    [inner] = [one for one in desk.requests if "You pay." in json.dumps(one.messages) and stage_of(one)]
+    assert any(said_to_model in one for one in results_told(inner))
+
+
+async def test_options_are_what_a_run_of_the_framework_takes(desk):
+    desk.says(calls(call("put_away", "c1", what="lamp")), calls(call("take_out", "c2")), Answer("done"))
+    ended = await desk.run("filer", "keep it")
+    assert ended["output"] == "done", ended
+    assert "lamp" in results_told(desk.requests[-1])[-1]
+    desk.answers(lambda request: calls(call("take_out", f"c{stage_of(request)}")))
+    ended = await desk.run("filer", "again and again")
+    assert "Max number of llm calls limit of `3` exceeded" in ended["error"]["message"], ended

@@ -39,6 +39,8 @@ AGENTS = {
     "raw": 'target = "desk:raw"\nmode = "event"',
     "stopping": 'target = "desk:stopping"\nmode = "event"',
     "flow": 'target = "desk:flow"\nmode = "session"',
+    "diary": 'target = "desk:diary"\nmode = "session"',
+    "hasty": 'target = "desk:support"\nmode = "event"\noptions = {recursion_limit = 2}',
 }
 
 ASK = {"messages": [{"role": "user", "content": "go"}]}
@@ -402,3 +404,26 @@ async def test_a_stateless_run_is_answered_at_once(desk):
     desk.says("hello there")
     answer = await desk.caller.start("quick", "hi", headers={})
     assert (answer.status, said_last(answer.body)) == (200, "hello there")
+
+
+async def test_a_delta_channel_is_kept_between_the_turns_of_a_session(desk):
+    outputs = []
+    for text in ("one", "two", "three"):
+        run = (await desk.caller.start("diary", {"lines": [text]}, session="ann")).body["id"]
+        outputs.append((await desk.caller.wait_end(run))["output"]["lines"])
+    assert outputs[0] == ["one", "1 lines"]
+    assert outputs[2] == ["one", "1 lines", "two", "3 lines", "three", "5 lines"]
+
+
+async def test_options_are_what_a_run_of_the_framework_takes(desk):
+    desk.answers(lambda request: calls(call("look", f"c{stage_of(request)}", what="lamp")))
+    ended = await desk.run("hasty", ASK)
+    assert "Recursion limit of 2 reached" in ended["error"]["message"], ended
+
+
+async def test_steps_leave_out_the_framework_s_own_checkpoints_unless_they_are_asked_for(desk):
+    desk.says(calls(call("look", "c1", what="lamp")), Answer("here"))
+    run = (await desk.run("support", ASK))["id"]
+    assert {one["kind"] for one in await desk.caller.steps(run)} == {"model", "tool"}
+    found = (await desk.caller.ask("GET", f"/v1/runs/{run}/steps?kind=checkpoint&limit=200")).body["items"]
+    assert {one["kind"] for one in found} == {"checkpoint"}

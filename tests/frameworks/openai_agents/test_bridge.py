@@ -1,6 +1,8 @@
 """Agents of the OpenAI Agents SDK, untouched, on a real node with hosts in an environment of their own."""
 
 import json
+import os
+import subprocess
 from collections import Counter
 
 import apsw
@@ -10,9 +12,11 @@ from pilothouse.testing import Answer, Fault, Usage
 from tests.faults.client import wait_until
 from tests.frameworks.stage import (
     LOADS_WITHIN,
+    ROOT,
     call,
     calls,
     deltas,
+    environment_of,
     stage_of,
     steps_by_kind,
     wait_ended,
@@ -29,6 +33,7 @@ AGENTS = {
     "hurried": f'target = "desk:support"\n{EVENT}\ntimeout_seconds = 1.0',
     "chat": 'target = "desk:support"\nmode = "session"',
     "quick": 'target = "desk:support"',
+    "short": f'target = "desk:support"\n{EVENT}\noptions = {{max_turns = 2, run_config = "desk:config"}}',
     **{
         name: f'target = "desk:{name}"\n{EVENT}' for name in ("by_name", "front", "formal", "asker", "shelver", "judge")
     },
@@ -377,3 +382,28 @@ async def test_a_stateless_run_is_answered_at_once(desk):
     desk.says("hello there")
     answer = await desk.caller.start("quick", "hi", headers={})
     assert (answer.status, answer.body["output"]) == (200, "hello there")
+
+
+async def test_options_are_what_a_run_of_the_framework_takes(desk):
+    desk.answers(lambda request: calls(call("look", f"c{stage_of(request)}", what="lamp")))
+    ended = await desk.run("short", "go")
+    assert "Max turns (2) exceeded" in ended["error"]["message"], ended
+    assert desk.calls == 2
+    assert desk.requests[0].body["temperature"] == 0.25
+
+
+def test_an_agent_with_a_tool_that_acts_on_this_machine_is_refused_when_it_is_loaded():
+    lines = [
+        "from agents import Agent, LocalShellTool",
+        "from pilothouse.sdk.bridges.detection import bridge_for",
+        "bridge_for(Agent(name='shell', tools=[LocalShellTool(executor=str)]))",
+    ]
+    ran = subprocess.run(
+        [environment_of(FRAMEWORK) / "bin" / "python", "-c", "\n".join(lines)],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=LOADS_WITHIN,
+        check=False,
+    )
+    assert "its tool 'local_shell' is a LocalShellTool, which acts on this machine" in ran.stderr

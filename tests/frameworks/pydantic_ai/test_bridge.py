@@ -27,6 +27,7 @@ AGENTS = {
     "support": 'target = "desk:support"\nmode = "event"',
     "hurried": 'target = "desk:support"\nmode = "event"\ntimeout_seconds = 1.0',
     "chat": 'target = "desk:support"\nmode = "session"',
+    "hasty": 'target = "desk:support"\nmode = "event"\noptions.usage_limits = {request_limit = 2}',
     "quick": 'target = "desk:support"',
     "judge": 'target = "desk:judge"\nmode = "event"',
 }
@@ -273,3 +274,10 @@ async def test_a_stateless_run_is_answered_at_once(desk):
     desk.says("hello there")
     answer = await desk.caller.start("quick", "hi", headers={})
     assert (answer.status, answer.body["output"]) == (200, "hello there")
+
+
+async def test_options_are_what_a_run_of_the_framework_takes(desk):
+    desk.answers(lambda request: calls(call("look", f"c{stage_of(request)}", what="lamp")))
+    ended = await desk.run("hasty", "go")
+    assert "request_limit of 2" in ended["error"]["message"], ended
+    assert desk.calls == 2

@@ -1,57 +1,71 @@
 """Agents of smolagents, untouched, on a real node with hosts in an environment of their own."""
 
+from typing import Any, ClassVar
+
 import pytest
 
 from pilothouse.testing import Answer, Usage
-from tests.frameworks.stage import LOADS_WITHIN, call, wait_ended, wait_held
+from tests.frameworks.clauses import Remembering
+from tests.frameworks.stage import call, stage_of, wait_ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FRAMEWORK = "smolagents"
-AGENTS = {"support": 'target = "desk:support"\nmode = "event"'}
-INPUT = "where is my lamp?"
-LOOK = Answer(tool_calls=[call("look", "c1", what="lamp")], usage=Usage(12, 3))
-END = Answer(tool_calls=[call("final_answer", "c2", answer="It is here.")], usage=Usage(12, 3))
+SUPPORT = 'target = "desk:support"\nmode = "event"'
+AGENTS = {
+    "support": SUPPORT,
+    "hurried": f"{SUPPORT}\ntimeout_seconds = 1.0",
+    "chat": 'target = "desk:support"\nmode = "session"',
+    "coder": 'target = "desk:coder"\nmode = "event"',
+}
 
 
-async def test_it_streams_and_its_calls_are_steps_with_their_usage(desk):
-    desk.says(LOOK, END)
-    run = (await desk.caller.start("support", INPUT)).body["id"]
-    ended = await desk.caller.wait_end(run, LOADS_WITHIN)
-    assert ended["output"] == "It is here."
-    assert (ended["usage"]["input_tokens"], ended["usage"]["model_calls"], ended["usage"]["tool_calls"]) == (24, 2, 1)
-    steps = [(one["kind"], one["status"]) for one in await desk.caller.steps(run) if one["kind"] in ("model", "tool")]
-    assert steps == [("model", "succeeded"), ("tool", "succeeded"), ("model", "succeeded")]
-    told = [event.body["name"] for event in await desk.caller.events(run) if event.kind == "framework.event"]
-    assert "ActionStep" in told
+class TestAnAgent(Remembering):
+    """Its model ends with a tool."""
+
+    END: ClassVar = Answer(tool_calls=[call("final_answer", "end", answer="It is here.")], usage=Usage(12, 3))
+
+    def said(self, found: str) -> Any:
+        return Answer(tool_calls=[call("final_answer", "end", answer=found)])
+
+    def heard(self, request: Any) -> list[str]:
+        found = [str(one["content"]) for one in request.messages if one["role"] == "user"]
+        return [one.partition("New task:\\n")[2].partition("'")[0] for one in found if "New task:" in one]
 
 
-@pytest.mark.parametrize("victim", ["node"])
-async def test_what_ended_before_a_kill_is_not_repeated(desk, victim):
-    said = desk.says(LOOK, END)
-    run = f"run_killed_{victim}"
-    tool, model = desk.receiver.hold(run, "look lamp"), said.hold(1)
-    await desk.caller.start_known("support", run, INPUT)
-    await tool.wait_reached(LOADS_WITHIN)
-    await wait_ended(desk.caller, run, 1)
-    await desk.strike(victim)
-    tool.drop()
-    await desk.recover(victim)
-    await wait_held(model)
+CODE = """Thought: I look.
+<code>
+one = look("lamp")
+other = look("key")
+final_answer(one + " and " + other)
+</code>"""
+
+
+async def test_tools_that_code_calls_are_steps_and_the_code_between_them_runs_again(desk):
+    desk.answers(lambda request: CODE)
+    run = "run_code"
+    gate = desk.receiver.hold(run, "look key")
+    await desk.caller.start_known("coder", run, "where are they?")
+    await gate.wait_reached()
     await wait_ended(desk.caller, run, 2)
-    await desk.strike(victim)
-    model.open()
-    await desk.recover(victim)
-    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "It is here."
-    assert [one.step for one in desk.receiver.of(run)] == ["look lamp"]
-    assert desk.calls == 3, "only the one that a kill struck before its answer is asked again"
+    await desk.strike("node")
+    gate.drop()
+    await desk.recover("node")
+    ended = await desk.caller.wait_end(run)
+    assert ended["output"] == "lamp is here and key is here", ended
+    assert [one.step for one in desk.receiver.of(run)] == ["look lamp", "look key"]
+    assert desk.calls == 1
 
 
-async def test_a_cancel_ends_it_in_the_middle_of_a_model_call(desk):
-    said = desk.says("never")
-    gate = said.hold(0)
-    run = (await desk.caller.start("support", INPUT)).body["id"]
-    await wait_held(gate)
-    await desk.caller.ask("POST", f"/v1/runs/{run}/cancel")
-    assert (await desk.caller.wait_end(run, LOADS_WITHIN))["status"] == "cancelled"
-    gate.open()
+async def test_code_whose_tool_is_denied_stops_and_the_model_is_told(desk):
+    policy = 'permit (principal, action, resource) unless { context.tool == "look" };'
+    assert (await desk.caller.ask("PUT", "/v1/policies", {"text": policy, "signed": True})).status == 200
+    try:
+        desk.answers(lambda request: "<code>\nfinal_answer('no')\n</code>" if stage_of(request) else CODE)
+        run = await desk.caller.start_known("coder", "run_denied_code", "where are they?")
+        ended = await desk.caller.wait_end(run)
+        assert ended["output"] == "no", ended
+        assert desk.receiver.of(run) == []
+        assert "was not allowed" in str(desk.requests[-1].messages)
+    finally:
+        assert (await desk.caller.ask("DELETE", "/v1/policies")).status == 204

@@ -24,6 +24,7 @@ from pilothouse.communication.http.header import (
 from pilothouse.communication.http.stream import Stream, cancel_gone, cancels_when_gone
 from pilothouse.domain import ids
 from pilothouse.domain.event import Segment
+from pilothouse.domain.journal import StepKind
 from pilothouse.domain.run import Run, Status
 from pilothouse.engine import cancel, event, journal, retry, signal
 from pilothouse.engine import run as verbs
@@ -75,7 +76,11 @@ class RunsQuery(Struct, forbid_unknown_fields=True):
     limit: Limit = PAGE
 
 
-class PageQuery(Struct, forbid_unknown_fields=True):
+class StepsQuery(Struct, forbid_unknown_fields=True):
+    kind: Annotated[
+        list[StepKind],
+        Meta(description="Which; without it all but what a framework keeps of its own progress (`checkpoint`)."),
+    ] = []
     cursor: Cursor | None = None
     limit: Limit = PAGE
 
@@ -240,11 +245,13 @@ async def list_runs(call: Call, query: RunsQuery) -> None:
     await call.show(RunPage([view(one) for one in page.items], page.next_cursor))
 
 
-async def list_steps(call: Call, run: str, query: PageQuery) -> None:
+async def list_steps(call: Call, run: str, query: StepsQuery) -> None:
+    """A page may have fewer steps than were asked for, and the next one more: kinds are left out page by page."""
     check_run_id(run)
     check_cursor(query.cursor)
     rows, cursor = await journal.list_steps(call.front.world, tenant_of(call), run, query.cursor, query.limit)
-    await call.show(StepPage([step_view(row) for row in rows], cursor))
+    shown = [row for row in rows if (row.kind in query.kind if query.kind else row.kind != "checkpoint")]
+    await call.show(StepPage([step_view(row) for row in shown], cursor))
 
 
 async def read_events(call: Call, run: str, query: EventsQuery) -> None:

@@ -1,8 +1,8 @@
 """Agents and teams of Agno: streamed, on a copy for each run; every call of a tool is a step.
 
 Agno's own `tool_hooks` stand around a tool call, members of a team included. Model calls are steps by the client
-library that the model uses (`sdk/egress`). A run that pauses for a person (`requires_confirmation`) ends with an error
-that says so: the answer would not come back in.
+library that the model uses (`sdk/egress`). A session is Agno's own, kept as trails of ours; an agent with a database of
+its own keeps it there. A run that pauses for a person (`requires_confirmation`) ends with an error that says so.
 """
 
 import contextlib
@@ -12,8 +12,11 @@ from inspect import isawaitable, iscoroutine, iscoroutinefunction
 from typing import Any
 
 import msgspec
+from agno.db.in_memory import InMemoryDb
 from agno.run.agent import RunErrorEvent, RunOutput, RunPausedEvent
 from agno.run.team import TeamRunOutput
+from agno.session.agent import AgentSession
+from agno.session.team import TeamSession
 from agno.tools.function import Function
 from agno.tools.toolkit import Toolkit
 from msgspec import Struct
@@ -24,10 +27,13 @@ from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.tagged import dump_tagged, load_tagged
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.function import step_name
-from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for
+from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for, shown_as_json, write_json
+from pilothouse.sdk.session import SessionMemory
 from pilothouse.sdk.toolbox import schema_of, tool_of
 
 FRAMEWORK = "agno"
+DELEGATING = ("delegate_task_to_member", "delegate_task_to_members")
+"""A team's own words to itself: what its members call are the steps."""
 DELTAS = ("RunContent", "TeamRunContent")
 
 
@@ -41,7 +47,7 @@ here: ContextVar[_Here | None] = ContextVar("agno_attempt", default=None)
 
 class AgnoBridge:
     wants_history = False
-    keeps_trail = False
+    keeps_trail = True
 
     def __init__(self, agent: Any, options: Options) -> None:
         self._agent = agent
@@ -81,16 +87,23 @@ class AgnoBridge:
     async def run(self, attempt: Execution, value: Any) -> object:
         own = self._agent.deep_copy()
         _record(own)
+        memory = attempt.session
+        kept = None if memory.key is None or own.db is not None else _restored(own, memory)
         token = here.set(_Here(attempt, self._blocking))
         try:
-            return await self._listen(attempt, own, value)
+            output = await self._listen(attempt, own, value)
         finally:
             here.reset(token)
+        if kept is not None:
+            _keep(kept, memory)
+        return output
 
     async def _listen(self, attempt: Execution, own: Any, value: Any) -> object:
         final: Any = None
         session = attempt.session.key
-        events = own.arun(value, stream=True, stream_events=True, yield_run_output=True, session_id=session)
+        events = own.arun(
+            value, stream=True, stream_events=True, yield_run_output=True, session_id=session, run_id=attempt.run_id
+        )
         async with contextlib.aclosing(events) as stream:
             async for event in stream:
                 if isinstance(event, RunOutput | TeamRunOutput):
@@ -113,6 +126,34 @@ class AgnoFailed(Exception):
     """The agent failed, in Agno's own words."""
 
 
+def _restored(own: Any, memory: SessionMemory) -> InMemoryDb:
+    """Agno's session of the turns before, in a database of its own that lives for this attempt."""
+    runs = [run for trail in memory.trails for run in trail["runs"]]
+    data = memory.trails[-1]["data"] if memory.trails else None
+    db, is_team = InMemoryDb(), hasattr(own, "members")
+    read, kind = (TeamSession.from_dict, "team_id") if is_team else (AgentSession.from_dict, "agent_id")
+    if memory.trails:
+        session = read({"session_id": memory.key, kind: own.id, "session_data": data, "runs": runs})
+        assert session is not None
+        db.upsert_session(session)
+    own.db = db
+    return db
+
+
+def _keep(db: InMemoryDb, memory: SessionMemory) -> None:
+    """What this turn added: its runs, those of members of a team among them, and the state of the session."""
+    stored = next(iter(db._sessions.values()), None)
+    if stored is None:
+        return
+    runs = shown_as_json(stored.get("runs") or [])
+    data = shown_as_json(stored.get("session_data"))
+    before = sum(len(trail["runs"]) for trail in memory.trails)
+    if memory.wants_whole(len(write_json(runs))):
+        memory.keep_whole({"runs": runs, "data": data})
+    else:
+        memory.keep_trail({"runs": runs[before:], "data": data})
+
+
 def _record(agent: Any) -> None:
     agent.tool_hooks = [recorded, *(agent.tool_hooks or [])]
     for member in getattr(agent, "members", None) or []:
@@ -123,7 +164,7 @@ async def recorded(function_name: str, function_call: Callable[..., Any], argume
     """Stands around a tool call; outside of a run of ours it only calls. Agno calls the tool with the very arguments
     that it shows to hooks, so those that somebody has edited are put into them."""
     known = here.get()
-    if known is None:
+    if known is None or function_name in DELEGATING:
         result = function_call(**arguments)
         return await result if isawaitable(result) else result
     attempt = known.attempt

@@ -26,15 +26,15 @@ from google.adk.memory import BaseMemoryService
 from google.adk.models import BaseLlm, LlmRequest, LlmResponse
 from google.adk.plugins.base_plugin import BasePlugin
 from google.adk.runners import Runner
-from google.adk.sessions import BaseSessionService, Session
-from google.adk.sessions.base_session_service import ListSessionsResponse
 from google.adk.tools import BaseTool, FunctionTool
 from google.adk.tools.agent_tool import AgentTool
+from google.adk.tools.tool_confirmation import ToolConfirmation
 from google.genai import types
 from pydantic import ValidationError
 
 from pilothouse.domain.policy import Tool
 from pilothouse.errors import ActionDenied, InvalidInput
+from pilothouse.sdk.bridges.google_adk_sessions import APP, TrailSessions, dump
 from pilothouse.sdk.bridges.live import Kept, Push, watch
 from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call
@@ -43,14 +43,12 @@ from pilothouse.sdk.bridges.tagged import dump_tagged, load_tagged
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for, write_json
-from pilothouse.sdk.session import SessionMemory
 from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "google-adk"
-APP = "pilothouse"
 CONFIRM = "adk_request_confirmation"
 REJECTED = {"error": "This tool call is rejected."}
-CALL = "_call_tool_async"
+CALL, GATE = "_call_tool_async", "apply_confirmation_gate"
 OWN_TOOLS = ("transfer_to_agent", "exit_loop")
 """ADK's own words to itself: nothing happens outside, and there is nothing to keep."""
 PAUSES_AT_MOST = 1000
@@ -193,7 +191,7 @@ class _Told:
             kind = "function_call"
         elif event.get_function_responses():
             kind = "function_response"
-        await self._attempt.emit_event(FRAMEWORK, kind, _dump(event))
+        await self._attempt.emit_event(FRAMEWORK, kind, dump(event))
 
 
 async def _ask(run: "_Run", waiting: list[types.FunctionCall]) -> types.Content:
@@ -293,7 +291,7 @@ class RecordedLlm(BaseLlm):
                 llm_request.model or self.inner.model,
                 run.requests.new(self.agent, scope.get(), instructions, contents),
                 body,
-                dump=lambda whole: [_dump(one) for one in whole],
+                dump=lambda whole: [dump(one) for one in whole],
                 load=lambda kept: [LlmResponse.model_validate(one) for one in kept],
                 scope=scope.get(),
             )
@@ -308,7 +306,7 @@ class RecordedLlm(BaseLlm):
 
 
 def _asked(request: LlmRequest) -> tuple[Any, list[Any]]:
-    contents = [_dump(content) for content in request.contents]
+    contents = [dump(content) for content in request.contents]
     instructions = request.config.system_instruction if request.config is not None else None
     return instructions if isinstance(instructions, str) else repr(instructions), contents
 
@@ -329,8 +327,9 @@ def _count(attempt: Execution, responses: list[LlmResponse]) -> None:
 def stand_between() -> None:
     """Puts this file where ADK asks an agent for its model and runs a tool. A second call does nothing. Raises
     `ValueError` when this version of ADK does it elsewhere."""
-    model_of, call = getattr(LlmAgent, "canonical_model_async", None), getattr(_caller, CALL, None)
-    if model_of is None or call is None:
+    model_of = getattr(LlmAgent, "canonical_model_async", None)
+    call, gate = getattr(_caller, CALL, None), getattr(_caller, GATE, None)
+    if model_of is None or call is None or gate is None:
         raise ValueError(
             "this version of google-adk works inside in a way that Pilothouse does not know; "
             "pip install 'google-adk>=2.13,<2.14'"
@@ -350,9 +349,17 @@ def stand_between() -> None:
             return await call(tool, args, tool_context)
         return await _call_tool(run, call, tool, args, tool_context)
 
+    async def gated(tool: Any, args: dict[str, Any], tool_context: Any) -> Any:
+        answer = await gate(tool, args, tool_context)
+        run = here.get()
+        if run is None or not scope.get() or answer is None:
+            return answer
+        return await gate(tool, args, tool_context) if await _confirm_inside(run, tool, args, tool_context) else answer
+
     recorded.is_between = True  # type: ignore[attr-defined]
     LlmAgent.canonical_model_async = recorded
     setattr(_caller, CALL, called)
+    setattr(_caller, GATE, gated)
 
 
 async def _call_tool(run: _Run, call: Any, tool: Any, args: dict[str, Any], context: Any) -> object:
@@ -388,6 +395,36 @@ async def _call_tool(run: _Run, call: Any, tool: Any, args: dict[str, Any], cont
     except ActionDenied as denied:
         return {"error": denied.message}
     _apply(actions, context)
+    if scope.get():
+        return await _pause_inside(run, call, tool, args, context, result)
+    return result
+
+
+async def _confirm_inside(run: _Run, tool: Any, args: dict[str, Any], context: Any) -> bool:
+    """Whether a tool of an agent that is used as a tool has asked for a confirmation, and a person has answered. ADK
+    drops the session of such an agent with its answer, so nobody could go on from its pause: it is asked here."""
+    call_id = context.function_call_id or ""
+    asked = context.actions.requested_tool_confirmations.pop(call_id, None)
+    if asked is None or context.tool_confirmation is not None:
+        return False
+    context.actions.skip_summarization = None
+    more = {"hint": asked.hint, "payload": asked.payload}
+    verdict = await ask_about_call(run.attempt, FRAMEWORK, tool.name, args, call_id=call_id, more=more)
+    run.verdicts[call_id] = verdict
+    confirmed = verdict.is_allowed or verdict.is_result
+    context.tool_confirmation = ToolConfirmation(hint=asked.hint, payload=asked.payload, confirmed=confirmed)
+    return True
+
+
+async def _pause_inside(run: _Run, call: Any, tool: Any, args: dict[str, Any], context: Any, result: object) -> object:
+    if await _confirm_inside(run, tool, args, context):
+        return await _call_tool(run, call, tool, args, context)
+    if tool.is_long_running and not result:
+        question = f"What is the result of {tool.name!r}? Respond with it."
+        asked = ask_about_call(
+            run.attempt, FRAMEWORK, tool.name, args, call_id=context.function_call_id or "", question=question
+        )
+        return _result_of(await asked)
     return result
 
 
@@ -396,7 +433,7 @@ ACTIONS = "$actions"
 
 def _dump_result(result: object, actions: Any) -> Any:
     """What the tool returned; beside it what it did to its event, when it did something."""
-    told = {name: value for name, value in _dump(actions).items() if value not in ({}, [])}
+    told = {name: value for name, value in dump(actions).items() if value not in ({}, [])}
     kept = dump_tagged(result)
     return {ACTIONS: told, "result": kept} if told else kept
 
@@ -422,56 +459,6 @@ def _apply(told: dict[str, Any], context: Any) -> None:
             setattr(actions, name, value)
 
 
-class TrailSessions(BaseSessionService):
-    """The one session of a run, from the trails of ours: events that turns added, and the state that follows of them.
-    State of `user:` and `app:` scope is the session's own here."""
-
-    def __init__(self, memory: SessionMemory, user: str, run: str) -> None:
-        self._memory = memory
-        self.session = Session(id=memory.key or run, app_name=APP, user_id=user, state={}, events=[])
-        for trail in memory.trails:
-            for kept in trail:
-                event = Event.model_validate(kept)
-                self._update_session_state(self.session, event)
-                self.session.events.append(event)
-        self._before = len(self.session.events)
-
-    async def create_session(
-        self, *, app_name: str, user_id: str, state: dict[str, Any] | None = None, session_id: str | None = None
-    ) -> Session:
-        self.session.state.update(state or {})
-        return self.session
-
-    async def get_session(self, *, app_name: str, user_id: str, session_id: str, config: Any = None) -> Session | None:
-        if session_id != self.session.id:
-            return None
-        if config is None or config.num_recent_events is None:
-            return self.session
-        recent = self.session.events[-config.num_recent_events :] if config.num_recent_events else []
-        copy: Session = self.session.model_copy(update={"events": recent})
-        return copy
-
-    async def list_sessions(self, *, app_name: str, user_id: str | None = None) -> ListSessionsResponse:
-        return ListSessionsResponse(sessions=[self.session])
-
-    async def delete_session(self, *, app_name: str, user_id: str, session_id: str) -> None:
-        """It ends with our session, which callers delete."""
-
-    async def append_event(self, session: Session, event: Event) -> Event:
-        done: Event = await super().append_event(session, event)
-        if session is not self.session and not event.partial:
-            self._update_session_state(self.session, done)
-            self.session.events.append(done)
-        return done
-
-    def keep(self) -> None:
-        """At the end of the turn."""
-        events = [_dump(event) for event in self.session.events]
-        self._memory.keep_trail(events[self._before :])
-        if self._memory.wants_whole(len(write_json(events))):
-            self._memory.keep_whole(events)
-
-
 def _schema_of(tool: BaseTool) -> Any:
     """The JSON schema of its arguments, or None when it does not say."""
     try:
@@ -483,10 +470,6 @@ def _schema_of(tool: BaseTool) -> Any:
     if declared.parameters_json_schema is not None or declared.parameters is None:
         return declared.parameters_json_schema
     return declared.parameters.json_schema.model_dump(mode="json", exclude_none=True, by_alias=True)
-
-
-def _dump(value: Any) -> Any:
-    return value.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 def _text_of(event: Event) -> str:

@@ -27,6 +27,7 @@ from pilothouse.sdk.scope import counting_here
 from pilothouse.sdk.toolbox import tool_of
 
 FAULTS_LIMIT = 100
+DELTA = "DeltaChannel"
 
 
 class LangGraphBridge:
@@ -121,7 +122,7 @@ class GraphRun:
         finally:
             calls_here.reset(token)
             counting_here.reset(counting)
-        self._keep_trail()
+        await self._keep_trail()
         return self._output
 
     # --- streaming ---
@@ -180,14 +181,24 @@ class GraphRun:
 
     # --- the session ---
 
-    def _keep_trail(self) -> None:
+    async def _keep_trail(self) -> None:
         session = self._attempt.session
         if session.key is None:
             return
+        deltas = await self._deltas()
         if session.wants_whole(self._saver.size):
-            session.keep_whole(self._saver.trail(whole=True))
+            session.keep_whole(self._saver.trail(deltas, whole=True))
         else:
-            session.keep_trail(self._saver.trail())
+            session.keep_trail(self._saver.trail(deltas))
+
+    async def _deltas(self) -> dict[str, Any]:
+        """The values of channels that a checkpoint does not hold, since they follow from the writes before it."""
+        channels = getattr(self._graph, "channels", {})
+        names = [name for name, channel in channels.items() if type(channel).__name__ == DELTA]
+        if not names:
+            return {}
+        values = (await self._graph.aget_state(self._config)).values
+        return {name: values[name] for name in names if name in values}
 
 
 def _config_of(options: Options) -> dict[str, Any]:

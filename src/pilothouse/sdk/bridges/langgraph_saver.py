@@ -281,8 +281,9 @@ class Saver(InMemorySaver):
 
     # --- the trail ---
 
-    def trail(self, *, whole: bool = False) -> dict[str, Any]:
-        """What this turn has changed: the last checkpoint of each namespace that lives on between turns."""
+    def trail(self, deltas: dict[str, Any] | None = None, *, whole: bool = False) -> dict[str, Any]:
+        """What this turn has changed: the last checkpoint of each namespace that lives on between turns. `deltas`: the
+        values of channels of the graph itself that are missing in it, since no write goes on to the next turn."""
         namespaces: dict[str, Any] = {}
         for ns, stored in self.storage[self._thread].items():
             if NS_END in ns or not stored:
@@ -300,7 +301,9 @@ class Saver(InMemorySaver):
             namespaces[ns] = {
                 "checkpoint": packed(self.serde.dumps_typed(rest)),
                 "metadata": packed(self.serde.dumps_typed(found.metadata)),
-                "channels": before.write(found.checkpoint["channel_values"], versions),
+                "channels": before.write(
+                    {**found.checkpoint["channel_values"], **((deltas or {}) if not ns else {})}, versions
+                ),
             }
         return {"namespaces": namespaces, **({"whole": True} if whole else {})}
 

@@ -8,8 +8,10 @@ import copy
 from functools import partial
 from typing import Any
 
-from smolagents import AgentMemory, CodeAgent, FinalAnswerStep, MultiStepAgent, Tool, ToolOutput
-from smolagents.models import ChatMessageStreamDelta
+from smolagents import AgentError, AgentMemory, CodeAgent, FinalAnswerStep, MultiStepAgent, Tool, ToolOutput
+from smolagents.memory import ActionStep, PlanningStep, TaskStep, ToolCall
+from smolagents.models import ChatMessage, ChatMessageStreamDelta, MessageRole
+from smolagents.monitoring import Timing
 
 from pilothouse.domain import policy
 from pilothouse.sdk.bridges.blocking import call_tool_blocking
@@ -17,7 +19,7 @@ from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.context import BlockingContext
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.function import step_name
-from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for
+from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for, shown_as_json, write_json
 from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "smolagents"
@@ -26,7 +28,7 @@ OWN_TOOLS = ("final_answer",)
 
 class SmolagentsBridge:
     wants_history = False
-    keeps_trail = False
+    keeps_trail = True
 
     def __init__(self, agent: MultiStepAgent, options: Options) -> None:
         self._agent = agent
@@ -49,13 +51,22 @@ class SmolagentsBridge:
         return self.input.read(raw)
 
     async def run(self, attempt: Execution, value: Any) -> object:
-        return await attempt.in_agent_thread(_run, (attempt, _copy(self._agent, attempt, ""), value), {})
+        own, memory = _copy(self._agent, attempt, ""), attempt.session
+        kept = [step for trail in memory.trails for step in trail]
+        own.memory.steps = [_load_step(step) for step in kept]
+        output = await attempt.in_agent_thread(_run, (attempt, own, value), {})
+        new = [shown_as_json(_dump_step(step)) for step in own.memory.steps[len(kept) :]]
+        if memory.wants_whole(len(write_json(kept)) + len(write_json(new))):
+            memory.keep_whole([*kept, *new])
+        else:
+            memory.keep_trail(new)
+        return output
 
 
 def _run(attempt: Execution, agent: MultiStepAgent, task: str) -> object:
     context = BlockingContext(attempt)
     output: object = None
-    for step in agent.run(task, stream=True):
+    for step in agent.run(task, stream=True, reset=False):
         if isinstance(step, ChatMessageStreamDelta):
             if step.content:
                 context.emit(step.content)
@@ -72,6 +83,45 @@ def _run(attempt: Execution, agent: MultiStepAgent, task: str) -> object:
 
 def _shown(step: Any) -> Any:
     return step.dict() if hasattr(step, "dict") else str(step)
+
+
+def _dump_step(step: Any) -> dict[str, Any]:
+    """What a later turn is shown of a step, without the conversation before it. Pictures are left out."""
+    if isinstance(step, TaskStep):
+        return {"task": step.task}
+    if isinstance(step, PlanningStep):
+        return {"plan": step.plan}
+    return {
+        "step": step.step_number,
+        "calls": [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in step.tool_calls or []],
+        "said": step.model_output,
+        "code": step.code_action,
+        "seen": step.observations,
+        "error": None if step.error is None else str(step.error),
+        "is_final": step.is_final_answer,
+    }
+
+
+def _load_step(kept: dict[str, Any]) -> Any:
+    if "task" in kept:
+        return TaskStep(kept["task"])
+    if "plan" in kept:
+        answer = ChatMessage(role=MessageRole.ASSISTANT, content=kept["plan"])
+        return PlanningStep([], answer, kept["plan"], Timing(0.0, 0.0))
+    error = None
+    if kept["error"] is not None:
+        error = AgentError.__new__(AgentError, kept["error"])  # made otherwise it would be logged
+        error.message = kept["error"]
+    return ActionStep(
+        kept["step"],
+        Timing(0.0, 0.0),
+        tool_calls=[ToolCall(**one) for one in kept["calls"]] or None,
+        error=error,
+        model_output=kept["said"],
+        code_action=kept["code"],
+        observations=kept["seen"],
+        is_final_answer=kept["is_final"],
+    )
 
 
 def _copy(agent: MultiStepAgent, attempt: Execution, scope: str) -> MultiStepAgent:

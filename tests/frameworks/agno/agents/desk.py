@@ -5,7 +5,9 @@ import os
 
 from agno.agent import Agent
 from agno.models.openai import OpenAIChat
+from agno.team import Team
 from outside import tell
+from pydantic import BaseModel
 
 
 async def look(what: str) -> str:
@@ -15,3 +17,33 @@ async def look(what: str) -> str:
 
 
 support = Agent(name="support", model=OpenAIChat(os.environ["OPENAI_MODEL"]), tools=[look], telemetry=False)
+chat = Agent(name="chat", model=OpenAIChat(os.environ["OPENAI_MODEL"]), add_history_to_context=True, telemetry=False)
+
+finder = Agent(
+    id="finder",
+    name="finder",
+    instructions="You find things.",
+    model=OpenAIChat(os.environ["OPENAI_MODEL"]),
+    tools=[look],
+    telemetry=False,
+)
+crew = Team(name="crew", model=OpenAIChat(os.environ["OPENAI_MODEL"]), members=[finder], telemetry=False)
+
+
+class Question(BaseModel):
+    name: str
+    points: int = 0
+
+
+class Verdict(BaseModel):
+    allowed: bool
+    reason: str
+
+
+judge = Agent(
+    name="judge",
+    model=OpenAIChat(os.environ["OPENAI_MODEL"]),
+    input_schema=Question,
+    output_schema=Verdict,
+    telemetry=False,
+)

@@ -5,6 +5,7 @@ import os
 from crewai import LLM, Agent, Crew, Task
 from crewai.tools import tool
 from outside import tell
+from pydantic import BaseModel
 
 
 @tool("look")
@@ -18,3 +19,13 @@ model = LLM(model=f"openai/{os.environ['OPENAI_MODEL']}", base_url=os.environ["O
 finder = Agent(role="finder", goal="find things", backstory="You find.", llm=model, tools=[look], verbose=False)
 task = Task(description="Find the {thing}.", expected_output="Where it is.", agent=finder)
 support = Crew(agents=[finder], tasks=[task], tracing=False, verbose=False)
+
+
+class Verdict(BaseModel):
+    allowed: bool
+    reason: str
+
+
+judge = Agent(role="judge", goal="judge things", backstory="You judge.", llm=model, verbose=False)
+judging = Task(description="Judge {thing}.", expected_output="A verdict.", agent=judge, output_pydantic=Verdict)
+judges = Crew(agents=[judge], tasks=[judging], tracing=False, verbose=False)

@@ -5,7 +5,9 @@ import os
 
 from google.adk.agents import LlmAgent, ParallelAgent, SequentialAgent
 from google.adk.apps import App
+from google.adk.artifacts import InMemoryArtifactService
 from google.adk.tools import AgentTool, FunctionTool, LongRunningFunctionTool, ToolContext
+from google.genai import types
 from outside import tell
 from pydantic import BaseModel
 
@@ -86,3 +88,29 @@ class Request(BaseModel):
 
 
 judge = LlmAgent(name="judge", instruction="Judge it.", model=MODEL, input_schema=Request, output_schema=Verdict)
+
+payer = LlmAgent(
+    name="payer",
+    description="Pays.",
+    instruction="You pay.",
+    model=MODEL,
+    tools=[FunctionTool(refund, require_confirmation=True)],
+)
+boss = LlmAgent(name="boss", instruction="Let others pay.", model=MODEL, tools=[AgentTool(payer)])
+
+artifacts = InMemoryArtifactService()
+
+
+async def put_away(what: str, tool_context: ToolContext) -> str:
+    """Keeps something."""
+    await tool_context.save_artifact("kept.txt", types.Part(text=what))
+    return "kept"
+
+
+async def take_out(tool_context: ToolContext) -> str:
+    """Gives back what was kept."""
+    found = await tool_context.load_artifact("kept.txt")
+    return "" if found is None else str(found.text)
+
+
+filer = LlmAgent(name="filer", instruction="You keep things.", model=MODEL, tools=[put_away, take_out])

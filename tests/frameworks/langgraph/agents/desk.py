@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
 
@@ -10,6 +11,7 @@ from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
+from langgraph.channels.delta import DeltaChannel
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
@@ -204,3 +206,17 @@ raw_of.add_node("two", ask_raw)
 raw_of.add_edge(START, "one")
 raw_of.add_edge("one", "two")
 raw = raw_of.compile()
+
+
+def add_all(before: list[str], new: Sequence[list[str]]) -> list[str]:
+    return before + [one for some in new for one in some]
+
+
+class Diary(TypedDict):
+    lines: Annotated[list[str], DeltaChannel(add_all)]
+
+
+diary_of = StateGraph(Diary)
+diary_of.add_node("reread", lambda state: {"lines": [f"{len(state['lines'])} lines"]})
+diary_of.add_edge(START, "reread")
+diary = diary_of.compile()

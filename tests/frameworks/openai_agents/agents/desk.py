@@ -4,7 +4,16 @@ import asyncio
 import os
 from dataclasses import dataclass
 
-from agents import Agent, OpenAIChatCompletionsModel, RunContextWrapper, function_tool, handoff, set_tracing_disabled
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    RunConfig,
+    RunContextWrapper,
+    function_tool,
+    handoff,
+    set_tracing_disabled,
+)
 from openai import AsyncOpenAI
 from outside import tell
 from pydantic import BaseModel
@@ -106,3 +115,5 @@ def about(ctx: RunContextWrapper[Customer], agent: Agent[Customer]) -> str:
 
 
 judge = Agent[Customer](name="judge", instructions=about, model=model(), output_type=Verdict)
+
+config = RunConfig(model_settings=ModelSettings(temperature=0.25))

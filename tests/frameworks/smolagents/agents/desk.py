@@ -3,7 +3,7 @@
 import os
 
 from outside import tell
-from smolagents import OpenAIModel, ToolCallingAgent, tool
+from smolagents import CodeAgent, OpenAIModel, ToolCallingAgent, tool
 
 
 @tool
@@ -18,3 +18,4 @@ def look(what: str) -> str:
 
 
 support = ToolCallingAgent([look], OpenAIModel(os.environ["OPENAI_MODEL"]), verbosity_level=0)
+coder = CodeAgent([look], OpenAIModel(os.environ["OPENAI_MODEL"]), verbosity_level=0)
