@@ -35,7 +35,6 @@ from pilothouse.compute.schedules import Schedules
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.console.page import BuiltPages
 from pilothouse.domain.delivery import AlertEvent
-from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.objective import Alert
 from pilothouse.domain.principal import LOCAL, PrincipalKind
 from pilothouse.engine.calling import open_accounts, share_limits
@@ -212,7 +211,8 @@ class Node:
         if self.shared is not None:
             await self.shared.join(self.world)
         await self.loops.start()
-        await keep_schedules(self.world, DEFAULT_TENANT, schedules(self.settings))
+        for tenant, wanted in schedules(self.settings).items():
+            await keep_schedules(self.world, tenant, wanted)
         self.schedules.start()
         self.sender.start()
         if self.mover is not None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from pilothouse import Context, agent
@@ -200,17 +201,41 @@ async def test_where_it_is_asked_for_a_message_is_acknowledged_when_its_run_has_
         await loop.stop()
 
 
-async def test_ten_thousand_messages_are_worked_off_a_bounded_number_at_a_time():
-    source = HeldSource(*[message(str(key), b'{"n":1}') for key in range(2000)])
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+async def test_ten_thousand_messages_are_worked_off_a_bounded_number_at_a_time_and_without_a_spike_in_memory():
+    """Messages of 2 KiB, made when they are taken: what grows is what the node keeps of them."""
+    many, body = 10_000, json.dumps({"n": 1} | {f"pad{number}": number for number in range(150)}).encode()
+    source = MadeSource(many, body)
+    process = psutil.Process()
     async with LocalNode({"count": count}, slots=64) as node:
         loop = loop_of(node, source, concurrency=64)
+        before = most = 0
         loop.start()
-        async with asyncio.timeout(60):
-            while loop.counts.taken < 2000:
+        async with asyncio.timeout(300):
+            while loop.counts.taken < many:
                 await asyncio.sleep(0.01)
+                if loop.counts.taken >= 1000:  # caches and pools are as large as they get
+                    held_now = process.memory_info().rss
+                    before, most = before or held_now, max(most, held_now)
         await loop.stop()
         assert source.most <= 64
         assert loop.counts.repeated == 0
+        assert most - before < 48 * 2**20, (before, most)  # all of them at once would be over 100 MiB with their runs
+
+
+class MadeSource(HeldSource):
+    def __init__(self, many: int, body: bytes) -> None:
+        super().__init__()
+        self._left, self._many, self._body = many, many, body
+
+    async def want(self, count):
+        for _ in range(min(count, self._left)):
+            self._left -= 1
+            self.queue.append(message(str(self._many - self._left), self._body))
+        if not self.queue:
+            await asyncio.sleep(0.01)
+        return await super().want(count)
 
 
 async def test_acknowledgements_that_are_lost_keep_nobody_else_from_theirs_and_repeat_nothing():

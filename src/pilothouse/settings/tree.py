@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct, field
 
 from pilothouse.domain.delivery import ENDS, AlertEvent, OversightEvent, ToldEvent
+from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.policy import Risk
 from pilothouse.domain.retry import Retry
@@ -250,6 +251,8 @@ class ScheduleSettings(Struct, frozen=True, kw_only=True):
 
     agent: Text
     """Which agent it starts."""
+    tenant: Text = DEFAULT_TENANT
+    """Whose runs these are."""
     cron: Text | None = None
     """Five fields, or six with the seconds first."""
     every_seconds: Annotated[float, Meta(ge=1, le=366 * DAY)] | None = None
@@ -277,7 +280,9 @@ class SourceSettings(Struct, frozen=True, kw_only=True):
 
     agent: Text
     """Which agent it starts."""
-    kind: Literal["http", "folder", "nats", "redis"] = "http"
+    tenant: Text = DEFAULT_TENANT
+    """Whose messages these are."""
+    kind: Literal["http", "folder", "nats", "redis", "amqp", "mqtt", "sqs", "kafka"] = "http"
     """What brings the messages."""
     input: Text = "body"
     """How a message becomes the input: JMESPath over body, attributes, key and source."""
@@ -300,13 +305,13 @@ class SourceSettings(Struct, frozen=True, kw_only=True):
     pattern: Text = "*"
     """folder: which files."""
     url: Secret | None = None
-    """nats, redis: where the broker is."""
+    """Where the broker is; sqs: the queue; kafka: host:port, several with commas."""
     stream: Text | None = None
-    """nats, redis: the stream."""
+    """The stream, or amqp: the queue, mqtt: the topic filter, kafka: the topic."""
     subject: Text | None = None
     """nats: the subject within the stream; without it that of the stream's name."""
     group: Text = "pilothouse"
-    """nats, redis: the durable consumer, or the consumer group, that all nodes share."""
+    """The durable consumer, or the consumer group, that all nodes share; mqtt: the session of one node."""
     field: Text = "body"
     """redis: the field of an entry that is the body."""
 

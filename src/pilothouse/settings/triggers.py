@@ -6,16 +6,21 @@ Whatever cannot be is told here, before anything starts: a secret, a network, a 
 import os
 import socket
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from msgspec import Raw, json
 
 from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
+from pilothouse.communication.triggers.amqp import AmqpQueue
 from pilothouse.communication.triggers.folder import Folder
+from pilothouse.communication.triggers.kafka import KafkaTopic
 from pilothouse.communication.triggers.loop import SourceLoop
+from pilothouse.communication.triggers.mqtt import MqttTopic
 from pilothouse.communication.triggers.nats import JetStream
 from pilothouse.communication.triggers.push import Desk
 from pilothouse.communication.triggers.redis import RedisStream
 from pilothouse.communication.triggers.registry import Sources
+from pilothouse.communication.triggers.sqs import SqsQueue
 from pilothouse.domain.address import LOOPBACK, Networks, read_networks
 from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.ids import DEFAULT_TENANT
@@ -31,9 +36,9 @@ from pilothouse.ports.source import Source
 from pilothouse.settings.tree import Settings, SourceSettings
 
 
-def schedules(settings: Settings) -> list[Schedule]:
-    """Those of the file. Raises `SettingsInvalid` for one that cannot be."""
-    found = []
+def schedules(settings: Settings) -> dict[str, list[Schedule]]:
+    """Those of the file, by tenant. Raises `SettingsInvalid` for one that cannot be."""
+    found: dict[str, list[Schedule]] = {DEFAULT_TENANT: []}
     for name, one in settings.schedules.items():
         rule = Rule(cron=one.cron, every_seconds=one.every_seconds, at=one.at, zone=one.zone)
         try:
@@ -42,7 +47,7 @@ def schedules(settings: Settings) -> list[Schedule]:
             raise SettingsInvalid(reason=f"schedules.{name}: {fault}") from None
         if one.agent not in settings.agents:
             raise SettingsInvalid(reason=f"schedules.{name}: there is no agent {one.agent}")
-        found.append(
+        found.setdefault(one.tenant, []).append(
             Schedule(
                 name=name,
                 agent=one.agent,
@@ -112,6 +117,12 @@ def delivery_options(settings: Settings) -> DeliveryOptions:
     keys = read_keys("deliveries", says.secret, says.previous_secret)
     found = {}
     for name, one in settings.receivers.items():
+        kind = SCHEMES.get(one.url.partition(":")[0])
+        try:
+            if kind is not None:
+                _check_installed(kind)
+        except ValueError as fault:
+            raise SettingsInvalid(reason=f"receivers.{name}: {fault}") from None
         own = read_keys(f"receivers.{name}", one.secret, one.previous_secret)
         found[name] = ReceiverOptions(one.url, own or keys, one.format, one.headers)
     return DeliveryOptions(found, keys, open_networks(settings), says.within_seconds, says.at_once, says.at_once_each)
@@ -152,7 +163,7 @@ def sources(settings: Settings, world: World, warn: Callable[[str], None]) -> So
             acknowledge=one.acknowledge,
         )
         try:
-            intake = Intake(rule, DEFAULT_TENANT)
+            intake = Intake(rule, one.tenant)
             if one.kind == "http":
                 desks[name] = Desk(intake, one.verify, _source_keys(one))
             else:
@@ -174,11 +185,41 @@ def _source_keys(one: SourceSettings) -> tuple[bytes, ...]:
 def _adapter(settings: Settings, name: str, one: SourceSettings) -> Source:
     if one.kind == "folder":
         return Folder(settings.folder / _needed(one.path, "path"), one.pattern)
-    url, stream = _needed(one.url, "url"), _needed(one.stream, "stream")
-    if one.kind == "nats":
-        return JetStream(url, stream, one.subject or stream, one.group)
+    _check_installed(one.kind)
+    url = _needed(one.url, "url")
+    if one.kind == "sqs":
+        return SqsQueue(url)
+    stream = _needed(one.stream, "stream")
+    match one.kind:
+        case "nats":
+            return JetStream(url, stream, one.subject or stream, one.group)
+        case "amqp":
+            return AmqpQueue(url, stream, one.concurrency)
+        case "mqtt":
+            return MqttTopic(url, stream, one.group, one.concurrency)
+        case "kafka":
+            return KafkaTopic(url, stream, one.group)
     consumer = f"{socket.gethostname()}-{os.getpid()}"
     return RedisStream(url, stream, one.group, consumer, one.field)
+
+
+CLIENTS = {"nats": "nats", "redis": "redis", "amqp": "aiormq", "mqtt": "paho", "sqs": "botocore", "kafka": "aiokafka"}
+"""The package behind each kind; its extra has the name of the kind."""
+SCHEMES = {
+    "nats": "nats",
+    "redis": "redis",
+    "rediss": "redis",
+    "amqp": "amqp",
+    "amqps": "amqp",
+    "sqs": "sqs",
+    "sqs+http": "sqs",
+}
+"""Of the URLs of receivers: the kind that takes it."""
+
+
+def _check_installed(kind: str) -> None:
+    if find_spec(CLIENTS[kind]) is None:
+        raise ValueError(f'its client is not installed: pip install "pilothouse[{kind}]"')
 
 
 def _needed(value: str | None, key: str) -> str:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
 
 START_WITHIN = 20.0
 
 
-class BrokerServer:
+class BrokerServer(ABC):
     """`start`, then as many `stop` and `start` as wanted, then `remove`."""
 
     scheme = ""
@@ -30,8 +31,9 @@ class BrokerServer:
     def url(self) -> str:
         return f"{self.scheme}://127.0.0.1:{self.port}"
 
+    @abstractmethod
     def _command(self, port: int) -> list[str]:
-        raise NotImplementedError
+        """What starts it on this port."""
 
     def start(self) -> None:
         """Returns once it takes connections; on the port of the time before, when there was one."""

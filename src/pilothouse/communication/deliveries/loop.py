@@ -12,7 +12,7 @@ from typing import Protocol
 
 from pilothouse.communication.deliveries.mail import Mail
 from pilothouse.communication.deliveries.options import DeliveryOptions, ReceiverOptions
-from pilothouse.communication.deliveries.queues import NatsQueue, RedisQueue
+from pilothouse.communication.deliveries.queues import NatsQueue, RabbitQueue, RedisQueue, SqsQueue
 from pilothouse.communication.deliveries.subscriber import Subscribers
 from pilothouse.communication.deliveries.webhook import Webhooks
 from pilothouse.domain.delivery import Answer, Delivery
@@ -49,11 +49,17 @@ class Sender:
         self._world, self._options, self._on_error, self._meter = world, options, on_error, meter
         web = Webhooks(options)
         mail, within = Mail(options.within), options.within
+        redis, rabbit, sqs = RedisQueue(within), RabbitQueue(within), SqsQueue(within)
         self.couriers: dict[str, Courier] = couriers or {
             "http": web,
             "https": web,
             "nats": NatsQueue(within),
-            "redis": RedisQueue(within),
+            "redis": redis,
+            "rediss": redis,
+            "amqp": rabbit,
+            "amqps": rabbit,
+            "sqs": sqs,
+            "sqs+http": sqs,
             "smtp": mail,
             "smtps": mail,
             "agent": Subscribers(world),

@@ -1,8 +1,8 @@
-"""Deliveries to queues: a subject of NATS JetStream, a stream of Redis.
+"""Deliveries to queues: a subject of NATS JetStream, a stream of Redis, an exchange of RabbitMQ, a queue of SQS.
 
 A delivery counts as taken when the broker has said that it keeps it. Its id travels along (`Nats-Msg-Id`, the field
-`id`), so that whoever reads can tell a repeat; JetStream leaves repeats out by itself. The address is the operator's
-own and is not judged.
+`id`, `message_id`), so that whoever reads can tell a repeat; JetStream and FIFO queues leave repeats out by themselves.
+The address is the operator's own and is not judged.
 """
 
 import asyncio
@@ -96,3 +96,66 @@ class RedisQueue(Queue):
 
     async def end(self, client: Any) -> None:
         await client.aclose()
+
+
+class RabbitQueue(Queue):
+    """`amqp://user:word@host:5672/vhost?exchange=reports&routing_key=done`, or `?queue=reports` without an exchange.
+    The broker confirms what it keeps; what no queue takes is refused, and tried again."""
+
+    async def connect(self, url: str) -> Any:
+        import aiormq
+
+        connection = await aiormq.connect(url.partition("?")[0])
+        return connection, await connection.channel(publisher_confirms=True)
+
+    async def put(self, client: Any, url: str, delivery: Delivery) -> None:
+        from pamqp.commands import Basic
+
+        said = parse_qs(urlsplit(url).query)
+        queue = said.get("queue", ["pilothouse"])[0]
+        properties = Basic.Properties(
+            content_type="application/json", delivery_mode=2, message_id=delivery.id, message_type=delivery.type
+        )
+        answer = await client[1].basic_publish(
+            delivery.body,
+            exchange=said.get("exchange", [""])[0],
+            routing_key=said.get("routing_key", [queue])[0],
+            properties=properties,
+            mandatory=True,
+        )
+        if not isinstance(answer, Basic.Ack):
+            raise ConnectionError(f"the broker answered {type(answer).__name__}")
+
+    async def end(self, client: Any) -> None:
+        await client[0].close()
+
+
+class SqsQueue(Queue):
+    """`sqs://sqs.eu-west-1.amazonaws.com/123456789012/reports`; `sqs+http://` where there is no TLS."""
+
+    async def connect(self, url: str) -> Any:
+        from pilothouse.communication.sqs import make_client
+
+        return await asyncio.to_thread(make_client, _https(url))
+
+    async def put(self, client: Any, url: str, delivery: Delivery) -> None:
+        more: dict[str, str] = {}
+        if url.endswith(".fifo"):
+            more = {"MessageGroupId": delivery.run or delivery.agent, "MessageDeduplicationId": delivery.id}
+        named = {"id": delivery.id, "type": delivery.type}
+        await asyncio.to_thread(
+            client.send_message,
+            QueueUrl=_https(url),
+            MessageBody=delivery.body.decode(),
+            MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in named.items()},
+            **more,
+        )
+
+    async def end(self, client: Any) -> None:
+        await asyncio.to_thread(client.close)
+
+
+def _https(url: str) -> str:
+    return (
+        url.replace("sqs+http://", "http://", 1) if url.startswith("sqs+http") else url.replace("sqs://", "https://", 1)
+    )

@@ -39,7 +39,7 @@ class PostQuery(Struct, forbid_unknown_fields=True):
 async def post_message(call: Call, source: str, query: PostQuery) -> None:
     """A message, or a batch of CloudEvents. Its sender proves itself as the settings of the source say."""
     desk = call.front.sources.desks.get(source)
-    if desk is None:
+    if desk is None or (desk.verify == "key" and desk.intake.tenant != tenant_of(call)):
         raise SourceNotFound(source=source[:80])
     if desk.verify == "key":
         demand(call, "runs:write")
@@ -76,6 +76,7 @@ async def list_sources(call: Call) -> None:
             problem=counts.problem,
         )
         for name, kind, intake, counts in call.front.sources.all()
+        if intake.tenant == tenant_of(call)
     ]
     await call.show(SourcePage(found))
 
@@ -100,6 +101,6 @@ async def replay_dead(call: Call, source: str, body: ReplayRequest) -> None:
 
 def _intake(call: Call, source: str) -> verbs.Intake:
     for name, _, intake, _ in call.front.sources.all():
-        if name == source:
+        if name == source and intake.tenant == tenant_of(call):
             return intake
     raise SourceNotFound(source=source[:80])

@@ -4,6 +4,7 @@ A backend says how a read is run: `_few` for some rows, `_many` for what may be 
 limit.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -26,22 +27,22 @@ from pilothouse.storage.records.reads import ListSteps
 T = TypeVar("T")
 
 
-class Reading:
+class Reading(ABC):
     """`blobs`: where long payloads of ended runs are; None: in the database like all others."""
 
     blobs: Blobs | None = None
 
-    async def _read_few(self, read: Callable[..., T], *values: Any) -> T:
-        raise NotImplementedError
+    @abstractmethod
+    async def _read_few(self, read: Callable[..., T], *values: Any) -> T: ...
 
-    async def _read_many(self, read: Callable[..., T], *values: Any) -> T:
-        raise NotImplementedError
+    @abstractmethod
+    async def _read_many(self, read: Callable[..., T], *values: Any) -> T: ...
 
-    async def _read_rows(self, limit: int, read: Callable[..., T], *values: Any) -> T:
-        raise NotImplementedError
+    @abstractmethod
+    async def _read_rows(self, limit: int, read: Callable[..., T], *values: Any) -> T: ...
 
-    async def _read_journal(self, list_steps: ListSteps, tenant: str, run: str) -> list[StepRow]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _read_journal(self, list_steps: ListSteps, tenant: str, run: str) -> list[StepRow]: ...
 
     async def _few(self, read: Callable[..., T], *values: Any) -> T:
         if self.blobs is None:
