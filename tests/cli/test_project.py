@@ -64,6 +64,19 @@ def test_doctor_is_content_with_a_project_that_works(cli):
 
 
 @pytest.mark.slow
+def test_doctor_looks_at_the_hot_store_and_the_blobs_that_the_settings_name(cli, tmp_path):
+    make_project(cli.folder)
+    with (cli.folder / "pilothouse.toml").open("a") as file:
+        file.write(f'\n[hot]\nurl = "redis://127.0.0.1:1"\n[blobs]\nurl = "file://{tmp_path}/blobs"\n')
+    result = cli("doctor", "--json")
+    assert result.exit_code == Exit.DONE, result.stdout
+    examined = {one["name"]: one for one in json.loads(result.stdout)["examined"]}
+    assert examined["hot store"]["outcome"] == "warn"
+    assert "hot.url" in examined["hot store"]["advice"]
+    assert examined["blobs"]["outcome"] == "ok"
+
+
+@pytest.mark.slow
 def test_doctor_tells_a_port_that_is_taken_by_another_program(cli):
     (cli.folder / "pilothouse.toml").write_text("[agents.a]\ntarget = 'missing:a'\n", encoding="utf-8")
     with socket.socket() as silent:

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 
 from pilothouse.cli.connect import json_option
-from pilothouse.cli.examination import Examined, examine
+from pilothouse.cli.examination import examine
+from pilothouse.cli.examined import Examined
 from pilothouse.cli.exits import Exit
 from pilothouse.cli.show import printable, show_json, styled
 from pilothouse.errors import SettingsInvalid

@@ -14,12 +14,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
-
-from msgspec import Struct
 
 from pilothouse.backing import look_at_postgres
 from pilothouse.cli.environments import EnvironmentView, megabytes, view_environments
+from pilothouse.cli.examination_places import examine_places
+from pilothouse.cli.examined import Examined
 from pilothouse.client import ApiError, Client
 from pilothouse.compute.environment.supply import sdk_path
 from pilothouse.errors import EnvironmentFailed, RecordsInvalid, SettingsInvalid
@@ -28,7 +27,6 @@ from pilothouse.settings.work import environment_options
 from pilothouse.storage.records.examine import examine as examine_file
 from pilothouse.storage.records.examine import library_version
 
-Outcome = Literal["ok", "warn", "fail"]
 MEGABYTE = 1024 * 1024
 VERIFIED_UP_TO = 512 * MEGABYTE
 DISK_FAIL, DISK_WARN = 100 * MEGABYTE, 1024 * MEGABYTE
@@ -41,15 +39,6 @@ DISTANT = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs",
 PYTHONS = ((3, 11), (3, 14))
 
 
-class Examined(Struct, frozen=True):
-    """`says` is what was found, `advice` what to do about it; empty when all is well."""
-
-    name: str
-    outcome: Outcome
-    says: str
-    advice: str = ""
-
-
 def examine(settings: Settings) -> Iterator[Examined]:
     """Each as soon as it is known."""
     yield examine_python(sys.version_info[:2])
@@ -58,6 +47,7 @@ def examine(settings: Settings) -> Iterator[Examined]:
         yield folder_of(settings)
     yield examine_library()
     yield examine_records(settings)
+    yield from examine_places(settings)
     yield examine_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     yield from examine_agents(settings)
 

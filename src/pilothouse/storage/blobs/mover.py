@@ -9,6 +9,7 @@ another one or given up.
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
+from random import random
 from typing import Protocol
 from urllib.parse import quote, unquote
 
@@ -98,7 +99,7 @@ class Mover:
         loop = asyncio.get_running_loop()
         swept_at = loop.time()
         while True:
-            await asyncio.sleep(EVERY)
+            await asyncio.sleep(EVERY * (0.5 + random()))  # nodes do not move the same ones at one moment
             try:
                 while await self.move_round():
                     pass

@@ -17,6 +17,10 @@ from pilothouse.errors import RecordsUnavailable, SettingsInvalid
 from pilothouse.ports.blobs import Blobs
 
 WITHIN = timedelta(seconds=30)
+CONNECT_WITHIN = timedelta(seconds=5)
+TRIES_AGAIN = 2
+TRIES_FOR = timedelta(seconds=10)
+"""A read of a run waits for them: the store's own patience of minutes would be too long."""
 PAGE = 1000
 
 
@@ -31,7 +35,11 @@ class ObjectBlobs(Blobs):
                 folder.mkdir(parents=True, exist_ok=True)
                 self._store = LocalStore(folder)
             else:
-                self._store = from_url(url, client_options={"timeout": WITHIN, "allow_http": True})
+                self._store = from_url(
+                    url,
+                    client_options={"timeout": WITHIN, "connect_timeout": CONNECT_WITHIN, "allow_http": True},
+                    retry_config={"max_retries": TRIES_AGAIN, "retry_timeout": TRIES_FOR},
+                )
         except (BaseError, OSError, ValueError) as error:
             raise SettingsInvalid(reason=f"blobs.url: {error}") from error
 
