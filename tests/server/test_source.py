@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from pilothouse.communication.triggers.loop import Counts
 from pilothouse.communication.triggers.push import Desk
 from pilothouse.communication.triggers.registry import Sources
 from pilothouse.domain.source import SourceRule
@@ -117,3 +118,38 @@ def test_a_node_that_drains_asks_the_sender_to_come_again(sourced):
     finally:
         sourced.set_draining(False)
     assert post(sourced, "events", b'{"text": "a"}', **CE, **{"ce-id": "later"}).json()["items"][0]["outcome"] == "run"
+
+
+@pytest.fixture
+def foreign(sourced):
+    """A source of another tenant than the caller's."""
+    sources = sourced.node.http.front.sources
+    theirs = Intake(SourceRule(name="theirs", agent="digest", input="body.text"), "blue")
+    sources.desks["theirs"] = Desk(theirs)
+    sources.desks["signed"] = Desk(Intake(SourceRule(name="signed", agent="digest"), "blue"), "github", (KEY,))
+    sources._counts |= {name: Counts() for name in ("theirs", "signed")}
+    yield sourced
+    for name in ("theirs", "signed"):
+        del sources.desks[name], sources._counts[name]
+
+
+def test_a_source_of_another_tenant_is_none_to_the_caller(foreign):
+    names = {one["name"] for one in foreign.http.get("/v1/sources").json()["items"]}
+    assert "events" in names
+    assert not names & {"theirs", "signed"}
+    assert post(foreign, "theirs", b'{"text": "a"}', **CE, **{"ce-id": "t1"}).status_code == 404
+    for path, verb in (("dead", "GET"), ("replay", "POST")):
+        answer = foreign.http.request(verb, f"/v1/sources/theirs/{path}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "source_not_found")
+
+
+def test_a_signed_message_becomes_a_run_of_the_tenant_of_its_source(foreign):
+    body = b'"one two"'
+    signature = "sha256=" + hmac.new(KEY, body, hashlib.sha256).hexdigest()
+    headers = {"X-Hub-Signature-256": signature, "X-GitHub-Delivery": "d-blue", "content-type": "application/json"}
+    answer = post(foreign, "signed", body, **headers)
+    assert answer.status_code == 202, answer.text
+    run = answer.json()["items"][0]["run"]
+    assert foreign.http.get(f"/v1/runs/{run}").status_code == 404
+    kept = foreign.do(foreign.node.world.records.get_run("blue", run))
+    assert (kept.tenant, kept.agent) == ("blue", "digest")
