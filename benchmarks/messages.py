@@ -1,12 +1,15 @@
-"""`python -m benchmarks.messages [--messages N]`: messages a second from a broker, and how long one takes.
+"""`python -m benchmarks.messages [--messages N] [--peers]`: messages a second from a broker, and how long one takes.
 
 Beside each broker's source stands a loop written by hand: take, call, acknowledge, nothing durable. The difference is
-what it costs to lose nothing and to run nothing twice. It prints; it writes no file.
+what it costs to lose nothing and to run nothing twice. With `--peers`, FastStream and Celery do the same on the same
+brokers, each in an environment of its own (`benchmarks/.peers`); neither keeps anything of what it ran. It prints; it
+writes no file.
 """
 
 import argparse
 import asyncio
 import json
+import subprocess
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +19,7 @@ from typing import Any
 import nats
 import redis.asyncio
 
+from benchmarks.peers.peer import PROGRAMS, Peer, Skipped
 from pilothouse import agent
 from pilothouse.communication.triggers.loop import SourceLoop
 from pilothouse.communication.triggers.nats import JetStream
@@ -130,14 +134,51 @@ async def measure(name: str, many: int, folder: Path) -> dict[str, Any]:
     return {"broker": name, "by hand/s": bare, "durable/s": rate, "p50 ms": middle, "p95 ms": late}
 
 
+PEERS = {
+    "faststream": (("faststream[nats]",), "nats", nats_server, fill_nats),
+    "celery": (("celery", "redis", "packaging"), "redis", valkey_server, None),
+}
+
+
+def measure_peer(name: str, many: int, folder: Path) -> dict[str, Any]:
+    """What a peer did with as many messages on a broker of its own. Raises `Skipped`."""
+    packages, kind, start, fill = PEERS[name]
+    peer = Peer(f"messages-{name}", name, packages, "", "messages/s", "nothing", lambda peer, port, place: [])
+    version = peer.install()
+    broker = start(folder)
+    try:
+        if fill is not None:
+            asyncio.run(fill(broker, many))
+        words = [str(peer.python), str(PROGRAMS / f"{name}_messages.py"), f"{kind}://127.0.0.1:{broker.port}"]
+        done = subprocess.run([*words, str(many), str(SINGLES)], capture_output=True, text=True, timeout=600)
+    except subprocess.TimeoutExpired as error:
+        raise Skipped("did not end within ten minutes") from error
+    finally:
+        broker.stop()
+    if done.returncode:
+        raise Skipped((done.stderr.strip().splitlines() or ["without a word"])[-1][:160])
+    told = json.loads(done.stdout.strip().splitlines()[-1])
+    singles = sorted(told["spans"])
+    middle, late = (singles[int(len(singles) * share)] * 1e3 for share in (0.5, 0.95))
+    return {"peer": f"{name} {version} on {kind}", "a second": told["per_second"], "p50 ms": middle, "p95 ms": late}
+
+
 def main() -> None:
     reader = argparse.ArgumentParser(prog="python -m benchmarks.messages", description="Messages a second.")
     reader.add_argument("--messages", type=int, default=10_000)
+    reader.add_argument("--peers", action="store_true", help="FastStream and Celery too, each installed apart")
     words = reader.parse_args()
-    for name in BROKERS:
+    for name in (*BROKERS, *(PEERS if words.peers else ())):
         with tempfile.TemporaryDirectory(prefix="pilothouse-") as folder:
-            row = asyncio.run(measure(name, words.messages, Path(folder)))
-        print("  ".join(f"{key} {value if isinstance(value, str) else f'{value:,.1f}'}" for key, value in row.items()))
+            try:
+                if name in BROKERS:
+                    row = asyncio.run(measure(name, words.messages, Path(folder)))
+                else:
+                    row = measure_peer(name, words.messages, Path(folder))
+            except Skipped as reason:
+                row = {"peer": name, "skipped": str(reason)}
+        told = (f"{key} {value if isinstance(value, str) else f'{value:,.1f}'}" for key, value in row.items())
+        print("  ".join(told), flush=True)
 
 
 if __name__ == "__main__":
