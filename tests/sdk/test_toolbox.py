@@ -44,6 +44,7 @@ def test_settings_know_tools_that_nobody_finds_before_they_are_called(pay):
     known = known_tools({}, {"from_a_server": ToolWords(risk="irreversible"), "pay_out": ToolWords(once=True)})
     assert known["from_a_server"] == Tool("from_a_server", "irreversible")
     assert (known["pay_out"].risk, known["pay_out"].once) == ("irreversible", True)
+    assert known_tools({}, {"pay_out": ToolWords(needs=("clerk",))})["pay_out"].needs == ("clerk",)
     described = {one["name"] for one in msgspec.json.decode(describe_tools(known))}
     assert {"from_a_server", "pay_out"} <= described
 

@@ -351,6 +351,8 @@ class ToolSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What its results bring into a run."""
     once: bool | None = None
     """It is never silently repeated."""
+    needs: tuple[Text, ...] | None = None
+    """Roles that the agent and whoever it acts for must hold."""
 
 
 class AgentSettings(Struct, frozen=True, kw_only=True):

@@ -92,6 +92,9 @@ def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
         history_limit=agent.history_limit,
         session_ttl=agent.session_ttl_seconds or settings.records.session_days * DAY or None,
         loads_within=agent.loads_within_seconds,
-        tools={name: ToolWords(risk=one.risk, labels=one.labels, once=one.once) for name, one in agent.tools.items()},
+        tools={
+            name: ToolWords(risk=one.risk, labels=one.labels, once=one.once, needs=one.needs)
+            for name, one in agent.tools.items()
+        },
         options=agent.options,
     )

@@ -20,6 +20,7 @@ class ToolWords(Struct, frozen=True, kw_only=True):
     risk: Risk | None = None
     labels: tuple[str, ...] | None = None
     once: bool | None = None
+    needs: tuple[str, ...] | None = None
 
 
 class AgentTarget(Struct, frozen=True, kw_only=True):

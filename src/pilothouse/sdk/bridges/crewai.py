@@ -5,6 +5,8 @@ steps by the client library that the model uses (`sdk/egress`). The input are th
 what its last task gives: a model, a JSON object, or text.
 """
 
+import asyncio
+import threading
 from typing import Any
 
 from crewai import Crew
@@ -27,6 +29,7 @@ class CrewAiBridge:
     keeps_trail = False
 
     def __init__(self, crew: Crew, options: Options) -> None:
+        quiet_ends()
         self._crew = crew
         holders = [*crew.agents, *crew.tasks]
         self.tools = {
@@ -60,6 +63,21 @@ def _run(attempt: Execution, crew: Crew, inputs: dict[str, Any] | None) -> objec
     if result.pydantic is not None:
         return result.pydantic
     return result.json_dict if result.json_dict is not None else result.raw
+
+
+def quiet_ends() -> None:
+    """CrewAI runs a streamed crew in a thread of its own. That a run waits for a person or is cancelled ends that
+    thread, and is no fault whose traceback anybody should see. A second call does nothing."""
+    told = threading.excepthook
+    if hasattr(told, "is_quiet"):
+        return
+
+    def tell(args: Any) -> None:
+        if args.exc_type is None or not issubclass(args.exc_type, asyncio.CancelledError):
+            told(args)
+
+    tell.is_quiet = True  # type: ignore[attr-defined]
+    threading.excepthook = tell
 
 
 class RecordedTool(BaseTool):
