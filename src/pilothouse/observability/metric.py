@@ -7,14 +7,13 @@ the others counted together. Every metric is explained in DESIGN.md of this room
 """
 
 import re
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from pilothouse.domain.limit import LimitState
@@ -22,6 +21,7 @@ from pilothouse.domain.objective import ENDED, FIRST_OUTPUT, Alert, Objectives
 from pilothouse.domain.provider import ProviderState
 from pilothouse.domain.scale import Scale
 from pilothouse.observability.alert import UNUSUAL, Totals
+from pilothouse.observability.family import Spread, counter, gauge, histogram
 from pilothouse.observability.provider import about_limits, about_providers
 from pilothouse.observability.scale import about_scale
 from pilothouse.ports.meter import CommitMeter, DeliveryMeter, MetricsPage, RunMeter
@@ -52,29 +52,6 @@ class Used(Struct):
 
 
 read_used = msgspec.json.Decoder(Used).decode
-
-
-class Spread:
-    """How a quantity spreads over fixed bounds: what a histogram shows."""
-
-    __slots__ = ("bounds", "counts", "total")
-
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self.bounds = bounds
-        self.counts = [0] * (len(bounds) + 1)
-        self.total = 0.0
-
-    def observe(self, value: float) -> None:
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, int]]:
-        """(upper bound, how many were not over it)."""
-        found, sum_so_far = [], 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            sum_so_far += count
-            found.append((bound, sum_so_far))
-        return found
 
 
 class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
@@ -261,55 +238,55 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         yield from about_limits(self.limits())
 
     def _about_requests(self) -> Iterator[Metric]:
-        yield _counter(
+        yield counter(
             "pilothouse_http_requests",
             "HTTP requests that were answered.",
             ["route", "status"],
             (((route, str(status)), count) for (route, status), count in self._requests.items()),
         )
-        yield _histogram(
+        yield histogram(
             "pilothouse_http_request_duration_seconds",
             "From the head of a request to the last byte of its answer.",
             ["route"],
             (((route,), spread) for route, spread in self._request_seconds.items()),
         )
-        yield _gauge("pilothouse_http_streams", "Open event streams.", [], [((), self._streams)])
+        yield gauge("pilothouse_http_streams", "Open event streams.", [], [((), self._streams)])
 
     def _about_runs(self) -> Iterator[Metric]:
-        yield _counter(
+        yield counter(
             "pilothouse_runs_started",
             "Runs that started on this node.",
             ["agent"],
             (((agent,), count) for agent, count in self._started.items()),
         )
-        yield _counter(
+        yield counter(
             "pilothouse_runs_ended", "Runs that ended on this node.", ["agent", "status"], self._ended.items()
         )
-        yield _histogram(
+        yield histogram(
             "pilothouse_run_duration_seconds",
             "From the creation of a run to its end.",
             ["agent"],
             (((agent,), spread) for agent, spread in self._run_seconds.items()),
         )
-        yield _histogram(
+        yield histogram(
             "pilothouse_run_wait_seconds",
             "From the creation of a run to its start, delays that were asked for included.",
             ["agent"],
             (((agent,), spread) for agent, spread in self._wait_seconds.items()),
         )
-        yield _histogram(
+        yield histogram(
             "pilothouse_run_first_output_seconds",
             "From the creation of a run to the first piece of output that it emitted.",
             ["agent"],
             (((agent,), spread) for agent, spread in self._speak_seconds.items()),
         )
-        yield _counter(
+        yield counter(
             "pilothouse_steps_ended",
             "Steps that were executed on this node; replayed ones are not.",
             ["agent", "kind", "status"],
             self._steps.items(),
         )
-        yield _histogram(
+        yield histogram(
             "pilothouse_step_duration_seconds",
             "From the beginning of a step to its end.",
             ["kind"],
@@ -322,20 +299,20 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
             for agent, used in self._used.items()
             for direction, count in (("input", used.input_tokens), ("output", used.output_tokens))
         ]
-        yield _counter("pilothouse_tokens", "Tokens that ended runs sent and got.", ["agent", "direction"], tokens)
-        yield _counter(
+        yield counter("pilothouse_tokens", "Tokens that ended runs sent and got.", ["agent", "direction"], tokens)
+        yield counter(
             "pilothouse_model_calls",
             "Calls of language models by ended runs.",
             ["agent"],
             (((agent,), used.model_calls) for agent, used in self._used.items()),
         )
-        yield _counter(
+        yield counter(
             "pilothouse_tool_calls",
             "Calls of tools by ended runs.",
             ["agent"],
             (((agent,), used.tool_calls) for agent, used in self._used.items()),
         )
-        yield _counter(
+        yield counter(
             "pilothouse_cost_usd",
             "What ended runs cost, in US dollars.",
             ["agent"],
@@ -344,13 +321,13 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
 
     def _about_objectives(self) -> Iterator[Metric]:
         counts = self.objective_counts
-        yield _counter(
+        yield counter(
             "pilothouse_objective_runs",
             "Runs that count for an objective of their agent.",
             ["agent", "objective"],
             ((key, total) for key, (total, _) in counts.items()),
         )
-        yield _counter(
+        yield counter(
             "pilothouse_objective_missed",
             "Runs that missed an objective of their agent.",
             ["agent", "objective"],
@@ -361,82 +338,61 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
             for alert in self.firing()
             if alert.objective.startswith(UNUSUAL)
         ]
-        yield _gauge("pilothouse_unusual", "What is far from usual of an agent.", ["agent", "quantity"], unusual)
+        yield gauge("pilothouse_unusual", "What is far from usual of an agent.", ["agent", "quantity"], unusual)
 
     def _about_node(self) -> Iterator[Metric]:
-        yield _counter(
+        yield counter(
             "pilothouse_leases_taken_over",
             "Runs of lost workers that went back to the queue.",
             [],
             [((), self._taken_over)],
         )
-        yield _gauge(
+        yield gauge(
             "pilothouse_host_memory_bytes",
             "Resident memory of a host process.",
             ["host"],
             (((host,), used) for host, used in self._host_memory.items()),
         )
-        yield _counter(
+        yield counter(
             "pilothouse_hosts_lost",
             "Host processes that ended without being asked to.",
             [],
             [((), self._hosts_lost)],
         )
-        yield _counter(
+        yield counter(
             "pilothouse_delivery_tries",
             "Tries to deliver, by what came of each and the status it left.",
             ["verdict", "status"],
             self._tries.items(),
         )
-        yield _gauge(
+        yield gauge(
             "pilothouse_queue_runs",
             "Runs that have not ended.",
             ["state"],
             (((state,), count) for state, count in self._queue.items()),
         )
-        yield _gauge(
+        yield gauge(
             "pilothouse_reviews_open",
             "Reviews that nobody has decided yet.",
             ["agent"],
             (((agent,), count) for agent, (count, _) in self.reviews.items()),
         )
-        yield _gauge(
+        yield gauge(
             "pilothouse_review_oldest_seconds",
             "How long the oldest open review has been open.",
             ["agent"],
             (((agent,), seconds) for agent, (_, seconds) in self.reviews.items()),
         )
-        yield _counter(
+        yield counter(
             "pilothouse_audit_entries",
             "What happened, as the audit log tells it.",
             ["kind"],
             (((kind,), count) for kind, count in self._entries.items()),
         )
-        yield _histogram(
+        yield histogram(
             "pilothouse_commit_duration_seconds",
             "One transaction of the records, until it was durable.",
             [],
             [((), self._commit_seconds)],
         )
-        yield _histogram("pilothouse_commit_changes", "Changes in one transaction.", [], [((), self._commit_changes)])
-
-
-def _counter(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=labels)
-    for values, count in rows:
-        family.add_metric(values, count)
-    return family
-
-
-def _gauge(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    family = GaugeMetricFamily(name, text, labels=labels)
-    for values, count in rows:
-        family.add_metric(values, count)
-    return family
-
-
-def _histogram(name: str, text: str, labels: list[str], rows: Iterable[tuple[tuple[str, ...], Spread]]) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=labels)
-    for values, spread in rows:
-        family.add_metric(values, spread.buckets(), spread.total)
-    return family
+        yield histogram("pilothouse_commit_changes", "Changes in one transaction.", [], [((), self._commit_changes)])
