@@ -5,6 +5,7 @@ What is asked for is what comes: a pull is credit. JetStream sends a message aga
 """
 
 import asyncio
+import contextlib
 from typing import Any
 
 from pilothouse.domain.source import Message
@@ -13,6 +14,7 @@ from pilothouse.ports.source import Incoming, Source
 WAIT = 1.0
 CONNECT_WITHIN = 4.0
 ACK_WAIT = 60.0
+CLOSE_WITHIN = 5.0
 
 
 class NatsMessage(Incoming):
@@ -91,4 +93,8 @@ class JetStream(Source):
     async def close(self) -> None:
         client, self._client, self._pull = self._client, None, None
         if client is not None:
-            await client.close()
+            with contextlib.suppress(
+                Exception
+            ):  # it writes what waits before it ends, and may wait long for a dead line
+                async with asyncio.timeout(CLOSE_WITHIN):
+                    await client.close()
