@@ -104,7 +104,9 @@ class Node:
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.worker = NodeWorker(owner, self.worker_options, self._work, self.metrics)
         self.worker.on_log = self.log.host
-        self.shared = SharedWorker(self.worker, settings.server.role) if settings.records.is_shared else None
+        self.shared = (
+            SharedWorker(self.worker, settings.server.role, self.log.warn) if settings.records.is_shared else None
+        )
         self.tracer = tracer(settings)
         self.worker.tracer = self.tracer
         self.world = World(

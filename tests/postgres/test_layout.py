@@ -99,8 +99,8 @@ async def test_a_migration_that_was_changed_after_it_was_applied_is_refused(conn
 
 
 INDEX = {
-    "ready_tenants": "run_ready",
-    "best_of_tenant": "run_ready",
+    "claim_ready": "run_ready",
+    "count_begun": "run_begun",
     "due_runs": "run_due",
     "list_expired": "run_lease",
     "next_due": "run_deadline",

@@ -92,7 +92,7 @@ async def test_of_a_transaction_of_several_statements_the_end_is_known_as_well(r
 
     def deaf_at_the_end(statements):
         proxy.answers = statements != "commit"
-        execute(statements)
+        return execute(statements)
 
     connection.execute = deaf_at_the_end
     change = put(records, finish("run_a"), step("run_a", ended("s")), told("run_a", "run.succeeded"))

@@ -6,12 +6,21 @@ place for it here. So a gateway is a node whose own worker has no agents.
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from msgspec.structs import replace
 
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.agent import KEEP_ALL, Agent
-from pilothouse.domain.roster import RENEW_EVERY, Entry, Role, is_there, known_agents
+from pilothouse.domain.roster import (
+    RENEW_EVERY,
+    Entry,
+    Role,
+    is_hosted,
+    is_there,
+    known_agents,
+    releases_elsewhere,
+)
 from pilothouse.engine.roster import announce, depart, read_roster
 from pilothouse.engine.world import World
 from pilothouse.errors import RecordsUnavailable
@@ -21,8 +30,11 @@ from pilothouse.ports.worker import Actor, Assignment, Crew, HostFact, Worker
 class SharedWorker(Worker):
     """`own` has the hosts of this node, if any."""
 
-    def __init__(self, own: NodeWorker, role: Role) -> None:
-        self.own, self.role = own, role
+    def __init__(self, own: NodeWorker, role: Role, say: Callable[[str], None]) -> None:
+        self.own, self.role, self._say = own, role, say
+        own.is_shared = True
+        self.unplaced: dict[tuple[str, str], int] = {}
+        """How many runs that have begun wait for a release of an agent that no worker hosts."""
         self.entries: list[Entry] = []
         self._others: dict[str, Agent] = {}
         self._heart: asyncio.Task[None] | None = None
@@ -62,6 +74,24 @@ class SharedWorker(Worker):
         self._workers = sum(is_there(one, now) and one.role != "gateway" for one in self.entries)
         # Whoever asks here waits for a run that is elsewhere, so it must be in the records.
         self._others = {name: replace(one, keep=KEEP_ALL) for name, one in known_agents(self.entries).items()}
+        self.own.elsewhere = releases_elsewhere(self.entries, world.clock.now(), self.owner)
+        await self._tell_unplaced(world)
+
+    async def _tell_unplaced(self, world: World) -> None:
+        """Says of runs that wait for a release which nobody has, once, and once more when somebody has it."""
+        now = world.clock.now()
+        waiting = {
+            (agent, release): count
+            for agent, release, count in await world.records.count_begun()
+            if not is_hosted(self.entries, now, agent, release)
+        }
+        for (agent, release), count in waiting.items():
+            if (agent, release) not in self.unplaced:
+                what = f"{count} runs of {agent} wait: they began on release {release}, which no worker hosts"
+                self._say(f"{what}. Start a worker that does, or cancel them and retry.")
+        for agent, release in self.unplaced.keys() - waiting.keys():
+            self._say(f"no run of {agent} waits for release {release} any more")
+        self.unplaced = waiting
 
     # --- what the engine asks ---------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from pilothouse.compute.environment.build import EnvironmentOptions, Held
 from pilothouse.compute.environment.supply import host_variables, obtain_all
@@ -121,6 +122,10 @@ class NodeWorker(Worker):
         self.problems: dict[str, str] = {}
         self.backlog: set[str] = set()
         """Agents that may have ready runs in the records: new ones must not overtake those."""
+        self.is_shared = False
+        """Other nodes work on the same records: what began on a release that is not here waits for who has it."""
+        self.elsewhere: dict[str, tuple[str, ...]] = {}
+        """The releases of each agent that other nodes have."""
         self.is_draining = False
         self._agents: dict[str, Agent] = {}
         self._running: dict[str, int] = {}
@@ -329,7 +334,11 @@ class NodeWorker(Worker):
             if count > 0:
                 places, running = self._all_places(self._kinds[agent]), self._running.get(agent, 0)
                 release = self._agents[agent].release
-                wishes.append(self.shares.wish(agent, release, count, free, places, running))
+                wish = self.shares.wish(agent, release, count, free, places, running)
+                if self.is_shared:
+                    keeps = self._agents[agent].on_release_change == "stop"
+                    wish = replace(wish, elsewhere=self.elsewhere.get(agent, ()), keeps_release=keeps)
+                wishes.append(wish)
                 self._take(agent, count)
         return tuple(wishes)
 

@@ -42,11 +42,24 @@ def known_agents(entries: Iterable[Entry]) -> dict[str, Agent]:
     return found
 
 
-def is_hosted(entries: Iterable[Entry], now: int, agent: str, release: str, but: str) -> bool:
-    """Whether a node other than `but`, which is there, hosts this release of the agent."""
+def is_hosted(entries: Iterable[Entry], now: int, agent: str, release: str) -> bool:
+    """Whether a node that is there hosts this release of the agent."""
     return any(
         one.name == agent and one.release == release
         for entry in entries
-        if entry.owner != but and is_there(entry, now)
+        if is_there(entry, now)
         for one in entry.agents
     )
+
+
+def releases_elsewhere(entries: Iterable[Entry], now: int, own: str) -> dict[str, tuple[str, ...]]:
+    """Of each agent the releases that other nodes, which are there, host, and this one (`own`) does not."""
+    here: set[tuple[str, str]] = set()
+    there: set[tuple[str, str]] = set()
+    for entry in entries:
+        if is_there(entry, now):
+            (here if entry.owner == own else there).update((one.name, one.release) for one in entry.agents)
+    found: dict[str, tuple[str, ...]] = {}
+    for agent, release in sorted(there - here):
+        found[agent] = (*found.get(agent, ()), release)
+    return found

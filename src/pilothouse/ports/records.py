@@ -45,6 +45,10 @@ class ClaimWish(Struct, frozen=True):
     open: int | None = None
     room: int = 0
     rooms: dict[str, int] = {}
+    elsewhere: tuple[str, ...] = ()
+    """Releases that other workers serve: a run that started on one of these is left to them."""
+    keeps_release: bool = False
+    """A run that started on any other release is left alone."""
 
 
 class Claim(Struct, frozen=True):
@@ -258,6 +262,9 @@ class Records(Deliveries, Protocol):
 
     async def list_backlogs(self) -> list[Backlog]:
         """For each tenant and agent with work that has not ended."""
+
+    async def count_begun(self) -> list[tuple[str, str, int]]:
+        """(agent, release, runs) of those that are ready and have steps of an earlier attempt; at most 100 lines."""
         ...
 
     async def read_audit(self, tenant: str, after: int, limit: int) -> list[AuditSegment]:

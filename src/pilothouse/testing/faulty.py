@@ -236,6 +236,9 @@ class FaultyRecords(Records):
     ) -> tuple[list[Session], str | None]:
         return await self._pass(self._records.list_sessions, tenant, agent, prefix, cursor, limit)
 
+    async def count_begun(self) -> list[tuple[str, str, int]]:
+        return await self._pass(self._records.count_begun)
+
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._pass(self._records.count_queue, tenant, agent)
 

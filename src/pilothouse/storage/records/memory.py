@@ -26,12 +26,9 @@ class Memory:
     def forget_run(self, run: Key) -> None:
         self._seqs.pop(run, None)
 
-    def learn_birth(self, run: Key, session: Mark | None) -> None:
+    def learn_birth(self, run: Key, session: Mark | None, seq: int = 0) -> None:
         """A run that is new has no events."""
-        self._seqs[run] = 0
-        self._sessions[run] = session
-
-    def learn_session(self, run: Key, session: Mark | None) -> None:
+        self._seqs[run] = seq
         self._sessions[run] = session
 
     def session_of(self, run: Key) -> Mark | None:

@@ -40,7 +40,7 @@ class Claims:
         share = -(-wish.count // len(tenants))
         while True:
             most = {tenant: min(share, _at_most(wish, tenant)) for tenant in tenants}
-            best = {tenant: self._best(connection, wish.agent, tenant, most[tenant]) for tenant in tenants}
+            best = {tenant: self._best(connection, wish, tenant, most[tenant]) for tenant in tenants}
             enough = sum(len(positions) for positions in best.values()) >= wish.count
             if enough or all(len(best[tenant]) < share for tenant in tenants):
                 break
@@ -65,10 +65,18 @@ class Claims:
         return tenants
 
     @staticmethod
-    def _best(connection: Database, agent: str, tenant: str, count: int) -> list[int]:
+    def _best(connection: Database, wish: ClaimWish, tenant: str, count: int) -> list[int]:
         if count <= 0:
             return []
-        return [pos for (pos,) in ask(connection, "best_of_tenant", agent=agent, tenant=tenant, count=count)]
+        serving, strictly, elsewhere = releases_of(wish)
+        of = {"agent": wish.agent, "tenant": tenant, "count": count}
+        rows = ask(connection, "best_of_tenant", **of, serving=serving, strictly=strictly, elsewhere=elsewhere)
+        return [pos for (pos,) in rows]
+
+
+def releases_of(wish: ClaimWish) -> tuple[str, int, str]:
+    """As the statements want it: the own release, whether only that will do, those of others between spaces."""
+    return wish.release, int(wish.keeps_release), f" {' '.join(wish.elsewhere)} " if wish.elsewhere else ""
 
 
 def _at_most(wish: ClaimWish, tenant: str) -> int:

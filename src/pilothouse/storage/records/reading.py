@@ -189,6 +189,9 @@ class Reading(ABC):
     async def find_stop(self, tenant: str, receiver: str) -> str | None:
         return await self._few(deliveries.find_stop, tenant, receiver)
 
+    async def count_begun(self) -> list[tuple[str, str, int]]:
+        return await self._few(reads.count_begun)
+
     async def count_queue(self, tenant: str | None, agent: str | None) -> Queue:
         return await self._many(reads.count_queue, tenant, agent)
 

@@ -141,6 +141,10 @@ def next_due(connection: Database) -> int | None:
     return at if at is None else int(at)
 
 
+def count_begun(connection: Database) -> list[tuple[str, str, int]]:
+    return [(agent, release, count) for agent, release, count in ask(connection, "count_begun")]
+
+
 def count_queue(connection: Database, tenant: str | None, agent: str | None) -> Queue:
     counts = {
         (status, bool(ready)): n for status, ready, n in ask(connection, "count_live", tenant=tenant, agent=agent)

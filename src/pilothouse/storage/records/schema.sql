@@ -62,6 +62,7 @@ create index run_ready on run(agent, tenant, priority desc)
   where status = 'queued' and ready = 1 and cancel_at is null;
 create index run_ready_at on run(agent, tenant, ready_at)
   where status = 'queued' and ready = 1 and cancel_at is null;
+create index run_begun on run(agent, release) where status = 'queued' and ready = 1 and started_at is not null;
 create index run_due on run(due_at) where due_at is not null and status in ('queued', 'waiting');
 create index run_deadline on run(deadline_at)
   where deadline_at is not null and status in ('queued', 'running', 'waiting');

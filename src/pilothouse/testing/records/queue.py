@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from pilothouse.ports.change import AdvanceSession, ParkRun, RequestCancel, RequeueRun
 from pilothouse.ports.records import Queue
 from pilothouse.testing.records.build import (
+    AGENT,
     AT,
     LEASE,
     SECOND,
@@ -16,12 +17,14 @@ from pilothouse.testing.records.build import (
     born,
     claim,
     delayed,
+    ended,
     falls,
     fence,
     finish,
     put,
     queued,
     read,
+    step,
     turn,
     wish,
 )
@@ -43,6 +46,24 @@ class QueueClauses:
         claims = [records.claim(claim(wish(10), owner=f"node-{n}")) for n in range(4)]
         taken = [[run.id for run in await one] for one in claims]
         assert taken == [[f"run_{number:02}" for number in range(*ends)] for ends in ((10,), (10, 20), (20, 25), (0,))]
+
+    async def test_a_run_with_a_journal_is_left_to_whoever_has_its_release(self, records: OpenRecords) -> None:
+        for run in ("run_fresh", "run_begun"):
+            await put(records, queued(run))
+        assert len(await records.claim(claim(wish(2, release="r1")))) == 2
+        await put(records, fence("run_begun"), step("run_begun", ended("s")))
+        for run in ("run_fresh", "run_begun"):
+            await put(records, RequeueRun(TENANT, run, 1, 1, 0, None))
+        await put(records, queued("run_new"))
+        assert await records.count_begun() == [(AGENT, "r1", 1)]
+        other = wish(5, release="r2")
+        taken = await records.claim(claim(replace(other, elsewhere=("r0", "r1"))))
+        assert [(run.id, run.release) for run in taken] == [("run_fresh", "r1"), ("run_new", "r2")]
+        assert await records.claim(claim(replace(other, keeps_release=True))) == []
+        assert await records.claim(claim(replace(other, elsewhere=("r1",)))) == []
+        [run] = await records.claim(claim(replace(other, elsewhere=("r10",))))
+        assert (run.id, run.release) == ("run_begun", "r1")
+        assert await records.count_begun() == []
 
     async def test_higher_priority_goes_first_then_the_older_run(self, records: OpenRecords) -> None:
         for run, priority in (("a", 0), ("b", 5), ("c", 0), ("d", 9), ("e", 5)):

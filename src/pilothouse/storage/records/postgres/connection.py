@@ -97,8 +97,9 @@ class PostgresConnection:
         found = wait_for(self._connection.fetch(text, *values, timeout=self._options.answer_within))
         return [tuple(row) for row in found]
 
-    def execute(self, statements: str) -> None:
-        wait_for(self._connection.execute(statements, timeout=self._options.answer_within))
+    def execute(self, statements: str) -> str:
+        """What the last one did, as the server says it (`UPDATE 1`)."""
+        return wait_for(self._connection.execute(statements, timeout=self._options.answer_within))
 
     @property
     def is_closed(self) -> bool:

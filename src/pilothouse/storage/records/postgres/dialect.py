@@ -31,6 +31,7 @@ UNTABLED = {
     "limit": "bigint", "keys": "bigint[]", "births": "bigint", "statuses": "text", "review": "text", "prefix": "text",
     "reason": "text", "busy": "text", "delivery": "text", "place": "bigint", "claimer": "text", "instant": "bigint",
     "serving": "text", "end": "text", "hold": "text", "ended": "text", "size": "bigint",
+    "whose": "text", "who": "text", "which": "text", "strictly": "bigint", "elsewhere": "text",
 }  # fmt: skip
 """Values that no table has a column for."""
 

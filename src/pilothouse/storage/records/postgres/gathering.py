@@ -24,8 +24,9 @@ from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.moves import DOERS
 from pilothouse.storage.records.postgres.connection import PostgresConnection, is_lost
 from pilothouse.storage.records.postgres.dialect import load
+from pilothouse.storage.records.postgres.link import Mark
 from pilothouse.storage.records.postgres.lock import Locks
-from pilothouse.storage.records.ticket import Key, Mark, Ticket, name_of
+from pilothouse.storage.records.ticket import Key, Ticket, name_of
 from pilothouse.storage.records.wave import Wave
 
 LOCKS, HEADS = "gathered_locks", "gathered_heads"
@@ -102,7 +103,7 @@ class Gathering:
         """Whether a caller has to know what became of a run even when the answer to the commit is lost."""
         return "request_cancel" in self._rows
 
-    def send(self, locks: Locks, mark: tuple[int, int, str, int]) -> dict[tuple[str, str, str], str]:
+    def send(self, locks: Locks, mark: Mark) -> dict[tuple[str, str, str], str]:
         """`mark`: the new number of the batch, the time, the lane, the number before. What became of the runs: their
         status, by statement, tenant and id. Raises when anything did not stand."""
         rows = self._parts(locks)
@@ -155,7 +156,7 @@ class Gathering:
 
     def _advances(self, advanced: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """With the run that ends. Whoever else advances a session (a remembered cancel) is not simple."""
-        ended: dict[Mark, str] = {}
+        ended: dict[object, str] = {}
         for row in self._rows.get("finish_run", ()):
             mark = self._memory.session_of((row[0], row[1]))
             if mark is not None:
@@ -218,7 +219,7 @@ def is_in_order(moves: Sequence[c.Statement]) -> bool:
 
 
 def apply_at_once(
-    connection: PostgresConnection, memory: Memory, tickets: list[Ticket], locks: Locks, mark: tuple[int, int, str, int]
+    connection: PostgresConnection, memory: Memory, tickets: list[Ticket], locks: Locks, mark: Mark
 ) -> bool:
     """Applies tickets that are one wave, and commits. False: nothing was written, since something does not hold or
     needs more than this. Raises when the connection is lost."""

@@ -20,12 +20,10 @@ BIRTHS = (c.InsertRun, c.KeepRun)
 
 
 class Hints(Memory):
-    def learn_claimed(self, runs: Sequence[Run]) -> None:
-        """Another node may have had them meanwhile: their last event number is asked anew."""
-        for run in runs:
-            key = (run.tenant, run.id)
-            self.forget_run(key)
-            self.learn_session(key, None if run.session is None else (run.tenant, run.agent, run.session))
+    def learn_claimed(self, run: Run, seq: int) -> None:
+        """`seq`: its last event number, when it was claimed."""
+        key = (run.tenant, run.id)
+        self.learn_birth(key, None if run.session is None else (run.tenant, run.agent, run.session), seq)
 
     def last_entries(self, connection: Database, tenants: Iterable[str]) -> dict[str, int]:
         """Every node writes into the log of a tenant: the table is asked, behind the lock on the log."""

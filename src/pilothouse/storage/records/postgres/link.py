@@ -19,6 +19,8 @@ from pilothouse.storage.records.postgres.connection import LOST, PostgresConnect
 from pilothouse.storage.records.postgres.options import PostgresOptions
 
 T = TypeVar("T")
+Mark = tuple[int, int, str, int]
+"""Of a transaction: its number, the time, the lane, the number before."""
 PAUSE = 0.05
 PAUSE_AT_MOST = 1.0
 READ_TRIES = 2
@@ -42,7 +44,7 @@ class Link:
     def next_mark(self) -> int:
         return self._mark + 1
 
-    def marks(self) -> tuple[int, int, str, int]:
+    def marks(self) -> Mark:
         """What the next transaction writes into the lane's row: its number, the time, the lane, the number before."""
         return self._mark + 1, round(time() * 1e6), self._owner, self._mark
 

@@ -7,16 +7,19 @@ other: every decision is made under the locks of a transaction.
 
 import asyncio
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import asyncpg
 
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.retention import Retention
-from pilothouse.errors import RecordsInvalid
+from pilothouse.domain.run import Run
+from pilothouse.domain.session import Session
+from pilothouse.errors import RecordsInvalid, RecordsUnavailable
 from pilothouse.ports.meter import CommitMeter
-from pilothouse.ports.records import Custody, Pruned, Records
+from pilothouse.ports.records import Claim, Custody, Pruned, Records
 from pilothouse.storage.records import reads
 from pilothouse.storage.records.batch import Batch
 from pilothouse.storage.records.intake import Intake
@@ -25,6 +28,7 @@ from pilothouse.storage.records.postgres.lane import Lane
 from pilothouse.storage.records.postgres.link import Link
 from pilothouse.storage.records.postgres.migrate import migrate, postgres_migrations
 from pilothouse.storage.records.postgres.options import PostgresOptions
+from pilothouse.storage.records.postgres.together import Together, get_runs, get_sessions, list_live_turns
 from pilothouse.storage.records.reading import Reading
 from pilothouse.storage.records.reads import ListSteps
 
@@ -44,6 +48,9 @@ class PostgresRecords(Intake, Reading, Records, Custody):
         """Told of each transaction. Set before `open`."""
         self._lane: Lane | None = None
         self._link: Link
+        self._runs: Together
+        self._sessions: Together
+        self._live_turns: Together
         self._version = 0
         self.found_version = 0
         """The schema that `open` found, before it migrated."""
@@ -59,6 +66,9 @@ class PostgresRecords(Intake, Reading, Records, Custody):
         self._link = Link(self._url, self._options)
         await self._link.writing(self._options.connect_within)
         self._lane = Lane(self._link, self._options, self._wake, self.meter)
+        self._runs = Together(self._link, get_runs)
+        self._sessions = Together(self._link, get_sessions)
+        self._live_turns = Together(self._link, list_live_turns)
 
     async def migrate(self, *, has_post: bool) -> None:
         """Brings the layout forward. `has_post`: no node of the release before runs any more."""
@@ -107,6 +117,11 @@ class PostgresRecords(Intake, Reading, Records, Custody):
         assert self._lane is not None
         self._lane.put(batch)
 
+    def claim(self, claim: Claim) -> Awaitable[list[Run]]:
+        if self._lane is None:
+            raise RecordsUnavailable
+        return self._do(partial(self._lane.claims.claim, claim=claim))
+
     async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
         """Also of lanes whose node was killed long ago."""
         if not after:
@@ -114,6 +129,24 @@ class PostgresRecords(Intake, Reading, Records, Custody):
         return await super().prune(retention, limit, after)
 
     # --- reading ------------------------------------------------------------------------------------------------------
+
+    async def get_run(self, tenant: str, run: str) -> Run | None:
+        if self.blobs is not None:  # a payload may be elsewhere, for which its reader alone should wait
+            return await super().get_run(tenant, run)
+        found: Run | None = await self._runs.ask(tenant, run)
+        return found
+
+    async def get_session(self, tenant: str, agent: str, key: str) -> Session | None:
+        if self.blobs is not None:
+            return await super().get_session(tenant, agent, key)
+        found: Session | None = await self._sessions.ask(tenant, agent, key)
+        return found
+
+    async def list_live_turns(self, tenant: str, agent: str, key: str) -> list[Run]:
+        if self.blobs is not None:
+            return await super().list_live_turns(tenant, agent, key)
+        found: list[Run] = await self._live_turns.ask(tenant, agent, key)
+        return found
 
     async def _read_few(self, read: Callable[..., T], *values: Any) -> T:
         return await self._link.read(read, *values)

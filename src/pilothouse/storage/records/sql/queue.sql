@@ -67,6 +67,13 @@ select /* run */ from run where pos in (
 )
 order by pos limit :limit;
 
+-- name: count_begun
+-- Runs that are ready and have a journal, which belongs to a release.
+select agent, release, count(*) from run
+where status = 'queued' and ready = 1 and started_at is not null
+  and exists (select 1 from step as s where s.tenant = run.tenant and s.run = run.id)
+group by agent, release order by agent, release limit 100;
+
 -- name: count_live
 -- Reads the index of live rows only.
 select status, ready, count(*) from run

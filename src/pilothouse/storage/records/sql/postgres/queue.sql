@@ -43,10 +43,14 @@ select pg_advisory_xact_lock_shared(:births);
 select pg_advisory_xact_lock(:births);
 
 -- name: best_of_tenant
-select pos from run
-where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
-order by priority desc, pos limit :count
-for no key update skip locked;
+-- Where tenants have shares: else all is chosen by `claim_ready`.
+select pos from run as r
+where r.agent = :agent and r.tenant = :tenant and r.status = 'queued' and r.ready = 1 and r.cancel_at is null
+  and (r.started_at is null or r.release = :serving
+    or (:strictly = 0 and strpos(:elsewhere, ' ' || r.release || ' ') = 0)
+    or not exists (select 1 from step as s where s.tenant = r.tenant and s.run = r.id))
+order by r.priority desc, r.pos limit :count
+for no key update of r skip locked;
 
 -- name: renew_leases
 -- A lease that is expired stays so: who lost it must not get it back.
@@ -106,3 +110,63 @@ where d.status = 'pending' and d.due_at <= :at and strpos(:busy, ' ' || d.receiv
     where e.tenant = d.tenant and e.lane = d.lane and e.lane is not null and e.status = 'pending' and e.pos < d.pos))
 order by d.due_at, d.pos limit :limit
 for no key update of d skip locked;
+
+-- name: claim_ready
+-- For each agent: its tenants along the index, beginning after the one that was served last; of each as much as its
+-- share, rows that another node has locked left out; the best of each tenant first. The condition is looked at again in
+-- the newest version of the row, by the lock and by the update. A run that has started keeps its release (I17), and is
+-- left to whoever hosts that one.
+-- The names of `c` are those of no column: what is returned is the run.
+with w as materialized (
+  select * from (values :rows) as n(agent, after, count, serving, strictly, elsewhere, claimer, instant, until)
+),
+t as materialized (
+  select w.*, x.tenant, x.turn, count(*) over (partition by w.agent) as among
+  from w cross join lateral (
+    select y.tenant, row_number() over (order by y.lap, y.tenant) as turn
+    from (
+      (with recursive u(tenant) as (
+         select min(r.tenant) from run as r where /* is_ready */ and r.tenant > w.after
+         union all
+         select (select min(r.tenant) from run as r where /* is_ready */ and r.tenant > u.tenant)
+         from u where u.tenant is not null)
+       select 0 as lap, u.tenant from u where u.tenant is not null limit w.count)
+      union all
+      (with recursive u(tenant) as (
+         select min(r.tenant) from run as r where /* is_ready */
+         union all
+         select (select min(r.tenant) from run as r where /* is_ready */ and r.tenant > u.tenant)
+         from u where u.tenant is not null)
+       select 1 as lap, u.tenant from u where u.tenant <= w.after limit w.count)
+    ) as y
+  ) as x
+  where x.turn <= w.count
+),
+b as materialized (
+  select t.*, p.pos, row_number() over (partition by t.agent, t.tenant order by p.priority desc, p.pos) as rank
+  from t cross join lateral (
+    select r.pos, r.priority from run as r
+    where r.agent = t.agent and r.tenant = t.tenant and r.status = 'queued' and r.ready = 1 and r.cancel_at is null
+      and (r.started_at is null or r.release = t.serving
+        or (t.strictly = 0 and strpos(t.elsewhere, ' ' || r.release || ' ') = 0)
+        or not exists (select 1 from step as s where s.tenant = r.tenant and s.run = r.id))
+    order by r.priority desc, r.pos limit (t.count + t.among - 1) / t.among
+    for no key update skip locked) as p
+),
+c(who, place, number, among, wanted, serving, claimer, instant, until) as materialized (
+  select b.agent, b.pos, row_number() over (partition by b.agent order by b.rank, b.turn), b.among, b.count, b.serving,
+    b.claimer, b.instant, b.until
+  from b
+)
+update run
+set status = 'running', ready = 0, due_at = null, owner = c.claimer, lease_until = c.until, epoch = run.epoch + 1,
+  release = case when run.started_at is null then c.serving else run.release end,
+  started_at = coalesce(run.started_at, c.instant)
+from c
+where c.number <= c.wanted and run.pos = c.place and run.status = 'queued' and run.ready = 1
+returning c.who, c.number, c.among, coalesce((
+  select e.seq + e.count - 1 from event as e
+  where e.tenant = run.tenant and e.run = run.id order by e.seq desc limit 1), 0), /* run */;
+
+-- fragment: is_ready
+r.agent = w.agent and r.status = 'queued' and r.ready = 1 and r.cancel_at is null

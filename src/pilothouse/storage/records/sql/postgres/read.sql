@@ -25,3 +25,19 @@ tenant = :tenant and pos < :before
   and (:parent is null or parent = :parent)
   and (:statuses is null or strpos(:statuses, ' ' || status || ' ') > 0)
 order by pos desc limit :limit
+
+-- name: get_runs
+select n.place, /* run */
+from (values :rows) as n(place, whose, which) join run on run.tenant = n.whose and run.id = n.which;
+
+-- name: get_sessions
+select n.place, /* session */
+from (values :rows) as n(place, whose, who, which)
+  join session on session.tenant = n.whose and session.agent = n.who and session.key = n.which;
+
+-- name: live_turns_of_sessions
+select n.place, /* run */
+from (values :rows) as n(place, whose, who, which)
+  join run on run.tenant = n.whose and run.agent = n.who and run.session = n.which
+where run.status in ('queued', 'running', 'waiting')
+order by n.place, run.pos;

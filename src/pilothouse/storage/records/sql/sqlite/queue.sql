@@ -3,6 +3,8 @@
 -- name: best_of_tenant
 select pos from run
 where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
+  and (started_at is null or release = :serving or (:strictly = 0 and instr(:elsewhere, ' ' || release || ' ') = 0)
+    or not exists (select 1 from step as s where s.tenant = run.tenant and s.run = run.id))
 order by priority desc, pos limit :count;
 
 -- name: renew_leases
