@@ -131,6 +131,10 @@ bench-peers: $(STAMP) ## measure beside LangGraph, Agno, ADK, DBOS and Celery, e
 growth: $(STAMP) ## time single operations beside ten million ended runs (minutes, 3 GB)
 	$(BIN)/python -m benchmarks.growth
 
+.PHONY: growth-postgres
+growth-postgres: $(STAMP) ## time a claim on PostgreSQL beside ended runs, of which RUNS says how many (minutes, GB)
+	$(BIN)/python -m benchmarks.growth_postgres $(RUNS)
+
 .PHONY: counts
 counts: $(STAMP) ## count what a unit of work costs and renew tests/perf/counts.json
 	$(BIN)/python -m benchmarks.counts --write

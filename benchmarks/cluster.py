@@ -14,7 +14,9 @@ import msgspec
 from benchmarks import journal
 from benchmarks.agents import STEPS
 from benchmarks.load import LoadFailed, ask, get, percentile_pair, post, repeat, sample
-from benchmarks.plan import Plan, Table, short, spread
+from benchmarks.peers.__main__ import by_itself
+from benchmarks.peers.peer import PEERS, Skipped
+from benchmarks.plan import Plan, Table, median, short, spread
 from benchmarks.server import ALL_CORES, NodeServer
 from benchmarks.workloads import submit_and_wait, turns
 from pilothouse.testing.postgres import PostgresServer
@@ -66,6 +68,7 @@ async def measure_cluster(plan: Plan, folder: Path) -> list[Table]:
         tables = [Table("cluster", "One gateway and some workers on PostgreSQL", head, lines, raw)]
         tables.append(await _alone(plan, folder, server))
         if plan.repeats > 1:
+            tables.append(await asyncio.to_thread(_beside, plan, folder, server, raw))
             server.query("postgres", "create database takeover")
             tables.append(await _takeover(folder / "takeover", server.url("takeover")))
         return tables
@@ -135,6 +138,30 @@ async def count_postgres(url: str, runs: int, seconds: float, warm: float) -> fl
         return (await journal.count(seconds, warm, [appender(f"run_{number}") for number in range(runs)]))[0]
     finally:
         await records.close()
+
+
+def _beside(plan: Plan, folder: Path, server: PostgresServer, ours: list[dict]) -> Table:
+    """Peers on the same cores right after: DBOS on this very server, Celery on a broker that keeps nothing. Only those
+    whose environment is there: `make bench-peers` makes them."""
+    lines, raw = [], []
+    for name, work, callers in (("dbos", "journal", 128), ("celery", "W3", 32)):
+        [peer] = [one for one in PEERS if one.name == name]
+        best = max((median(one["samples"]) or 0.0 for one in ours if one["work"].startswith(work)), default=0.0)
+        figures: dict[str, object] = {"peer": name, "work": work, "ours": best}
+        try:
+            if not peer.python.exists():
+                raise Skipped("make bench-peers makes its environment")
+            server.query("postgres", f"create database peer_{name}")
+            url = server.url(f"peer_{name}") if name == "dbos" else ""
+            figures["per_second"] = by_itself(peer, callers, max(plan.seconds, 3.0), folder, url)
+        except Skipped as reason:
+            figures["skipped"] = str(reason)
+        theirs = figures.get("per_second")
+        told = [short(theirs), short(best / theirs)] if isinstance(theirs, float) and theirs else ["", ""]
+        lines.append([name, work, *told[:1], short(best), told[1], str(figures.get("skipped", ""))])
+        raw.append(figures)
+    head = ["peer", "work", "a second", "ours, the best of 1, 2, 4 workers", "ours / theirs", "skipped"]
+    return Table("beside", "Peers beside the cluster (DBOS on the same PostgreSQL)", head, lines, raw)
 
 
 async def _takeover(folder: Path, url: str) -> Table:

@@ -102,8 +102,8 @@ async def theirs(server: PeerServer, callers: int, seconds: float) -> tuple[floa
     return counted.units / span, percentile(counted.spans, 0.5)
 
 
-def by_itself(peer: Peer, callers: int, seconds: float, folder: Path) -> float:
-    """A program that measures itself; Celery gets a broker."""
+def by_itself(peer: Peer, callers: int, seconds: float, folder: Path, url: str = "") -> float:
+    """A program that measures itself; Celery gets a broker. `url`: of a database, for who takes one."""
     place = Path(tempfile.mkdtemp(dir=folder))
     words = [str(peer.python), str(PROGRAMS / peer.program)]
     broker = ValkeyServer() if peer.name == "celery" else None
@@ -112,7 +112,7 @@ def by_itself(peer: Peer, callers: int, seconds: float, folder: Path) -> float:
             broker.start()
             words += [f"redis://127.0.0.1:{broker.port}/0", str(callers), str(seconds)]
         else:
-            words += [str(callers), str(seconds), str(place)]
+            words += [str(callers), str(seconds), url or str(place)]
         done = subprocess.run(
             words, cwd=place, env=environment(), capture_output=True, text=True, timeout=seconds + 90,
             preexec_fn=on_cores(SERVER_CORES),

@@ -1,4 +1,7 @@
-"""Workflows of ten no-op steps on DBOS over SQLite: `dbos_steps.py CALLERS SECONDS FOLDER` prints steps a second."""
+"""Workflows of ten no-op steps on DBOS: `dbos_steps.py CALLERS SECONDS PLACE` prints steps a second.
+
+PLACE is the address of a PostgreSQL, or a folder for a file of SQLite.
+"""
 
 import asyncio
 import json
@@ -7,9 +10,10 @@ import time
 
 from dbos import DBOS
 
-CALLERS, SECONDS, FOLDER = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
+CALLERS, SECONDS, PLACE = int(sys.argv[1]), float(sys.argv[2]), sys.argv[3]
 STEPS = 10
-DBOS(config={"name": "bench", "system_database_url": f"sqlite:///{FOLDER}/dbos.db", "log_level": "ERROR"})
+URL = PLACE if "://" in PLACE else f"sqlite:///{PLACE}/dbos.db"
+DBOS(config={"name": "bench", "system_database_url": URL, "log_level": "ERROR"})
 
 
 @DBOS.step()

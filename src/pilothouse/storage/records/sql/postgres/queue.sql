@@ -115,7 +115,8 @@ for no key update of d skip locked;
 -- For each agent: its tenants along the index, beginning after the one that was served last; of each as much as its
 -- share, rows that another node has locked left out; the best of each tenant first. The condition is looked at again in
 -- the newest version of the row, by the lock and by the update. A run that has started keeps its release (I17), and is
--- left to whoever hosts that one.
+-- left to whoever hosts that one. The update does not look at the status, which the lock has: else it might be planned
+-- along an index of live rows, all of them for each row.
 -- The names of `c` are those of no column: what is returned is the run.
 with w as materialized (
   select * from (values :rows) as n(agent, after, count, serving, strictly, elsewhere, claimer, instant, until)
@@ -163,7 +164,7 @@ set status = 'running', ready = 0, due_at = null, owner = c.claimer, lease_until
   release = case when run.started_at is null then c.serving else run.release end,
   started_at = coalesce(run.started_at, c.instant)
 from c
-where c.number <= c.wanted and run.pos = c.place and run.status = 'queued' and run.ready = 1
+where c.number <= c.wanted and run.pos = c.place and run.ready = 1
 returning c.who, c.number, c.among, coalesce((
   select e.seq + e.count - 1 from event as e
   where e.tenant = run.tenant and e.run = run.id order by e.seq desc limit 1), 0), /* run */;
