@@ -61,8 +61,8 @@ class QueueClauses:
         assert [(run.id, run.release) for run in taken] == [("run_fresh", "r1"), ("run_new", "r2")]
         assert await records.claim(claim(replace(other, keeps_release=True))) == []
         assert await records.claim(claim(replace(other, elsewhere=("r1",)))) == []
-        [run] = await records.claim(claim(replace(other, elsewhere=("r10",))))
-        assert (run.id, run.release) == ("run_begun", "r1")
+        [last] = await records.claim(claim(replace(other, elsewhere=("r10",))))
+        assert (last.id, last.release) == ("run_begun", "r1")
         assert await records.count_begun() == []
 
     async def test_higher_priority_goes_first_then_the_older_run(self, records: OpenRecords) -> None:
