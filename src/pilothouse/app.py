@@ -104,9 +104,7 @@ class Node:
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self.worker = NodeWorker(owner, self.worker_options, self._work, self.metrics)
         self.worker.on_log = self.log.host
-        self.shared = (
-            SharedWorker(self.worker, settings.server.role, self.log.warn) if settings.records.is_shared else None
-        )
+        self.shared = shared_worker(settings, self.worker, self.log.warn)
         self.tracer = tracer(settings)
         self.worker.tracer = self.tracer
         self.world = World(
@@ -303,6 +301,11 @@ class Node:
             else:  # who waited for it has gone, and its host has not let go yet
                 await asyncio.sleep(DRAIN_POLL)
         return not self.world.attempts
+
+
+def shared_worker(settings: Settings, own: NodeWorker, say: Say) -> SharedWorker | None:
+    """None: no other node works on these records."""
+    return SharedWorker(own, settings.server.role, say) if settings.records.is_shared else None
 
 
 def tracer(settings: Settings) -> "OtlpTracer | None":
