@@ -5,6 +5,7 @@ import pytest
 from pilothouse.app import delivery_options, receivers
 from pilothouse.errors import SettingsInvalid
 from pilothouse.settings import explain_settings, load_settings
+from pilothouse.settings.work import pools
 
 SECRET = "whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQ="
 FILE = """
@@ -78,3 +79,12 @@ def test_a_secret_or_network_that_cannot_be_used_stops_the_node(tmp_path, text):
 def test_a_variable_cannot_set_a_named_table(tmp_path):
     with pytest.raises(SettingsInvalid, match=r"receivers are set in pilothouse.toml only"):
         load_settings({"PILOTHOUSE_RECEIVERS_SHOP_URL": "x"}, folder=tmp_path)
+
+
+def test_a_pool_connects_without_asking_so_rules_about_that_refuse_it(tmp_path):
+    (tmp_path / "pilothouse.toml").write_text('[pools.heavy]\nprocesses = 3\n[egress]\nmode = "open"\n')
+    [found] = pools(load_settings({}, folder=tmp_path)).values()
+    assert (found.kind, found.processes, found.cpus) == ("local", 3, 3.0)
+    (tmp_path / "pilothouse.toml").write_text('[pools.heavy]\nprocesses = 3\n[egress]\nmode = "listed"\n')
+    with pytest.raises(SettingsInvalid, match="steps of a pool connect without asking"):
+        pools(load_settings({}, folder=tmp_path))

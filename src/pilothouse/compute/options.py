@@ -12,7 +12,7 @@ from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.outgoing import OutgoingOptions
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.secret import Secret
-from pilothouse.wire.host import ToolWords
+from pilothouse.wire.host import PoolConfig, ToolWords
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class WorkerOptions:
     """None: in the folder `.pilothouse/environments` of the project."""
     is_alone: bool = True
     """No other node can have the records: what others hold there is orphaned."""
+    pools: dict[str, PoolConfig] = field(default_factory=dict)
+    """Of heavy steps, by name."""
     outgoing: OutgoingOptions = field(default_factory=OutgoingOptions)
     secrets: tuple[Secret, ...] = ()
     scrub: Callable[[str], str] = str

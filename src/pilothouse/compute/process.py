@@ -58,6 +58,7 @@ def host_config(options: WorkerOptions, names: list[str], socket: str) -> HostCo
         cores=options.cores,
         connect_within=options.time_to_load(names),
         egress=options.outgoing.border,
+        pools=options.pools,
         node=os.getpid(),
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, overload
 from uuid import UUID
 
 from pilothouse.sdk.saga import BlockingSaga, Saga, Undoing
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from pilothouse.sdk.session import SessionMemory
 
 T = TypeVar("T")
+
+
+class PoolWish(NamedTuple):
+    """Where a heavy step is to run, and what it takes of that."""
+
+    name: str
+    cpus: float
+    gpus: float
 
 
 class Behind(Undoing, Protocol):
@@ -50,6 +58,7 @@ class Behind(Undoing, Protocol):
         retry: Retry | None,
         timeout: float | None,
         once: bool | None,
+        pool: PoolWish | None = None,
     ) -> Coroutine[Any, Any, Any]: ...
 
     def call_tool(self, tool: Callable[..., Any], args: dict[str, Any]) -> Coroutine[Any, Any, Any]: ...
@@ -156,6 +165,9 @@ class Context(_Verbs):
         retry: Retry | None = ...,
         timeout: float | None = ...,
         once: bool | None = ...,
+        pool: str | None = ...,
+        cpus: float = ...,
+        gpus: float = ...,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, T]: ...
     @overload
@@ -168,6 +180,9 @@ class Context(_Verbs):
         retry: Retry | None = ...,
         timeout: float | None = ...,
         once: bool | None = ...,
+        pool: str | None = ...,
+        cpus: float = ...,
+        gpus: float = ...,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, T]: ...
     def step(
@@ -179,14 +194,21 @@ class Context(_Verbs):
         retry: Retry | None = None,
         timeout: float | None = None,
         once: bool | None = None,
+        pool: str | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
         **kwargs: Any,
     ) -> Coroutine[Any, Any, Any]:
         """Calls `fn` and keeps what it returns: it never runs again once it ended, in this attempt or a later one.
 
         Raises `StepFailed` with what the function raised (`StepTimeout` past `timeout`), also on every replay. With
         `once`, a step whose end nobody saw is not repeated but asked about, and may raise `UnknownOutcome`.
+
+        With `pool`, the function runs in a process of that pool with so many `cpus` and `gpus`: it must be one of a
+        module, and begins again when its process dies.
         """
-        return self._attempt.step(fn, args, kwargs, name, retry, timeout, once)
+        wish = None if pool is None else PoolWish(pool, float(cpus), float(gpus))
+        return self._attempt.step(fn, args, kwargs, name, retry, timeout, once, wish)
 
     @overload
     def call_tool(self, tool: Callable[..., Coroutine[Any, Any, T]], /, **args: Any) -> Coroutine[Any, Any, T]: ...
@@ -274,11 +296,15 @@ class BlockingContext(_Verbs):
         retry: Retry | None = None,
         timeout: float | None = None,
         once: bool | None = None,
+        pool: str | None = None,
+        cpus: float = 1.0,
+        gpus: float = 0.0,
         **kwargs: Any,
     ) -> Any:
         """As `Context.step`."""
         behind = self._attempt
-        return behind.from_thread(lambda: behind.step(fn, args, kwargs, name, retry, timeout, once))
+        wish = None if pool is None else PoolWish(pool, float(cpus), float(gpus))
+        return behind.from_thread(lambda: behind.step(fn, args, kwargs, name, retry, timeout, once, wish))
 
     def call_tool(self, tool: Callable[..., Any], /, **args: Any) -> Any:
         """As `Context.call_tool`."""

@@ -10,6 +10,7 @@ from concurrent.futures import CancelledError as ThreadCancelled
 from concurrent.futures import Future
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from inspect import isawaitable
 from math import isfinite
 from typing import Any, Literal
@@ -22,7 +23,7 @@ from pilothouse.domain.review import Answer
 from pilothouse.errors import LimitReached, TooLarge
 from pilothouse.sdk.agent import ToolDefinition, checked_retry, checked_timeout
 from pilothouse.sdk.attempt import Attempt
-from pilothouse.sdk.context import BlockingContext, Context
+from pilothouse.sdk.context import BlockingContext, Context, PoolWish
 from pilothouse.sdk.function import facts_of, step_name, takes_context
 from pilothouse.sdk.gate import risk_of
 from pilothouse.sdk.publication import publish
@@ -69,6 +70,7 @@ class Execution(Attempt):
         retry: Retry | None,
         timeout: float | None,
         once: bool | None,
+        pool: PoolWish | None = None,
     ) -> Coroutine[Any, Any, Any]:
         self.check_alive()
         facts = facts_of(fn)
@@ -76,14 +78,24 @@ class Execution(Attempt):
             retry = fn.retry if retry is None else retry
             timeout = fn.timeout if timeout is None else timeout
             once = fn.once if once is None else once
+        place = None if pool is None else self._place(fn, pool, once)
         label = facts.name if name is None else step_name(name)
         encoded = encode_arguments(facts.named(args, kwargs))
         key = self.journal.reserve("step", label, encoded)
         retry, timeout = checked_retry(retry), checked_timeout(timeout)
         call = StepCall("step", label, key, fn, facts, args, kwargs, shown(encoded), retry, timeout, bool(once))
+        call.place = place
         if isinstance(fn, ToolDefinition):
             return self._perform_tool(call, facts.named(args, kwargs))
         return self._perform(call)
+
+    def _place(self, fn: Callable[..., Any], wish: PoolWish, once: bool | None) -> Callable[..., Any]:
+        """Runs the function in a pool. Raises `ValueError` for what no pool can do, before anything is written."""
+        if once:
+            raise ValueError("a step of a pool cannot be `once`: it begins again when its process dies")
+        found = self.surroundings.pool(wish.name, wish.cpus, wish.gpus)
+        found.check_function(fn)
+        return partial(found.run, cpus=wish.cpus, gpus=wish.gpus)
 
     def call_tool(self, tool: Callable[..., Any], args: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         self.check_alive()

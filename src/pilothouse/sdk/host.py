@@ -7,13 +7,11 @@ only: it ends when the link does, and the kernel ends it when the node dies.
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import importlib
 import importlib.util
 import os
 import resource
-import signal
 import socket
 import sys
 import threading
@@ -32,6 +30,7 @@ from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.failure import end_error, kinds_of, own_traceback, text_of
 from pilothouse.sdk.link import Link
 from pilothouse.sdk.logs import Lines, capture
+from pilothouse.sdk.parent import bind_to_parent
 from pilothouse.sdk.release import forget_project
 from pilothouse.sdk.surroundings import HeldClock, Surroundings
 from pilothouse.sdk.target import Loaded, from_object, load_agents
@@ -65,8 +64,6 @@ from pilothouse.wire.host import AgentTarget, HostConfig
 CONNECT_EVERY = 0.02
 END_WITHIN = 2.0
 """Seconds that user code's threads and exit handlers may delay the end of the process."""
-
-PR_SET_PDEATHSIG = 1
 
 _faults = msgspec.json.Encoder().encode
 
@@ -251,7 +248,7 @@ def _not_loaded(start: Start, loaded: Loaded | None) -> Failed:
 def main(argument: str) -> None:
     """Runs until the node closes the link. Raises `SystemExit` with the reason when the link broke or never was."""
     config = msgspec.json.decode(argument, type=HostConfig)
-    _bind_to_node(config.node)
+    bind_to_parent(config.node)
     _limit(config)
     lines = capture(config.log_limit)
     loop = _new_loop()
@@ -323,18 +320,6 @@ class HostProcess:
         self.is_over = True
         self.runtime.close()
         self._loop.stop()
-
-
-def _bind_to_node(node: int) -> None:
-    """Signals that a terminal or a supervisor sends to everybody are for the node, which drains its hosts itself. On
-    Linux the kernel ends this process with the thread that started it; a node that was killed before that was agreed
-    has left this process to somebody else."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if node and os.getppid() != node:
-        os._exit(1)
 
 
 def _limit(config: HostConfig) -> None:

@@ -8,7 +8,7 @@ same types. Tries within a step are not rows: only the last outcome is.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from inspect import isawaitable
 from typing import Any, Protocol
 
@@ -63,6 +63,8 @@ class StepCall(Struct):
     dump: Callable[[Any], Any] | None = None
     passing: tuple[type[BaseException], ...] = ()
     revives: bool = False
+    place: Callable[..., Coroutine[Any, Any, Any]] | None = None
+    """Runs it elsewhere: in a pool."""
     risk: str = ""
     """Of a tool whose call is to be decided by the node before it runs; empty: nobody decides."""
     proposed: bytes = b""
@@ -353,7 +355,7 @@ async def _try(attempt: Performer, call: StepCall, scope: Scope, once: bool) -> 
         tries += 1
         token = step_here.set(scope)
         try:
-            if call.timeout is None and call.facts.is_async:
+            if call.timeout is None and call.facts.is_async and call.place is None:
                 return await call.function(*call.args, **call.kwargs), None, tries
             return await _call(attempt, call), None, tries
         except asyncio.CancelledError as error:
@@ -400,6 +402,8 @@ async def _call(attempt: Performer, call: StepCall) -> Any:
 
 
 async def _run_function(attempt: Performer, call: StepCall) -> Any:
+    if call.place is not None:
+        return await call.place(call.function, call.args, call.kwargs)
     if call.facts.is_async:
         return await call.function(*call.args, **call.kwargs)
     result = await attempt.in_step_thread(call.function, call.args, call.kwargs)

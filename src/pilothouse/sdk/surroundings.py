@@ -9,13 +9,16 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pilothouse.errors import LimitReached
 from pilothouse.sdk.egress.border import Border
 from pilothouse.sdk.scope import Place
 from pilothouse.wire.frames import Message
 from pilothouse.wire.host import HostConfig
+
+if TYPE_CHECKING:
+    from pilothouse.sdk.pools.pool import Pool, Pools
 
 UNSENT_LIMIT = 32 * 1024 * 1024
 """Bytes of deltas that may wait for a slow link before `emit` raises."""
@@ -75,6 +78,8 @@ class Surroundings:
         self.park_after = config.park_after
         self.agent_threads = ThreadPoolExecutor(config.threads, thread_name_prefix="agent")
         self.step_threads = ThreadPoolExecutor(config.threads, thread_name_prefix="step")
+        self.pools: Pools | None = None
+        self._pool_configs, self._project = config.pools, config.project
         self.pace = Pace(self, gives_turn=False)
         self.turn = Pace(self, gives_turn=True)
         self.flush_lines: Callable[[Place], None] = _no_lines
@@ -111,7 +116,17 @@ class Surroundings:
             self._blocked.append(future)
             await future
 
+    def pool(self, name: str, cpus: float, gpus: float) -> "Pool":
+        """Raises `ValueError` when the settings have none of that name, or it is too small."""
+        if self.pools is None:
+            from pilothouse.sdk.pools.pool import Pools  # a host without heavy steps does not load it
+
+            self.pools = Pools(self._pool_configs, self._project)
+        return self.pools.find(name, cpus, gpus)
+
     def close(self) -> None:
+        if self.pools is not None:
+            self.pools.close()
         self.set_writable(True)
         self.agent_threads.shutdown(wait=False, cancel_futures=True)
         self.step_threads.shutdown(wait=False, cancel_futures=True)

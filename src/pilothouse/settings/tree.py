@@ -355,6 +355,27 @@ class ToolSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Roles that the agent and whoever it acts for must hold."""
 
 
+class PoolSettings(Struct, frozen=True, kw_only=True):
+    """Where steps run that are too heavy for a host: `ctx.step(..., pool=NAME)`."""
+
+    kind: Literal["local", "ray"] = "local"
+    """Processes of the same machine, or a Ray cluster."""
+    processes: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    """Steps at once, of one host."""
+    cpus: Annotated[float, Meta(ge=0, le=100_000)] = 0.0
+    """Processors that they may ask for together; 0: as many as processes."""
+    gpus: Annotated[float, Meta(ge=0, le=10_000)] = 0.0
+    """The same of GPUs."""
+    memory_mb: Annotated[int, Meta(ge=0, le=2**24)] = 0
+    """The memory of one process; 0: no limit."""
+    queue: Annotated[int, Meta(ge=0, le=1_000_000)] = 100
+    """Steps that may wait; one more fails."""
+    wait_seconds: Annotated[float, Meta(ge=0, le=DAY)] = 60.0
+    """How long a pool that is gone is waited for."""
+    address: Text = "auto"
+    """ray: the address of the cluster; `auto`: the one of this machine."""
+
+
 class AgentSettings(Struct, frozen=True, kw_only=True):
     """What is None is left to the decorator of the agent, or to the default of the thing."""
 
@@ -430,6 +451,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     providers: dict[str, ProviderSettings] = field(default_factory=dict)
     secrets: dict[str, SecretSettings] = field(default_factory=dict)
     sources: dict[str, SourceSettings] = field(default_factory=dict)
+    pools: dict[str, PoolSettings] = field(default_factory=dict)
     folder: Path
     file: Path | None = None
     given_by: dict[str, str] = field(default_factory=dict)
@@ -474,6 +496,7 @@ NAMED: dict[str, type[Struct]] = {
     "providers": ProviderSettings,
     "secrets": SecretSettings,
     "sources": SourceSettings,
+    "pools": PoolSettings,
 }
 """Sections of which there is one table for each name."""
 

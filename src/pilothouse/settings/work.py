@@ -11,8 +11,8 @@ from pilothouse.domain.scrub import Scrubber
 from pilothouse.engine.world import Limits
 from pilothouse.errors import SettingsInvalid
 from pilothouse.settings.border import outgoing_options, secrets_of
-from pilothouse.settings.tree import DAY, AgentSettings, LogSettings, Settings
-from pilothouse.wire.host import ToolWords
+from pilothouse.settings.tree import DAY, AgentSettings, LogSettings, PoolSettings, Settings
+from pilothouse.wire.host import PoolConfig, ToolWords
 
 
 def limits(settings: Settings) -> Limits:
@@ -58,6 +58,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         },
         environments=environment_options(settings),
         checkpoint_every=settings.audit.checkpoint_seconds,
+        pools=pools(settings),
         outgoing=outgoing_options(settings),
         secrets=secrets_of(settings),
         scrub=scrubber(settings.log),
@@ -97,4 +98,27 @@ def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
             for name, one in agent.tools.items()
         },
         options=agent.options,
+    )
+
+
+def pools(settings: Settings) -> dict[str, PoolConfig]:
+    """Raises `SettingsInvalid`: what runs in a pool connects where it likes, so rules about that would be broken."""
+    if settings.pools and settings.egress.mode != "open":
+        raise SettingsInvalid(
+            reason=f"egress.mode is {settings.egress.mode!r}, and steps of a pool connect without asking",
+            hint='Take the tables [pools.*] out, or set egress.mode = "open".',
+        )
+    return {name: _pool(one) for name, one in settings.pools.items()}
+
+
+def _pool(says: PoolSettings) -> PoolConfig:
+    return PoolConfig(
+        kind=says.kind,
+        processes=says.processes,
+        cpus=says.cpus or float(says.processes),
+        gpus=says.gpus,
+        memory=says.memory_mb * 1024 * 1024,
+        queue=says.queue,
+        wait=says.wait_seconds,
+        address=says.address,
     )

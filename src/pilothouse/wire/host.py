@@ -58,6 +58,30 @@ class EgressConfig(Struct, frozen=True, kw_only=True):
     hedges: dict[str, HedgeRule] = {}
 
 
+class PoolConfig(Struct, frozen=True, kw_only=True):
+    """A pool of heavy steps. `kind`: `local` for processes of the host's machine, `ray` for a cluster at `address`.
+    `processes` steps at once, with `cpus` and `gpus` together; `memory` bytes of each, 0 for no limit; `queue` steps
+    that may wait; `wait` seconds for which a pool that is gone is asked again."""
+
+    kind: str
+    processes: int
+    cpus: float
+    gpus: float
+    memory: int
+    queue: int
+    wait: float
+    address: str
+
+
+class MemberConfig(Struct, frozen=True, kw_only=True):
+    """One process of a local pool. `socket`: the number of the inherited file; `parent`: the host."""
+
+    socket: int
+    project: str
+    parent: int
+    memory: int
+
+
 class HostConfig(Struct, frozen=True, kw_only=True):
     """`project` is the folder that goes first on the import path; `park_after` the seconds an attempt may wait before
     it is parked; `threads` how many sync functions run at once; `memory` bytes of private memory (RLIMIT_DATA), 0 for
@@ -76,5 +100,7 @@ class HostConfig(Struct, frozen=True, kw_only=True):
     connect_within: float = 10.0
     """Seconds to keep trying to reach the node."""
     egress: EgressConfig = EgressConfig()
+    pools: dict[str, PoolConfig] = {}
+    """By name; each host has its own processes of a local one."""
     node: int = 0
     """The process that starts the host and is to end with it; 0: nobody is waited for."""
