@@ -2,6 +2,7 @@
 `pilothouse.testing`, nothing else is promised. Importing it needs msgspec and the standard library.
 """
 
+from pilothouse.domain.decision import Decision
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.review import Answer
 from pilothouse.errors import (
@@ -28,6 +29,7 @@ __all__ = [
     "BlockingContext",
     "CallFailed",
     "Context",
+    "Decision",
     "HotStoreUnavailable",
     "JournalDiverged",
     "LimitReached",

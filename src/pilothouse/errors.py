@@ -494,6 +494,34 @@ class OverrideConflict(PilothouseError):
     hint_text = "Look at what is in force now and at its overrides, then decide again."
 
 
+class NotDeclared(PilothouseError):
+    """The agent {agent!r} does not declare that it decides about people."""
+
+    code = "not_declared"
+    hint_text = "Say what it decides with @agent(decision=Decision(...)) or in [agents.{agent}.decision]."
+
+
+class SamplingNotFound(PilothouseError):
+    """Runs of the agent {agent!r} are not sampled."""
+
+    code = "sampling_not_found"
+    hint_text = "`pilothouse sampling set {agent} --rate 0.05` begins."
+
+
+class BiasAuditNotFound(PilothouseError):
+    """There is no bias audit {audit!r} here."""
+
+    code = "bias_audit_not_found"
+    hint_text = "GET /v1/bias/audits lists them."
+
+
+class FindingNotFound(PilothouseError):
+    """There is no finding {finding!r} here."""
+
+    code = "finding_not_found"
+    hint_text = "GET /v1/bias/findings lists them."
+
+
 class NotKept(PilothouseError):
     """{what} needs a run that is kept, and this stateless run is not."""
 

@@ -10,6 +10,7 @@ from pilothouse.domain.delivery import Receiver, Receivers, Webhook
 from pilothouse.domain.evidence import leaves_of
 from pilothouse.domain.override import changed_places
 from pilothouse.domain.principal import LOCAL, Principal
+from pilothouse.domain.retention import Retention
 from pilothouse.domain.review import Answer
 from pilothouse.engine import evidence, policy, retry, session
 from pilothouse.engine.override import Correction, override_review, override_run
@@ -245,7 +246,7 @@ async def test_a_long_outcome_is_kept_aside_and_goes_with_its_run(node):
     long = json.dumps("x" * 100_000).encode()
     await override_run(node.world, LOCAL, run.id, other(long))
     assert bytes(run_view((await node.get(run.id)).run).output) == long
-    await node.kept.prune(2**60, 100)
+    await node.kept.prune(Retention(2**60, 2**60), 100)
     with pytest.raises(RunNotFound):
         await override_run(node.world, LOCAL, run.id, other())
 

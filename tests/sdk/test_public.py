@@ -12,6 +12,7 @@ NAMES = [
     "BlockingContext",
     "CallFailed",
     "Context",
+    "Decision",
     "HotStoreUnavailable",
     "JournalDiverged",
     "LimitReached",

@@ -26,6 +26,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "sessions": ("pilothouse.cli.sessions:sessions", "Look at what sessions remember, fork or delete them."),
     "reviews": ("pilothouse.cli.reviews:reviews", "Answer what runs ask of people."),
     "override": ("pilothouse.cli.override:override", "Supersede what came out or was decided."),
+    "sampling": ("pilothouse.cli.sampling:sampling", "Choose runs for people to look at."),
+    "bias": ("pilothouse.cli.bias:bias", "Audit whether groups of people are treated alike."),
     "environments": (
         "pilothouse.cli.environments:environments",
         "Make, list and prune what agents need installed.",

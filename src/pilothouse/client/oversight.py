@@ -27,6 +27,48 @@ class Oversight:
         kind = "reviews" if id.startswith("rev_") else "runs"
         return self._wire.call(OverridePage, "GET", f"/v1/{kind}/{_id(id)}/overrides")
 
+    # --- sampling and bias ------------------------------------------------------------------------------------------
+
+    def get_sampling(self, agent: str) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", f"/v1/agents/{_id(agent)}/sampling")
+
+    def set_sampling(self, agent: str, **plan: Any) -> dict[str, Any]:
+        """`plan` is `rate`, and any of `strata`, `minimum`, `period_seconds`, `capacity`, `when_full` and `role`."""
+        return self._wire.call(dict[str, Any], "PUT", f"/v1/agents/{_id(agent)}/sampling", body=plan)
+
+    def drop_sampling(self, agent: str) -> None:
+        self._wire.call(type(None), "DELETE", f"/v1/agents/{_id(agent)}/sampling")
+
+    def seed_case(self, agent: str, input: Any, output: Any, *, right: bool) -> None:
+        """A known case among those to be reviewed."""
+        body = {"input": input, "output": output, "right": right}
+        self._wire.call(type(None), "POST", f"/v1/agents/{_id(agent)}/sampling/known", body=body)
+
+    def list_reviewers(self, agent: str) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", f"/v1/agents/{_id(agent)}/sampling/reviewers")
+
+    def record_groups(self, run: str, groups: dict[str, str], *, label: bool | None = None) -> dict[str, Any]:
+        """Of whom the run is about: kept beside it, and never shown again."""
+        body = {"groups": groups, "label": label}
+        return self._wire.call(dict[str, Any], "PUT", f"/v1/runs/{_id(run)}/groups", body=body)
+
+    def audit_bias(self, agent: str, **asked: Any) -> dict[str, Any]:
+        """`asked` is any of `since`, `until`, `minimum`, `confidence` and `outcomes`."""
+        return self._wire.call(dict[str, Any], "POST", f"/v1/agents/{_id(agent)}/bias", body=asked)
+
+    def get_bias_audit(self, audit: str) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", f"/v1/bias/audits/{_id(audit)}")
+
+    def list_bias_audits(self, **page: Any) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", "/v1/bias/audits", params=page)
+
+    def list_findings(self, **page: Any) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", "/v1/bias/findings", params=page)
+
+    def move_finding(self, finding: str, state: str, reason: str) -> dict[str, Any]:
+        body = {"state": state, "reason": reason}
+        return self._wire.call(dict[str, Any], "POST", f"/v1/bias/findings/{_id(finding)}", body=body)
+
 
 def _id(text: str) -> str:
     return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")

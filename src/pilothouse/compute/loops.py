@@ -15,7 +15,7 @@ from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.lease import RENEW_EVERY
 from pilothouse.domain.policy import Proposal
-from pilothouse.engine import action, admission, call, evidence, hold, lease, policy, retention, timer
+from pilothouse.engine import action, admission, call, evidence, hold, lease, policy, retention, sampling, timer
 from pilothouse.engine import key as keys
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import PilothouseError, RecordsUnavailable
@@ -78,6 +78,7 @@ class Loops:
         await keys.load_keys(self._world)
         await policy.load_policies(self._world)
         await hold.load_holds(self._world)
+        await sampling.load_plans(self._world)
         self._worker.backlog.update(agent.name for agent in self._worker.agents())
         bus = self._world.bus
         self._unhook = [
@@ -194,6 +195,7 @@ class Loops:
         await timer.deliver_cancels(self._world)
         await policy.load_policies(self._world)
         await hold.load_holds(self._world)
+        await sampling.load_plans(self._world)
         for live in list(self._world.attempts.values()):
             if live.kept and live.open_waits:  # a bell may be lost
                 await timer.deliver_resolved(self._world, live.run.tenant, live.run.id)
@@ -225,6 +227,7 @@ class Loops:
 
     async def sweep_round(self) -> bool:
         """Counts what waits for people, and removes what is old. True: there may be more."""
+        await sampling.sample_round(self._world)
         self._worker.reviews_counted(await timer.count_reviews(self._world))
         more = await retention.sweep_sessions(self._world)
         more = await self._pruner.prune(self._world) or more

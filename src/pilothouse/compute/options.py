@@ -10,6 +10,7 @@ from typing import Any
 
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.outgoing import OutgoingOptions
+from pilothouse.domain.decision import Decision
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.secret import Secret
 from pilothouse.wire.host import PoolConfig, ToolWords
@@ -28,6 +29,7 @@ class AgentOptions:
     concurrency: int = 0
     timeout: float | None = None
     retry: Retry | None = None
+    decision: Decision | None = None
     is_inline: bool = False
     on_release_change: str = "stop"
     history_limit: int = 100

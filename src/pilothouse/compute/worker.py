@@ -24,6 +24,7 @@ from pilothouse.compute.process import OWN_GROUND, Ground, ProcessHost, host_con
 from pilothouse.compute.seat import Seat
 from pilothouse.compute.sharing import PlaceShares
 from pilothouse.domain.agent import Agent
+from pilothouse.domain.decision import Decision
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.policy import Tool
 from pilothouse.domain.price import Price
@@ -43,6 +44,7 @@ from pilothouse.wire.host import HostConfig
 CHECK_WITHIN = 10.0
 decode_tools = msgspec.json.Decoder(tuple[Tool, ...]).decode
 decode_retry = msgspec.json.Decoder(Retry | None).decode
+decode_decision = msgspec.json.Decoder(Decision | None).decode
 
 
 class Waiting(Actor):
@@ -278,6 +280,7 @@ class NodeWorker(Worker):
             free_input=found.free_input,
             keeps_trail=found.keeps_trail,
             tools=decode_tools(found.tools),
+            decision=says.decision or decode_decision(found.decision),
         )
 
     # --- agents and places ------------------------------------------------------------------------------------------

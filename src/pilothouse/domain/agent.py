@@ -6,6 +6,7 @@ schemas and asks a host whether an input fits.
 
 from msgspec import Struct
 
+from pilothouse.domain.decision import Decision
 from pilothouse.domain.policy import Tool
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
@@ -38,6 +39,8 @@ class Agent(Struct, kw_only=True, frozen=True):
     on_release_change: str = "stop"
     """What a run does whose release is not served any more: "stop" (fail loudly) or "continue" (on the new code, as
     long as that asks for the recorded steps)."""
+    decision: Decision | None = None
+    """What it decides about people, if it does."""
     text_input: bool = False
     """Any JSON string is a good input."""
     free_input: bool = False

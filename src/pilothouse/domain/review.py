@@ -3,7 +3,8 @@
 States: `open` -> `decided` | `expired` | `cancelled`; all three are final. The answer becomes the result of the step
 that asked, so the run learns it by replay. `unknown_outcome` reviews are asked by the runtime about a `once` step that
 began and whose end nobody saw, `budget` reviews about a budget that is used up, `action` ones about what a policy
-leaves to people, `audit` ones about a decision that somebody took alone.
+leaves to people. After the fact come `audit` ones, about a decision that somebody took alone, and `sample` ones, about
+a run that was chosen to be looked at: nobody waits for those.
 """
 
 from typing import Literal
@@ -12,7 +13,10 @@ from msgspec import Struct
 
 Verdict = Literal["approve", "edit", "reject", "respond"]
 ReviewStatus = Literal["open", "decided", "expired", "cancelled"]
-ReviewKind = Literal["gate", "unknown_outcome", "budget", "action", "audit"]
+ReviewKind = Literal["gate", "unknown_outcome", "budget", "action", "audit", "sample"]
+
+AFTERWARDS: frozenset[str] = frozenset({"audit", "sample"})
+"""Kinds about what was done: no run waits for them."""
 
 VERDICTS: tuple[str, ...] = ("approve", "edit", "reject", "respond")
 

@@ -21,6 +21,7 @@ from pilothouse.engine.cancel import cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json, instant, raw
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.evidence import ready_seal
+from pilothouse.engine.sample import chosen_rows
 from pilothouse.engine.world import World, persist, spawn
 from pilothouse.errors import (
     Cancelled,
@@ -49,6 +50,8 @@ class End(Outcome):
         ending.usage = run.usage
         ending.digest = attempt.world.seals.digest(run.tenant, run.subject, ending.output)
         acts, rows = ending_acts(run, ending)
+        if attempt.world.plans and ending.status == "succeeded":
+            rows += chosen_rows(attempt.world, run, ending.output, at)
         end = FinishRun(run.tenant, run.id, run.epoch, ending.status, ending.output, ending.error, ending.usage, at)
         return [end, *acts, *rows], terminal_line(ending)
 

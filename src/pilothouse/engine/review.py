@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.principal import LOCAL, Principal
-from pilothouse.domain.review import Answer, Review
+from pilothouse.domain.review import AFTERWARDS, Answer, Review
 from pilothouse.domain.run import Run
 from pilothouse.domain.vote import roles_asked
 from pilothouse.engine.audit_entry import NODE, entry
@@ -31,7 +31,7 @@ TRIES = 50
 PAGES_LOOKED_AT = 20
 """Of a list that is filtered, before a page is answered that may be empty."""
 
-BY_VOTE = frozenset({"action", "audit"})
+BY_VOTE = frozenset({"action", *AFTERWARDS})
 """Kinds whose terms say who may decide, and how many of them."""
 
 
@@ -148,7 +148,7 @@ async def _close(world: World, review: Review, answer: Answer, status: str, cast
     kind = "review.expired" if status == "expired" else "review.decided"
     facts = {"run": review.run, "step": review.step, "verdict": answer.verdict, "answer": digest}
     told = entry(review.tenant, review.id, at, kind, answer.by or NODE, **facts)
-    if review.kind == "audit":  # about what was done; nobody waits for it
+    if review.kind in AFTERWARDS:
         return await _keep(world, Cast([close, *cast.acts], [*cast.rows, told], answer))
     rows: list[Row] = [AppendEvents(review.tenant, review.run, at, 1, decided), *cast.rows, told]
     run = await world.records.get_run(review.tenant, review.run)

@@ -16,6 +16,7 @@ from pilothouse.domain.hold import Hold
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.principal import Key
 from pilothouse.domain.run import Run
+from pilothouse.domain.sampling import Plan
 from pilothouse.domain.scale import ScaleRule
 from pilothouse.domain.scratch import ScratchLimits
 from pilothouse.domain.signature import ReviewLinks
@@ -148,6 +149,10 @@ class World:
     must not be taken for permission (I15)."""
     holds: dict[str, Hold] = field(default_factory=dict)
     """Holds that are placed, by id."""
+    plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
+    """How runs are sampled, by tenant and agent."""
+    sampling_keys: dict[str, bytes] = field(default_factory=dict)
+    """By tenant: what chooses runs. It leaves this process for the records only."""
     signer: Signer | None = None
     """Who signs checkpoints of the audit log; None: there are none."""
     witnesses: tuple[Witness, ...] = ()

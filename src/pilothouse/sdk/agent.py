@@ -10,6 +10,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, ParamSpec, TypeVar, get_args, overload
 
+from pilothouse.domain.decision import Decision
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
 
@@ -49,8 +50,12 @@ class AgentDefinition(Definition[P, R]):
         keep: Keep | None = None,
         timeout: float | None = None,
         description: str | None = None,
+        decision: Decision | None = None,
     ) -> None:
         super().__init__(function, name, description)
+        if decision is not None and not isinstance(decision, Decision):
+            raise TypeError(f'decision is {decision!r}; write Decision(outcome="granted", groups=("sex",))')
+        self.decision = decision
         if mode not in get_args(Mode):
             raise ValueError(f"mode is {mode!r}; it is one of {', '.join(get_args(Mode))}")
         self.mode: Mode = mode
@@ -106,6 +111,7 @@ def agent(
     keep: Keep | None = ...,
     timeout: float | None = ...,
     description: str | None = ...,
+    decision: Decision | None = ...,
 ) -> Callable[[Callable[P, R]], AgentDefinition[P, R]]: ...
 def agent(function: Callable[..., Any] | None = None, /, **options: Any) -> Any:
     """Makes an agent of a function: async or not, returning its output or yielding pieces of it.

@@ -128,4 +128,5 @@ def _describe(name: str, target: AgentTarget, found: Any, bridge: Bridge) -> Age
         keeps_trail=bridge.keeps_trail and mode == "session",
         wants_history=bridge.wants_history and mode == "session",
         tools=describe_tools(bridge.tools),
+        decision=msgspec.json.encode(definition.decision if definition else None),
     )

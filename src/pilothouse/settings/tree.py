@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 
+from pilothouse.domain.decision import Decision
 from pilothouse.domain.delivery import ENDS, AlertEvent, OversightEvent, ToldEvent
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.objective import Objectives
@@ -396,6 +397,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     """How long one attempt may run."""
     retry: Retry | None = None
     """How a failed run is tried again."""
+    decision: Decision | None = None
+    """What it decides about people, and which of their groups must be treated alike."""
     isolation: Isolation | None = None
     """None: as `worker.isolation`."""
     on_release_change: OnReleaseChange = "stop"

@@ -88,6 +88,7 @@ def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
         concurrency=agent.concurrency,
         timeout=agent.timeout_seconds,
         retry=agent.retry,
+        decision=agent.decision,
         is_inline=isolation == "inline" and not agent.environment,
         on_release_change=agent.on_release_change,
         history_limit=agent.history_limit,

@@ -72,6 +72,8 @@ class AgentDescription(Struct, array_like=True):
     keeps_trail: bool = False
     tools: bytes = b"[]"
     """JSON list of `domain.policy.Tool`: all that the host knows of, whoever calls them."""
+    decision: bytes = b"null"
+    """JSON of `domain.decision.Decision`, or null."""
 
 
 class Hello(Message, tag=0):

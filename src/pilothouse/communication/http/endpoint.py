@@ -46,6 +46,8 @@ SCOPES = {
     "agents": {"GET": "runs:read", "other": "runs:write"},
     "reviews": {"GET": "reviews:read", "other": "reviews:decide"},
     "overrides": {"GET": "reviews:read", "other": "reviews:decide"},
+    "sampling": {"GET": "reviews:read", "other": "policy:write"},
+    "bias": {"GET": "bias:audit", "other": "bias:audit"},
     "holds": {"GET": "runs:read", "other": "holds:write"},
     "policies": {"GET": "audit:read", "other": "policy:write"},
     "audit": {"GET": "audit:read"},

@@ -52,6 +52,8 @@ PLACES: dict[str, tuple[str, dict[str, Any]]] = {
     "delivery": ("The id of a delivery.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "review": ("The id of a review.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "id": ("The id of a key: what stands between its underscores.", {"type": "string", "pattern": "^[0-9a-f]{16}$"}),
+    "audit": ("The id of a bias audit.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "finding": ("The id of a finding.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "hold": ("The id of a hold.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "link": ("A signed link to a review.", {"type": "string", "minLength": 1, "maxLength": 1024}),
     "delegation": ("The id of a delegation.", {"type": "string", "minLength": 1, "maxLength": 128}),

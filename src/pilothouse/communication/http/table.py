@@ -17,7 +17,6 @@ from pilothouse.communication.http import (
     hold,
     key,
     node,
-    override,
     overview,
     policy,
     provider,
@@ -31,6 +30,7 @@ from pilothouse.communication.http import (
     websocket,
 )
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
+from pilothouse.communication.http.oversight_table import IN_CHARGE
 from pilothouse.communication.http.problem import ClientGone, RequestTimeout, UpgradeRequired
 from pilothouse.errors import (
     AgentNotFound,
@@ -45,7 +45,6 @@ from pilothouse.errors import (
     LimitReached,
     LinkRefused,
     NotKept,
-    OverrideConflict,
     PolicyInvalid,
     PolicyNotFound,
     PolicyUnsigned,
@@ -80,7 +79,6 @@ from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.hold import HoldPage, HoldView
 from pilothouse.wire.key import KeyPage, KeyView, NewKey
 from pilothouse.wire.node import NodeView, SettingPage
-from pilothouse.wire.override import OverridePage
 from pilothouse.wire.overview import OverviewView
 from pilothouse.wire.policy import CheckView, ComparisonView, PolicyState, RulingView
 from pilothouse.wire.provider import ProviderPage
@@ -267,28 +265,6 @@ HOLDS = (
              (HoldNotFound, StateConflict), tag="holds"),
 )  # fmt: skip
 
-OVERRIDE_PROBLEMS = (
-    RunNotFound,
-    RunActive,
-    OverrideConflict,
-    NotKept,
-    LimitReached,
-    AgentNotFound,
-    HostUnavailable,
-    Held,
-)
-OVERRIDES = (
-    Endpoint("POST", "/v1/runs/{run}/override", override.override_run, "Supersede the outcome of a run",
-             {200: Reply("The run, with what is in force.", RunView)}, OVERRIDE_PROBLEMS, tag="overrides"),
-    Endpoint("GET", "/v1/runs/{run}/overrides", override.list_run_overrides, "List the overrides of a run",
-             {200: Reply("All overrides.", OverridePage)}, (RunNotFound,), tag="overrides", scope="runs:read"),
-    Endpoint("POST", "/v1/reviews/{review}/override", override.override_review, "Supersede the answer of a review",
-             {200: Reply("The review, with the answer in force.", ReviewView)}, (ReviewNotFound, *OVERRIDE_PROBLEMS),
-             tag="overrides"),
-    Endpoint("GET", "/v1/reviews/{review}/overrides", override.list_review_overrides, "List the overrides of a review",
-             {200: Reply("All overrides.", OverridePage)}, (ReviewNotFound,), tag="overrides"),
-)  # fmt: skip
-
 POLICY_PROBLEMS = (PolicyInvalid, Unsupported)
 POLICIES = (
     Endpoint("GET", "/v1/policies", policy.get_policies, "Get the active policies",
@@ -361,7 +337,18 @@ NODE = (
              {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
 )  # fmt: skip
 
-DESCRIBED = (*RUNS, *SESSIONS, *OVERSIGHT, *WORLD, *HOLDS, *OVERRIDES, *POLICIES, *KEYS, *SIGNIN, *NODE)
+DESCRIBED = (
+    *RUNS,
+    *SESSIONS,
+    *OVERSIGHT,
+    *WORLD,
+    *HOLDS,
+    *IN_CHARGE,
+    *POLICIES,
+    *KEYS,
+    *SIGNIN,
+    *NODE,
+)
 PAGES = (
     Endpoint("GET", "/", console.get_front_page, "The console", {}),
     Endpoint("GET", "/assets/{name}", console.get_asset, "What the console loads", {}),

@@ -125,6 +125,7 @@ def remove_runs(connection: Database, runs: Sequence[Key]) -> None:
         owners = [*runs, *many(connection, "reviews_of_runs", runs)]
         for name in ("prune_steps", "prune_events", "prune_reviews", "prune_runs"):
             many(connection, name, runs)
+        many(connection, "prune_beside", [(tenant, f"{kind}:{run}") for tenant, run in runs for kind in BESIDE])
         lost = many(connection, "release_payloads", owners)
         many(connection, "drop_unused_payloads", lost)
 
@@ -134,6 +135,9 @@ def remove_deliveries(connection: Database, deliveries: Sequence[Key]) -> None:
         many(connection, "prune_deliveries", deliveries)
         many(connection, "drop_unused_payloads", many(connection, "release_payloads", deliveries))
 
+
+BESIDE = ("groups",)
+"""Kinds of documents of which a run may have one: `kind:run`."""
 
 DOERS: dict[type[c.Statement], Doer] = {
     c.InsertRun: on_run(9, 10),

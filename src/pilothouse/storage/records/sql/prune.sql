@@ -21,6 +21,10 @@ delete from event where (tenant, run) in (values :rows);
 -- name: prune_reviews
 delete from review where (tenant, run) in (values :rows);
 
+-- name: prune_beside
+-- Documents that stand beside a run, and go with it.
+delete from document where (tenant, id) in (values :rows);
+
 -- name: prune_runs
 delete from run where (tenant, id) in (values :rows);
 

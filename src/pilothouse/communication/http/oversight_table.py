@@ -1,0 +1,84 @@
+"""The endpoints of people in charge after the fact: overrides, sampling, bias audits.
+
+Part of the table of all endpoints; see `table` for what is not repeated here.
+"""
+
+from pilothouse.communication.http import bias, override, sampling
+from pilothouse.communication.http.endpoint import Endpoint, Reply
+from pilothouse.errors import (
+    AgentNotFound,
+    BadCursor,
+    BiasAuditNotFound,
+    FindingNotFound,
+    Held,
+    HostUnavailable,
+    LimitReached,
+    NotDeclared,
+    NotKept,
+    OverrideConflict,
+    ReviewNotFound,
+    RunActive,
+    RunNotFound,
+    SamplingNotFound,
+    StateConflict,
+)
+from pilothouse.wire.bias import BiasAuditPage, BiasAuditView, FindingPage, FindingView, GroupsNoted
+from pilothouse.wire.override import OverridePage
+from pilothouse.wire.review import ReviewView
+from pilothouse.wire.run import RunView
+from pilothouse.wire.sampling import PlanView, ReviewerPage
+
+OVERRIDE_PROBLEMS = (
+    RunNotFound,
+    RunActive,
+    OverrideConflict,
+    NotKept,
+    LimitReached,
+    AgentNotFound,
+    HostUnavailable,
+    Held,
+)
+OVERRIDES = (
+    Endpoint("POST", "/v1/runs/{run}/override", override.override_run, "Supersede the outcome of a run",
+             {200: Reply("The run, with what is in force.", RunView)}, OVERRIDE_PROBLEMS, tag="overrides"),
+    Endpoint("GET", "/v1/runs/{run}/overrides", override.list_run_overrides, "List the overrides of a run",
+             {200: Reply("All overrides.", OverridePage)}, (RunNotFound,), tag="overrides", scope="runs:read"),
+    Endpoint("POST", "/v1/reviews/{review}/override", override.override_review, "Supersede the answer of a review",
+             {200: Reply("The review, with the answer in force.", ReviewView)}, (ReviewNotFound, *OVERRIDE_PROBLEMS),
+             tag="overrides"),
+    Endpoint("GET", "/v1/reviews/{review}/overrides", override.list_review_overrides, "List the overrides of a review",
+             {200: Reply("All overrides.", OverridePage)}, (ReviewNotFound,), tag="overrides"),
+)  # fmt: skip
+
+PLAN = "/v1/agents/{agent}/sampling"
+SAMPLING = (
+    Endpoint("GET", PLAN, sampling.get_sampling, "How runs of an agent are sampled",
+             {200: Reply("The plan.", PlanView)}, (SamplingNotFound,), tag="sampling"),
+    Endpoint("PUT", PLAN, sampling.set_sampling, "Say how runs of an agent are sampled",
+             {200: Reply("The plan.", PlanView)}, (AgentNotFound, StateConflict), tag="sampling"),
+    Endpoint("DELETE", PLAN, sampling.drop_sampling, "Sample no more runs of an agent", {204: Reply("None are.")},
+             (SamplingNotFound, StateConflict), tag="sampling"),
+    Endpoint("POST", f"{PLAN}/known", sampling.seed_case, "Put a known case among those to be reviewed",
+             {204: Reply("It is among the others.")}, (SamplingNotFound,), tag="sampling"),
+    Endpoint("GET", f"{PLAN}/reviewers", sampling.list_reviewers, "How reviewers judged known cases",
+             {200: Reply("All who judged one.", ReviewerPage)}, tag="sampling", scope="audit:read"),
+)  # fmt: skip
+
+BIAS = (
+    Endpoint("PUT", "/v1/runs/{run}/groups", bias.record_groups, "Record the groups of whom a run is about",
+             {200: Reply("Which attributes are recorded, not what they are.", GroupsNoted)},
+             (RunNotFound, AgentNotFound, NotDeclared, StateConflict), tag="bias", scope="groups:write"),
+    Endpoint("POST", "/v1/agents/{agent}/bias", bias.audit_bias, "Audit the decisions of an agent",
+             {201: Reply("The figures.", BiasAuditView)}, (AgentNotFound, NotDeclared, LimitReached, StateConflict),
+             tag="bias", is_body_optional=True),
+    Endpoint("GET", "/v1/bias/audits", bias.list_audits, "List bias audits",
+             {200: Reply("A page of audits.", BiasAuditPage)}, (BadCursor,), tag="bias"),
+    Endpoint("GET", "/v1/bias/audits/{audit}", bias.get_audit, "Get a bias audit",
+             {200: Reply("The figures.", BiasAuditView)}, (BiasAuditNotFound,), tag="bias"),
+    Endpoint("GET", "/v1/bias/findings", bias.list_findings, "List findings",
+             {200: Reply("A page of findings.", FindingPage)}, (BadCursor,), tag="bias"),
+    Endpoint("POST", "/v1/bias/findings/{finding}", bias.move_finding, "Say what becomes of a finding",
+             {200: Reply("The finding.", FindingView)}, (FindingNotFound, StateConflict), tag="bias"),
+)  # fmt: skip
+
+IN_CHARGE = (*OVERRIDES, *SAMPLING, *BIAS)
