@@ -494,6 +494,27 @@ class OverrideConflict(PilothouseError):
     hint_text = "Look at what is in force now and at its overrides, then decide again."
 
 
+class NotEvaluated(PilothouseError):
+    """The release {release!r} of the agent {agent!r} may not go on: {reason}."""
+
+    code = "not_evaluated"
+    hint_text = "`pilothouse eval run {agent} --dataset NAME --evaluator exact` scores the release that is served."
+
+
+class DatasetNotFound(PilothouseError):
+    """There is no dataset version {dataset!r} here."""
+
+    code = "dataset_not_found"
+    hint_text = "GET /v1/datasets lists them."
+
+
+class EvaluationNotFound(PilothouseError):
+    """There is no evaluation {evaluation!r} here."""
+
+    code = "evaluation_not_found"
+    hint_text = "GET /v1/evaluations lists them."
+
+
 class NotDeclared(PilothouseError):
     """The agent {agent!r} does not declare that it decides about people."""
 

@@ -28,6 +28,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "override": ("pilothouse.cli.override:override", "Supersede what came out or was decided."),
     "sampling": ("pilothouse.cli.sampling:sampling", "Choose runs for people to look at."),
     "bias": ("pilothouse.cli.bias:bias", "Audit whether groups of people are treated alike."),
+    "feedback": ("pilothouse.cli.datasets:feedback", "Say what you think of a run."),
+    "datasets": ("pilothouse.cli.datasets:datasets", "Make versions of examples, and write them out."),
+    "eval": ("pilothouse.cli.evaluate:evaluate", "Score releases, and compare them."),
     "environments": (
         "pilothouse.cli.environments:environments",
         "Make, list and prune what agents need installed.",

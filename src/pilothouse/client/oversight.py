@@ -69,6 +69,43 @@ class Oversight:
         body = {"state": state, "reason": reason}
         return self._wire.call(dict[str, Any], "POST", f"/v1/bias/findings/{_id(finding)}", body=body)
 
+    # --- examples, datasets, evaluations ----------------------------------------------------------------------------
+
+    def give_feedback(self, run: str, **said: Any) -> dict[str, Any]:
+        """`said` is `kind` (thumb, rating, correction) with `value` or `expected`, and may have a `comment`."""
+        return self._wire.call(dict[str, Any], "POST", f"/v1/runs/{_id(run)}/feedback", body=said)
+
+    def list_examples(self, **page: Any) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", "/v1/examples", params=page)
+
+    def erase_subject(self, subject: str) -> dict[str, Any]:
+        """Withdraws all examples of the subject."""
+        return self._wire.call(dict[str, Any], "DELETE", f"/v1/subjects/{_id(subject)}")
+
+    def list_datasets(self) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", "/v1/datasets")
+
+    def make_dataset(self, name: str, **choice: Any) -> dict[str, Any]:
+        """`choice` is `agent`, and any of `sources`, `score_from`, `corrected` and `test_share`."""
+        return self._wire.call(dict[str, Any], "POST", f"/v1/datasets/{_id(name)}", body=choice)
+
+    def read_dataset(self, name: str, number: str = "last") -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", f"/v1/datasets/{_id(name)}/{_id(number)}")
+
+    def keep_evaluation(self, **handed: Any) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "POST", "/v1/evaluations", body=handed)
+
+    def list_evaluations(self, **page: Any) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", "/v1/evaluations", params=page)
+
+    def get_evaluation(self, evaluation: str) -> dict[str, Any]:
+        return self._wire.call(dict[str, Any], "GET", f"/v1/evaluations/{_id(evaluation)}")
+
+    def compare_evaluations(self, evaluation: str, *, to: str) -> dict[str, Any]:
+        """With the earlier one `to`."""
+        path = f"/v1/evaluations/{_id(evaluation)}/comparison"
+        return self._wire.call(dict[str, Any], "GET", path, params={"to": to})
+
 
 def _id(text: str) -> str:
     return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")

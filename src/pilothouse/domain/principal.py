@@ -16,7 +16,8 @@ from pilothouse.domain.ids import DEFAULT_TENANT
 PrincipalKind = Literal["human", "service", "agent"]
 Scope = Literal[
     "runs:read", "runs:write", "reviews:read", "reviews:decide", "holds:write", "policy:write", "audit:read",
-    "keys:write", "metrics:read", "groups:write", "bias:audit", "*",
+    "keys:write", "metrics:read", "groups:write", "bias:audit",
+    "examples:read", "examples:write", "*",
 ]  # fmt: skip
 ALL: Scope = "*"
 KEY_FORM = "phk"

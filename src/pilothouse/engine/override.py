@@ -22,6 +22,7 @@ from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import decode, encode, raw
 from pilothouse.engine.evidence import ready_seal
+from pilothouse.engine.example import CONTENT_LIMIT, example_rows, make_example
 from pilothouse.engine.label import Seen, labels_now
 from pilothouse.engine.outbox import tell_override
 from pilothouse.engine.review import get_review
@@ -147,7 +148,7 @@ def _make(world: World, case: Case) -> Override:
 
 async def _commit(world: World, case: Case, made: Override, supersede: Act) -> None:
     await ready_seal(world, case.run.tenant, case.run.subject)
-    statements = (supersede, *_rows(world, case, made))
+    statements = (supersede, *_rows(world, case, made), *_example(world, case, made))
     try:
         if case.asked.compensate is None:
             await world.records.commit(Change(statements))
@@ -182,6 +183,17 @@ def _rows(world: World, case: Case, made: Override) -> list[Row]:
         "compensation": made.compensation,
     }
     return [told, *tell_override(world, run, made.at, encode(said), must=case.is_consequential)]
+
+
+def _example(world: World, case: Case, made: Override) -> tuple[Act | Row, ...]:
+    """Another outcome of a run is what its output should have been."""
+    if case.review is not None or not isinstance(made.value, Raw):
+        return ()
+    value = bytes(made.value)
+    if len(value) + len(case.run.input) + len(case.run.output or b"") > CONTENT_LIMIT:
+        return ()
+    one = make_example(world, case.run, case.by.name, "override", expected=value, score=0.0)
+    return example_rows(world, case.run, one)
 
 
 def _verdict(answer: bytes | None) -> str | None:

@@ -57,7 +57,7 @@ async def set_plan(world: World, by: Principal, plan: Plan) -> Plan:
         raise AgentNotFound(agent=plan.agent)
     at = world.clock.now()
     plan = replace(plan, rate_now=plan.rate, set_by=by.name, set_at=at, filled_until=at)
-    await _key(world, by.tenant)
+    await sampling_key(world, by.tenant)
     await _write(world, by.tenant, plan, "active", "sampling.set", by.name)
     world.plans = {**world.plans, (by.tenant, plan.agent): plan}
     return plan
@@ -86,7 +86,7 @@ async def load_plans(world: World) -> None:
         page, cursor = await world.records.list_documents(None, SAMPLING, "active", cursor, PAGE)
         for one in page:
             plan = _read(one.body)
-            await _key(world, one.tenant)
+            await sampling_key(world, one.tenant)
             found[one.tenant, plan.agent] = plan
         if cursor is None:
             break
@@ -99,7 +99,7 @@ def _check_person(by: Principal) -> None:
         raise Forbidden(reason="only people say what is looked at", hint="Use the key of a person.")
 
 
-async def _key(world: World, tenant: str) -> bytes:
+async def sampling_key(world: World, tenant: str) -> bytes:
     """The key of the tenant, made when there is none: of two nodes that make one at once the first one's counts."""
     if tenant in world.sampling_keys:
         return world.sampling_keys[tenant]
@@ -182,7 +182,7 @@ async def _fill_period(world: World, tenant: str, agent: str) -> None:
     if plan.minimum == 0 or plan.filled_until >= end:
         return
     runs = await _runs_between(world, tenant, agent, plan.filled_until, end)
-    key = await _key(world, tenant)
+    key = await sampling_key(world, tenant)
     places = {run.id: place_of(key, run.id) for run in runs}
     strata = {run.id: stratum_of(plan, run.input, run.output, run.metadata) for run in runs}
     reviewed = [run.id for run in runs if await world.records.get_review(tenant, sample_id(run.id)) is not None]

@@ -48,6 +48,7 @@ SCOPES = {
     "overrides": {"GET": "reviews:read", "other": "reviews:decide"},
     "sampling": {"GET": "reviews:read", "other": "policy:write"},
     "bias": {"GET": "bias:audit", "other": "bias:audit"},
+    "examples": {"GET": "examples:read", "other": "examples:write"},
     "holds": {"GET": "runs:read", "other": "holds:write"},
     "policies": {"GET": "audit:read", "other": "policy:write"},
     "audit": {"GET": "audit:read"},

@@ -3,12 +3,14 @@
 Part of the table of all endpoints; see `table` for what is not repeated here.
 """
 
-from pilothouse.communication.http import bias, override, sampling
+from pilothouse.communication.http import bias, example, override, sampling
 from pilothouse.communication.http.endpoint import Endpoint, Reply
 from pilothouse.errors import (
     AgentNotFound,
     BadCursor,
     BiasAuditNotFound,
+    DatasetNotFound,
+    EvaluationNotFound,
     FindingNotFound,
     Held,
     HostUnavailable,
@@ -21,8 +23,11 @@ from pilothouse.errors import (
     RunNotFound,
     SamplingNotFound,
     StateConflict,
+    TooLarge,
 )
 from pilothouse.wire.bias import BiasAuditPage, BiasAuditView, FindingPage, FindingView, GroupsNoted
+from pilothouse.wire.evaluation import ComparisonOfEvaluations, EvaluationPage, EvaluationView
+from pilothouse.wire.example import ContentsView, ErasedView, ExamplePage, ExampleView, VersionPage, VersionView
 from pilothouse.wire.override import OverridePage
 from pilothouse.wire.review import ReviewView
 from pilothouse.wire.run import RunView
@@ -81,4 +86,30 @@ BIAS = (
              {200: Reply("The finding.", FindingView)}, (FindingNotFound, StateConflict), tag="bias"),
 )  # fmt: skip
 
-IN_CHARGE = (*OVERRIDES, *SAMPLING, *BIAS)
+ONE_DATASET, ONE_EVALUATION = "/v1/datasets/{dataset}", "/v1/evaluations/{evaluation}"
+EXAMPLES = (
+    Endpoint("POST", "/v1/runs/{run}/feedback", example.give_feedback, "Say what you think of a run",
+             {201: Reply("The example that it became.", ExampleView)}, (RunNotFound, RunActive, TooLarge),
+             tag="examples", scope="runs:write"),
+    Endpoint("GET", "/v1/examples", example.list_examples, "List examples",
+             {200: Reply("A page of examples.", ExamplePage)}, (BadCursor,), tag="examples"),
+    Endpoint("DELETE", "/v1/subjects/{subject}", example.erase_subject, "Withdraw the examples of a subject",
+             {200: Reply("How many were withdrawn.", ErasedView)}, (LimitReached,), tag="examples"),
+    Endpoint("GET", "/v1/datasets", example.list_datasets, "List versions of datasets",
+             {200: Reply("All versions.", VersionPage)}, tag="examples"),
+    Endpoint("POST", ONE_DATASET, example.make_version, "Make the next version of a dataset",
+             {201: Reply("The version; the last one when nothing changed.", VersionView)},
+             (LimitReached, StateConflict), tag="examples"),
+    Endpoint("GET", f"{ONE_DATASET}/{{number}}", example.read_version, "Read a version of a dataset",
+             {200: Reply("The version with its examples.", ContentsView)}, (DatasetNotFound,), tag="examples"),
+    Endpoint("POST", "/v1/evaluations", example.keep_evaluation, "Keep what a release scored",
+             {201: Reply("The evaluation.", EvaluationView)}, (DatasetNotFound,), tag="examples"),
+    Endpoint("GET", "/v1/evaluations", example.list_evaluations, "List evaluations",
+             {200: Reply("A page of evaluations.", EvaluationPage)}, (BadCursor,), tag="examples"),
+    Endpoint("GET", ONE_EVALUATION, example.get_evaluation, "Get an evaluation",
+             {200: Reply("The evaluation.", EvaluationView)}, (EvaluationNotFound,), tag="examples"),
+    Endpoint("GET", f"{ONE_EVALUATION}/comparison", example.compare_evaluations, "Compare an evaluation with another",
+             {200: Reply("The differences.", ComparisonOfEvaluations)}, (EvaluationNotFound,), tag="examples"),
+)  # fmt: skip
+
+IN_CHARGE = (*OVERRIDES, *SAMPLING, *BIAS, *EXAMPLES)
