@@ -203,8 +203,8 @@ async def evaluated(node, scores, **more):
     for (item, one), score in zip(contents.items, scores, strict=True):
         again = await run(node, json.loads(bytes(one.input)))
         scored.append(evaluation.Scored(item.example, again, (score,)))
-    handed = {"agent": "desk", "dataset": "d", "number": 1, "part": None, "evaluators": ("exact",)}
-    handed = evaluation.Handed(**handed | {"scored": tuple(scored)} | more)
+    facts = {"agent": "desk", "dataset": "d", "number": 1, "part": None, "evaluators": ("exact",)}
+    handed = evaluation.Handed(**facts | {"scored": tuple(scored)} | more)
     return await evaluation.keep_evaluation(node.world, LOCAL, handed)
 
 
