@@ -501,18 +501,11 @@ class NotEvaluated(PilothouseError):
     hint_text = "`pilothouse eval run {agent} --dataset NAME --evaluator exact` scores the release that is served."
 
 
-class DatasetNotFound(PilothouseError):
-    """There is no dataset version {dataset!r} here."""
+class NotOnRecord(PilothouseError):
+    """There is no {kind} {name!r} here."""
 
-    code = "dataset_not_found"
-    hint_text = "GET /v1/datasets lists them."
-
-
-class EvaluationNotFound(PilothouseError):
-    """There is no evaluation {evaluation!r} here."""
-
-    code = "evaluation_not_found"
-    hint_text = "GET /v1/evaluations lists them."
+    code = "not_on_record"
+    hint_text = "GET {place} lists those there are."
 
 
 class NotDeclared(PilothouseError):
@@ -520,27 +513,6 @@ class NotDeclared(PilothouseError):
 
     code = "not_declared"
     hint_text = "Say what it decides with @agent(decision=Decision(...)) or in [agents.{agent}.decision]."
-
-
-class SamplingNotFound(PilothouseError):
-    """Runs of the agent {agent!r} are not sampled."""
-
-    code = "sampling_not_found"
-    hint_text = "`pilothouse sampling set {agent} --rate 0.05` begins."
-
-
-class BiasAuditNotFound(PilothouseError):
-    """There is no bias audit {audit!r} here."""
-
-    code = "bias_audit_not_found"
-    hint_text = "GET /v1/bias/audits lists them."
-
-
-class FindingNotFound(PilothouseError):
-    """There is no finding {finding!r} here."""
-
-    code = "finding_not_found"
-    hint_text = "GET /v1/bias/findings lists them."
 
 
 class NotKept(PilothouseError):

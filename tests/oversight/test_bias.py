@@ -16,11 +16,10 @@ from pilothouse.engine import bias, evidence, sampling
 from pilothouse.engine.override import Correction, override_run
 from pilothouse.errors import (
     AgentNotFound,
-    BiasAuditNotFound,
-    FindingNotFound,
     Forbidden,
     InvalidInput,
     NotDeclared,
+    NotOnRecord,
     RunNotFound,
 )
 from pilothouse.testing import LocalNode
@@ -187,9 +186,9 @@ async def test_what_is_not_declared_or_not_there_is_told(node):
         await bias.record_groups(node.world, LOCAL, "run_x", {"sex": "m"}, None)
     with pytest.raises(AgentNotFound):
         await bias.audit_bias(node.world, LOCAL, "nobody", bias.AuditSpan(until=1))
-    with pytest.raises(BiasAuditNotFound):
+    with pytest.raises(NotOnRecord):
         await bias.get_audit(node.world, "default", "sampling_key")
-    with pytest.raises(FindingNotFound):
+    with pytest.raises(NotOnRecord):
         await bias.move_finding(node.world, LOCAL, "fnd_x", "closed", "x")
 
 

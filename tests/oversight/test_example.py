@@ -15,12 +15,11 @@ from pilothouse.engine import evaluation, evidence, example
 from pilothouse.engine.override import Correction, override_run
 from pilothouse.engine.run import start_run
 from pilothouse.errors import (
-    DatasetNotFound,
-    EvaluationNotFound,
     Forbidden,
     InvalidInput,
     LimitReached,
     NotEvaluated,
+    NotOnRecord,
     RunActive,
     RunNotFound,
 )
@@ -117,7 +116,7 @@ async def test_a_version_never_changes_and_the_same_examples_make_no_second_one(
     assert (second.version.number, len(second.items)) == (2, 2)
     assert (await example.read_version(node.world, "default", "d", 1)).items == first.items
     assert (await example.read_version(node.world, "default", "d", None)).version == second.version
-    with pytest.raises(DatasetNotFound):
+    with pytest.raises(NotOnRecord):
         await example.read_version(node.world, "default", "d", 3)
     with pytest.raises(InvalidInput):
         await make(node, agent="other")
@@ -238,7 +237,7 @@ async def test_evaluations_are_compared_on_what_both_have_scored(judged):
     assert found["exact"].is_worse
     assert (found["exact"].worse, found["exact"].count) == (7, 8)
     assert await evaluation.get_evaluation(judged.world, "default", second.id) == second
-    with pytest.raises(EvaluationNotFound):
+    with pytest.raises(NotOnRecord):
         await evaluation.get_evaluation(judged.world, "default", "dataset:d:1")
 
 

@@ -10,7 +10,7 @@ from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.domain.sampling import Plan, place_of
 from pilothouse.engine import evidence, sampling
 from pilothouse.engine.sample import sample_id
-from pilothouse.errors import AgentNotFound, Forbidden, ReviewClosed, SamplingNotFound, VoteRefused
+from pilothouse.errors import AgentNotFound, Forbidden, NotOnRecord, ReviewClosed, VoteRefused
 from pilothouse.testing import LocalNode
 from tests.oversight.people import decide, hire
 
@@ -49,7 +49,7 @@ async def told(node, kind):
 async def test_without_a_plan_nothing_is_looked_at(node):
     await node.run("desk", "ann")
     assert await reviews(node) == []
-    with pytest.raises(SamplingNotFound):
+    with pytest.raises(NotOnRecord):
         await sampling.get_plan(node.world, "default", "desk")
 
 

@@ -31,8 +31,7 @@ CODES: dict[Exit, str] = {
     "egress_denied secret_refused blocked_loop action_denied scratch_refused hot_store_unavailable",
     Exit.NOT_FOUND: "agent_not_found run_not_found session_not_found review_not_found step_not_found route_not_found "
     "delivery_not_found schedule_not_found source_not_found dead_letter_not_found key_not_found "
-    "policy_not_found hold_not_found sampling_not_found bias_audit_not_found finding_not_found "
-    "dataset_not_found evaluation_not_found",
+    "policy_not_found hold_not_found not_on_record",
     Exit.CONFLICT: "run_exists run_ended run_active session_busy session_exists state_conflict review_closed "
     "idempotency_mismatch files_exist schedule_exists policy_unsigned held "
     "override_conflict not_declared not_evaluated",

@@ -25,12 +25,11 @@ from pilothouse.engine.sampling import seeded_runs
 from pilothouse.engine.world import World
 from pilothouse.errors import (
     AgentNotFound,
-    BiasAuditNotFound,
-    FindingNotFound,
     Forbidden,
     InvalidInput,
     LimitReached,
     NotDeclared,
+    NotOnRecord,
     StateConflict,
 )
 from pilothouse.ports.change import Change, Conflict, Statement, WriteDocument
@@ -274,7 +273,7 @@ async def _documents(world: World, tenant: str, kind: str, state: str | None) ->
 async def get_audit(world: World, tenant: str, id: str) -> BiasAudit:
     found = await world.records.get_document(tenant, id)
     if found is None or found.kind != AUDIT:
-        raise BiasAuditNotFound(audit=id[:80])
+        raise NotOnRecord(kind="bias audit", name=id[:80], place="/v1/bias/audits")
     return _read_audit(found.body)
 
 
@@ -295,12 +294,12 @@ async def list_findings(
 
 
 async def move_finding(world: World, by: Principal, id: str, state: FindingState, reason: str) -> Finding:
-    """Raises `FindingNotFound`, `InvalidInput` for a move that there is not, `Forbidden`."""
+    """Raises `NotOnRecord`, `InvalidInput` for a move that there is not, `Forbidden`."""
     if by.kind != "human":
         raise Forbidden(reason="only people deal with findings", hint="Use the key of a person.")
     kept = await world.records.get_document(by.tenant, id)
     if kept is None or kept.kind != FINDING:
-        raise FindingNotFound(finding=id[:80])
+        raise NotOnRecord(kind="finding", name=id[:80], place="/v1/bias/findings")
     found = _read_finding(kept.body)
     if state not in MOVES[found.state]:
         fault = f"it is {found.state}, and becomes {' or '.join(sorted(MOVES[found.state])) or 'nothing any more'}"

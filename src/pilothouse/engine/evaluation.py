@@ -16,7 +16,7 @@ from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import encode
 from pilothouse.engine.example import read_version
 from pilothouse.engine.world import World
-from pilothouse.errors import EvaluationNotFound, Forbidden, InvalidInput, NotEvaluated
+from pilothouse.errors import Forbidden, InvalidInput, NotEvaluated, NotOnRecord
 from pilothouse.ports.change import Change, WriteDocument
 
 EVALUATION = "evaluation"
@@ -71,7 +71,7 @@ _read = msgspec.json.Decoder(Evaluation).decode
 
 
 async def keep_evaluation(world: World, by: Principal, handed: Handed) -> Evaluation:
-    """Raises `DatasetNotFound`, `Forbidden`, and `InvalidInput` for scores of anything but that agent on that version,
+    """Raises `NotOnRecord`, `Forbidden`, and `InvalidInput` for scores of anything but that agent on that version,
     all from one release."""
     if by.kind == "agent":
         raise Forbidden(reason="agents do not evaluate", hint="Use the key of a person or a program.")
@@ -128,7 +128,7 @@ async def keep_evaluation(world: World, by: Principal, handed: Handed) -> Evalua
 async def get_evaluation(world: World, tenant: str, id: str) -> Evaluation:
     found = await world.records.get_document(tenant, id)
     if found is None or found.kind != EVALUATION:
-        raise EvaluationNotFound(evaluation=id[:80])
+        raise NotOnRecord(kind="evaluation", name=id[:80], place="/v1/evaluations")
     return _read(found.body)
 
 

@@ -32,7 +32,7 @@ from pilothouse.engine.evidence import drop_seal, ready_seal
 from pilothouse.engine.run import get_run
 from pilothouse.engine.sampling import sampling_key
 from pilothouse.engine.world import World
-from pilothouse.errors import DatasetNotFound, Forbidden, InvalidInput, LimitReached, RunActive, StateConflict, TooLarge
+from pilothouse.errors import Forbidden, InvalidInput, LimitReached, NotOnRecord, RunActive, StateConflict, TooLarge
 from pilothouse.ports.change import Act, Change, Conflict, Row, WriteDocument
 from pilothouse.ports.records import Document
 
@@ -229,13 +229,13 @@ async def list_versions(world: World, tenant: str, name: str | None) -> list[Dat
 
 
 async def read_version(world: World, tenant: str, name: str, number: int | None) -> Contents:
-    """`number` None: the last one. Raises `DatasetNotFound`."""
+    """`number` None: the last one. Raises `NotOnRecord`."""
     if number is None:
         versions = await list_versions(world, tenant, name)
         number = versions[-1].number if versions else 0
     kept = await world.records.get_document(tenant, _id(name, number))
     if kept is None:
-        raise DatasetNotFound(dataset=f"{name[:80]}:{number}")
+        raise NotOnRecord(kind="dataset version", name=f"{name[:80]}:{number}", place="/v1/datasets")
     version = _read_version(kept.body)
     found: dict[str, Example] = {}
     for item in version.items:

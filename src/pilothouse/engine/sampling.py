@@ -33,7 +33,7 @@ from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.hold import place_hold
 from pilothouse.engine.sample import sample_id, sample_rows
 from pilothouse.engine.world import World
-from pilothouse.errors import AgentNotFound, Forbidden, RecordsUnavailable, SamplingNotFound, StateConflict
+from pilothouse.errors import AgentNotFound, Forbidden, NotOnRecord, RecordsUnavailable, StateConflict
 from pilothouse.ports.change import Change, Conflict, KeepRun, Row, WriteDocument
 from pilothouse.ports.records import RunFilter
 
@@ -64,7 +64,7 @@ async def set_plan(world: World, by: Principal, plan: Plan) -> Plan:
 
 
 async def drop_plan(world: World, by: Principal, agent: str) -> None:
-    """Raises `SamplingNotFound`, `Forbidden`."""
+    """Raises `NotOnRecord`, `Forbidden`."""
     _check_person(by)
     plan = await get_plan(world, by.tenant, agent)
     await _write(world, by.tenant, plan, "dropped", "sampling.dropped", by.name)
@@ -74,7 +74,7 @@ async def drop_plan(world: World, by: Principal, agent: str) -> None:
 async def get_plan(world: World, tenant: str, agent: str) -> Plan:
     found = await world.records.get_document(tenant, f"{SAMPLING}:{agent}")
     if found is None or found.state != "active":
-        raise SamplingNotFound(agent=agent)
+        raise NotOnRecord(kind="sampling of", name=agent, place="/v1/agents")
     return _read(found.body)
 
 
@@ -136,7 +136,7 @@ async def sample_round(world: World) -> None:
     """Of each plan: the rate follows the queue, and periods that ended are filled up. Several nodes may do so at once;
     the version of the plan lets one of them."""
     for tenant, agent in list(world.plans):
-        with contextlib.suppress(StateConflict, SamplingNotFound):
+        with contextlib.suppress(StateConflict, NotOnRecord):
             await _follow_queue(world, tenant, agent)
             await _fill_period(world, tenant, agent)
 
@@ -212,7 +212,7 @@ async def _runs_between(world: World, tenant: str, agent: str, start: int, end: 
 
 async def seed_case(world: World, by: Principal, agent: str, input: bytes, output: bytes, *, is_right: bool) -> None:
     """Puts a case whose right answer is known among those to be reviewed: a run like any other, that was never run. It
-    is told to nobody which one it is, not even to whoever asks for it. Raises `SamplingNotFound`, `Forbidden`."""
+    is told to nobody which one it is, not even to whoever asks for it. Raises `NotOnRecord`, `Forbidden`."""
     _check_person(by)
     plan = await get_plan(world, by.tenant, agent)
     known = world.worker.find(agent)

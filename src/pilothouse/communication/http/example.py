@@ -11,7 +11,7 @@ from pilothouse.communication.http.call import Call, check_cursor, tenant_of
 from pilothouse.communication.http.run import check_run_id
 from pilothouse.engine import evaluation as evaluations
 from pilothouse.engine import example
-from pilothouse.errors import DatasetNotFound
+from pilothouse.errors import NotOnRecord
 from pilothouse.wire.evaluation import (
     ComparisonOfEvaluations,
     DifferenceView,
@@ -82,7 +82,7 @@ async def make_version(call: Call, dataset: str, body: VersionRequest) -> None:
 async def read_version(call: Call, dataset: str, number: str) -> None:
     """`number` may be `last`."""
     if not (number.isascii() and number.isdigit() and len(number) < 10) and number != "last":
-        raise DatasetNotFound(dataset=f"{dataset[:80]}:{number[:20]}")
+        raise NotOnRecord(kind="dataset version", name=f"{dataset[:80]}:{number[:20]}", place="/v1/datasets")
     world, tenant = call.front.world, tenant_of(call)
     found = await example.read_version(world, tenant, dataset, None if number == "last" else int(number))
     items = [ItemView(example=example_view(one), part=item.part) for item, one in found.items]

@@ -8,20 +8,16 @@ from pilothouse.communication.http.endpoint import Endpoint, Reply
 from pilothouse.errors import (
     AgentNotFound,
     BadCursor,
-    BiasAuditNotFound,
-    DatasetNotFound,
-    EvaluationNotFound,
-    FindingNotFound,
     Held,
     HostUnavailable,
     LimitReached,
     NotDeclared,
     NotKept,
+    NotOnRecord,
     OverrideConflict,
     ReviewNotFound,
     RunActive,
     RunNotFound,
-    SamplingNotFound,
     StateConflict,
     TooLarge,
 )
@@ -58,13 +54,13 @@ OVERRIDES = (
 PLAN = "/v1/agents/{agent}/sampling"
 SAMPLING = (
     Endpoint("GET", PLAN, sampling.get_sampling, "How runs of an agent are sampled",
-             {200: Reply("The plan.", PlanView)}, (SamplingNotFound,), tag="sampling"),
+             {200: Reply("The plan.", PlanView)}, (NotOnRecord,), tag="sampling"),
     Endpoint("PUT", PLAN, sampling.set_sampling, "Say how runs of an agent are sampled",
              {200: Reply("The plan.", PlanView)}, (AgentNotFound, StateConflict), tag="sampling"),
     Endpoint("DELETE", PLAN, sampling.drop_sampling, "Sample no more runs of an agent", {204: Reply("None are.")},
-             (SamplingNotFound, StateConflict), tag="sampling"),
+             (NotOnRecord, StateConflict), tag="sampling"),
     Endpoint("POST", f"{PLAN}/known", sampling.seed_case, "Put a known case among those to be reviewed",
-             {204: Reply("It is among the others.")}, (SamplingNotFound,), tag="sampling"),
+             {204: Reply("It is among the others.")}, (NotOnRecord,), tag="sampling"),
     Endpoint("GET", f"{PLAN}/reviewers", sampling.list_reviewers, "How reviewers judged known cases",
              {200: Reply("All who judged one.", ReviewerPage)}, tag="sampling", scope="audit:read"),
 )  # fmt: skip
@@ -79,11 +75,11 @@ BIAS = (
     Endpoint("GET", "/v1/bias/audits", bias.list_audits, "List bias audits",
              {200: Reply("A page of audits.", BiasAuditPage)}, (BadCursor,), tag="bias"),
     Endpoint("GET", "/v1/bias/audits/{audit}", bias.get_audit, "Get a bias audit",
-             {200: Reply("The figures.", BiasAuditView)}, (BiasAuditNotFound,), tag="bias"),
+             {200: Reply("The figures.", BiasAuditView)}, (NotOnRecord,), tag="bias"),
     Endpoint("GET", "/v1/bias/findings", bias.list_findings, "List findings",
              {200: Reply("A page of findings.", FindingPage)}, (BadCursor,), tag="bias"),
     Endpoint("POST", "/v1/bias/findings/{finding}", bias.move_finding, "Say what becomes of a finding",
-             {200: Reply("The finding.", FindingView)}, (FindingNotFound, StateConflict), tag="bias"),
+             {200: Reply("The finding.", FindingView)}, (NotOnRecord, StateConflict), tag="bias"),
 )  # fmt: skip
 
 ONE_DATASET, ONE_EVALUATION = "/v1/datasets/{dataset}", "/v1/evaluations/{evaluation}"
@@ -101,15 +97,15 @@ EXAMPLES = (
              {201: Reply("The version; the last one when nothing changed.", VersionView)},
              (LimitReached, StateConflict), tag="examples"),
     Endpoint("GET", f"{ONE_DATASET}/{{number}}", example.read_version, "Read a version of a dataset",
-             {200: Reply("The version with its examples.", ContentsView)}, (DatasetNotFound,), tag="examples"),
+             {200: Reply("The version with its examples.", ContentsView)}, (NotOnRecord,), tag="examples"),
     Endpoint("POST", "/v1/evaluations", example.keep_evaluation, "Keep what a release scored",
-             {201: Reply("The evaluation.", EvaluationView)}, (DatasetNotFound,), tag="examples"),
+             {201: Reply("The evaluation.", EvaluationView)}, (NotOnRecord,), tag="examples"),
     Endpoint("GET", "/v1/evaluations", example.list_evaluations, "List evaluations",
              {200: Reply("A page of evaluations.", EvaluationPage)}, (BadCursor,), tag="examples"),
     Endpoint("GET", ONE_EVALUATION, example.get_evaluation, "Get an evaluation",
-             {200: Reply("The evaluation.", EvaluationView)}, (EvaluationNotFound,), tag="examples"),
+             {200: Reply("The evaluation.", EvaluationView)}, (NotOnRecord,), tag="examples"),
     Endpoint("GET", f"{ONE_EVALUATION}/comparison", example.compare_evaluations, "Compare an evaluation with another",
-             {200: Reply("The differences.", ComparisonOfEvaluations)}, (EvaluationNotFound,), tag="examples"),
+             {200: Reply("The differences.", ComparisonOfEvaluations)}, (NotOnRecord,), tag="examples"),
 )  # fmt: skip
 
 IN_CHARGE = (*OVERRIDES, *SAMPLING, *BIAS, *EXAMPLES)
