@@ -23,7 +23,7 @@ KNOWN = [
         "/model/a.b-v1%3A0/converse-stream",
         "bedrock",
         "converse",
-        "a.b-v1%3A0",
+        "a.b-v1:0",
     ),
     ("bedrock-runtime.eu-west-1.amazonaws.com", "/model/m/invoke", "bedrock", "invoke", "m"),
     ("x.openai.azure.com", "/openai/deployments/d/chat/completions", "azure", "chat", ""),

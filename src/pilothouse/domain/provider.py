@@ -6,7 +6,7 @@ and nothing of it is recorded, counted or tried again.
 """
 
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -145,14 +145,14 @@ def _google(provider: str, path: str) -> ModelRequest | None:
     found = VERBS.get(verb)
     if found is None or "/models/" not in path:
         return None
-    return ModelRequest(provider, found[0], model, found[1])
+    return ModelRequest(provider, found[0], unquote(model), found[1])
 
 
 def _bedrock(provider: str, path: str) -> ModelRequest | None:
     """`/model/ID/converse` and its kin; the id may be an ARN with escaped slashes."""
     model, _, verb = path.rpartition("/model/")[2].rpartition("/")
     found = BEDROCK.get(verb)
-    return None if found is None or not model else ModelRequest(provider, found[0], model, found[1])
+    return None if found is None or not model else ModelRequest(provider, found[0], unquote(model), found[1])
 
 
 class ProviderState(Struct, frozen=True):

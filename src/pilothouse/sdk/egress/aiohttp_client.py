@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pilothouse.sdk.egress.border import Border, border_here
 from pilothouse.sdk.egress.call import ModelCall
-from pilothouse.sdk.egress.driving import Got, drive
+from pilothouse.sdk.egress.driving import NOT_SOUND, Got, drive
 from pilothouse.sdk.egress.exchange import Answer, Outgoing
 
 LIMIT = 2**16
@@ -182,7 +182,9 @@ class _Wire:
                 if seen.feed(piece) and seen.is_kept:
                     await call.complete(Answer(got.status, got.headers, seen.body()))
                 reader.feed_data(piece)
-            if seen.is_kept:
+            if not seen.is_sound:
+                call.broke_off(seen, NOT_SOUND)
+            elif seen.is_kept:
                 await call.complete(Answer(got.status, got.headers, seen.body()))
             call.let_go(seen)
             reader.feed_eof()

@@ -22,6 +22,8 @@ from pilothouse.sdk.egress.exchange import Answer, Headers, Outgoing, is_sound, 
 from pilothouse.sdk.egress.flight import Flight, Landed
 from pilothouse.sdk.egress.stream import StreamCopy
 
+NOT_SOUND = ValueError("what came is no stream of this kind")
+
 
 class Got(Struct):
     """The beginning of an answer. `response` is the client library's own."""
@@ -31,7 +33,10 @@ class Got(Struct):
     response: Any
 
     def is_stream(self, call: ModelCall) -> bool:
-        return self.status < 400 and (call.facts.is_stream or is_streamed(self.headers))
+        """A page is none, whatever was asked for: it is read whole, and found to be no answer before the client sees
+        it."""
+        is_asked = call.facts.is_stream and "html" not in self.content_type
+        return self.status < 400 and (is_asked or is_streamed(self.headers))
 
     @property
     def content_type(self) -> str:
@@ -116,11 +121,11 @@ async def _land(call: ModelCall, flight: Flight, wire: AsyncWire) -> Landed:
         answer = None if got.is_stream(call) else Answer(got.status, got.headers, await wire.read(got))
     except wire.failures as error:
         return call.landed(Landed(flight, got, None, error))
-    return call.landed(_judged(flight, got, answer))
+    return call.landed(_judged(call, flight, got, answer))
 
 
-def _judged(flight: Flight, got: Got, answer: Answer | None) -> Landed:
-    is_good = answer is None or (got.status < 400 and is_sound(answer))
+def _judged(call: ModelCall, flight: Flight, got: Got, answer: Answer | None) -> Landed:
+    is_good = answer is None or (got.status < 400 and is_sound(answer, call.seen.shape))
     return Landed(flight, got, answer, None, is_good)
 
 
@@ -187,7 +192,9 @@ class AsyncPassing:
         await self._complete()
 
     async def _complete(self) -> None:
-        if self._copy.is_kept:
+        if not self._copy.is_sound:
+            self._call.broke_off(self._copy, NOT_SOUND)
+        elif self._copy.is_kept:
             await self._call.complete(Answer(self._got.status, self._got.headers, self._copy.body()))
         else:
             self._call.let_go()
@@ -278,7 +285,7 @@ def _land_blocking(hand: Hand, flight: Flight, wire: Wire) -> Landed:
         answer = None if got.is_stream(hand.call) else Answer(got.status, got.headers, wire.read(got))
     except wire.failures as error:
         return hand.call.landed(Landed(flight, got, None, error))
-    return hand.call.landed(_judged(flight, got, answer))
+    return hand.call.landed(_judged(hand.call, flight, got, answer))
 
 
 class _Rivals:
@@ -368,7 +375,9 @@ class Passing:
         if self._is_over:
             return
         self._is_over = True
-        if self._copy.is_kept:
+        if not self._copy.is_sound:
+            self._hand.broke_off(self._copy, NOT_SOUND)
+        elif self._copy.is_kept:
             self._hand.complete(Answer(self._got.status, self._got.headers, self._copy.body()))
         else:
             self._hand.let_go()

@@ -6,11 +6,14 @@ is kept in the journal as the JSON that `dump` makes: its text when it is text, 
 
 import base64
 import binascii
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Struct
+
+from pilothouse.domain.provider import Shape
 
 Headers = list[tuple[str, str]]
 KEPT_HEADERS = ("content-type", "content-encoding", "x-request-id", "request-id", "x-should-retry")
@@ -82,17 +85,63 @@ def kept_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {name: value for name, value in found.items() if name in KEPT_HEADERS or name.startswith(KEPT_PREFIXES)}
 
 
-def is_sound(answer: Answer) -> bool:
-    """Whether what says that it is JSON is JSON."""
-    if not any(name.lower() == "content-type" and "json" in value for name, value in answer.headers):
-        return True
+EXPECTED: dict[Shape, tuple[str, ...]] = {
+    "chat": ("choices",),
+    "completions": ("choices",),
+    "responses": ("output", "status"),
+    "embeddings": ("data",),
+    "messages": ("content",),
+    "generate": ("candidates", "promptFeedback", "usageMetadata", "predictions", "totalTokens"),
+    "converse": ("output",),
+}
+"""Members of which a whole answer of a shape has at least one."""
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw]).decode
+
+
+def is_sound(answer: Answer, shape: Shape) -> bool:
+    """Whether a whole answer is JSON, and of the kind that its shape promises. What a client cannot read is as good as
+    no answer: it is asked for again, and never kept."""
     if any(name.lower() == "content-encoding" and value != "identity" for name, value in answer.headers):
         return True
     try:
-        msgspec.json.decode(answer.body, type=msgspec.Raw)
+        found = _members(answer.body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return False
+    expected = EXPECTED.get(shape)
+    if isinstance(found, list):
+        return shape in ("generate", "invoke")
+    return expected is None or any(name in found for name in expected)
+
+
+def is_sound_stream(body: bytes, content_type: str) -> bool:
+    """Whether what came as a stream is one: events with JSON in them, frames that fit, or JSON."""
+    try:
+        if "eventstream" in content_type:
+            return bool(body) and sum(AWS_FRAME.unpack_from(body, at)[0] for at in frames_at(body)) == len(body)
+        if "event-stream" in content_type:
+            pieces = (line[5:].strip() for line in body.splitlines() if line.startswith(b"data:"))
+            said = next((piece for piece in pieces if piece and piece != b"[DONE]"), b"")
+        else:
+            said = body.strip()
+        msgspec.json.decode(said.splitlines()[0] if "ndjson" in content_type else said, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, IndexError):
+        return False
     return True
+
+
+AWS_FRAME = struct.Struct(">II")
+
+
+def frames_at(body: bytes) -> Iterator[int]:
+    """Where the whole messages of an AWS event stream begin: each has its length, that of its headers, a checksum of
+    both, headers, a payload and a checksum of all."""
+    at = 0
+    while at + 16 <= len(body):
+        total, headers = AWS_FRAME.unpack_from(body, at)
+        if total < 16 or headers > total - 16 or at + total > len(body):
+            return
+        yield at
+        at += total
 
 
 def is_streamed(headers: Headers) -> bool:

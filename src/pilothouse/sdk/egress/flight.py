@@ -63,7 +63,7 @@ class Landed(Struct):
         if self.error is not None:
             text = f"{type(self.error).__name__}: {self.error}".rstrip(": ")
         elif self.is_billed:
-            text = "the answer is cut off or is no JSON"
+            text = "the answer is cut off, is no JSON or is no answer of a model"
         else:
             text = _said(b"" if self.answer is None else self.answer.body)
         return text[:REASON_LIMIT]

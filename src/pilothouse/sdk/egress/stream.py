@@ -6,6 +6,7 @@ nothing. A copy over the bound is given up, and the answer with it: it passes an
 """
 
 from pilothouse.domain.provider import Shape
+from pilothouse.sdk.egress.exchange import is_sound_stream
 
 ENDS: dict[Shape, tuple[bytes, ...]] = {
     "chat": (b"data: [DONE]", b"data:[DONE]"),
@@ -59,6 +60,12 @@ class StreamCopy:
     @property
     def is_kept(self) -> bool:
         return self.size <= self._limit
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether a stream that has ended was one of its kind. Its last event says so; where a shape or a server has
+        none, what came is looked at."""
+        return self.is_whole or not self.is_kept or is_sound_stream(self.body(), self.content_type)
 
     def body(self) -> bytes:
         return b"".join(self._pieces)

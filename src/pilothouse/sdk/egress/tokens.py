@@ -6,7 +6,6 @@ the others within it; here `input` always holds them.
 """
 
 import base64
-import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 import msgspec
 
 from pilothouse.domain.price import Tokens
+from pilothouse.sdk.egress.exchange import AWS_FRAME, frames_at
 
 _decode = msgspec.json.Decoder().decode
-PRELUDE = struct.Struct(">II")
 INPUT = ("prompt_tokens", "input_tokens", "promptTokenCount", "inputTokens", "inputTokenCount")
 OUTPUT = ("completion_tokens", "output_tokens", "candidatesTokenCount", "outputTokens", "outputTokenCount")
 BESIDE = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
@@ -69,15 +68,10 @@ def _documents(body: bytes, content_type: str) -> Iterator[bytes]:
 
 
 def _frames(body: bytes) -> Iterator[bytes]:
-    """The payloads of an AWS event stream: length, length of the headers, checksum, headers, payload, checksum. Those
-    of InvokeModel carry the model's own JSON as base64."""
-    at = 0
-    while at + 16 <= len(body):
-        total, headers = PRELUDE.unpack_from(body, at)
-        if total < 16 or headers > total - 16:
-            return
+    """The payloads of an AWS event stream. Those of InvokeModel carry the model's own JSON as base64."""
+    for at in frames_at(body):
+        total, headers = AWS_FRAME.unpack_from(body, at)
         payload = body[at + 12 + headers : at + total - 4]
-        at += total
         if payload.startswith(b'{"bytes"'):
             try:
                 payload = base64.b64decode(_decode(payload)["bytes"])
