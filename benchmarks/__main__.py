@@ -15,6 +15,7 @@ from pathlib import Path
 import uvloop
 
 from benchmarks import journal
+from benchmarks.bridges import measure_bridges
 from benchmarks.cluster import measure_cluster
 from benchmarks.footprint import measure_footprint
 from benchmarks.growth import measure_growth
@@ -26,7 +27,7 @@ from benchmarks.server import LOAD_CORES, SERVER_CORES, serving
 from benchmarks.start import measure_starts
 from benchmarks.workloads import JOURNAL, WORKLOADS, measure, measure_idle, order_rows, sections
 
-PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "cluster", "growth", "footprint", "oversight", "outgoing")
+PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "cluster", "growth", "footprint", "oversight", "outgoing", "bridges")
 
 
 def read_words() -> argparse.Namespace:
@@ -86,6 +87,9 @@ async def measure_all(plan: Plan, parts: set[str], folder: Path) -> Results:
     if "outgoing" in parts:
         results.tables.append(await asyncio.to_thread(measure_outgoing, plan, folder))
         tell("growth")
+    if "bridges" in parts:
+        results.tables.append(await asyncio.to_thread(measure_bridges, plan, folder))
+        tell("bridges")
     if "footprint" in parts:
         results.tables.append(measure_footprint(plan, folder))
         tell("footprint")
@@ -106,7 +110,7 @@ def main() -> None:
         try:
             parts = set(words.only)
             if words.quick and words.only is PARTS:
-                parts.discard("cluster")  # it starts nine processes: asked for by name
+                parts -= {"cluster", "bridges"}  # they start many processes: asked for by name
             results = uvloop.run(measure_all(plan, parts, Path(folder)))
         except asyncio.CancelledError:
             sys.exit("Ended before it was done.")

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -74,11 +76,20 @@ ROWS = (
     ("model call, recorded", "kept", "", ""),
     ("model call, recorded, only listed hosts", "kept", "", '[egress]\nmode = "listed"\nhosts = ["127.0.0.1"]\n'),
     ("model call, recorded, limits", "kept", LIMITS, ""),
-    ("model call, recorded, budgets and a price", "kept", BUDGET, ""),
+    ("model call, recorded, a price", "kept", "", ""),
+    ("model call, recorded, budgets", "kept", BUDGET, ""),
+    ("model call, recorded, the breaker off", "kept", "", ""),
+    ("model call, recorded, a hedge that never comes", "kept", "", ""),
     ("model call, recorded, a secret", "kept", "", SECRET),
     ("tool call", "handy", "", ""),
     ("tool call, budgets", "handy", BUDGET, ""),
 )
+PROVIDER = {
+    "a price": "prices = { scripted = { input = 1, output = 2 } }",
+    "the breaker off": "breaker = { failures = 0 }",
+    "a hedge": "hedge = { after_seconds = 600 }",
+}
+"""Keys of the provider, by a word of the row."""
 OPEN = '[egress]\nmode = "open"\n'
 HEAD = ["call", "CPU us of host and node", "more than the bare call"]
 
@@ -95,7 +106,7 @@ def measure_outgoing(plan: Plan, folder: Path) -> Table:
             home = folder / f"outgoing-{number}"
             home.mkdir(parents=True)
             (home / "agents.py").write_text(AGENTS)
-            price = "prices = { scripted = { input = 1, output = 2 } }" if "price" in name else ""
+            price = next((keys for word, keys in PROVIDER.items() if word in name), "")
             text = f"[server]\nport = 0\n{tables if '[egress]' in tables else OPEN + tables}"
             text += f'[providers.local]\nurl = "{model.base_url}"\n{price}\n'
             text += f'[agents.{agent}]\ntarget = "agents:{agent}"\n{keys}\n'
@@ -116,33 +127,39 @@ def _bare(model: ScriptedModel, count: int) -> float:
     return float(done.stdout)
 
 
-def _served(home: Path, model: ScriptedModel, agent: str, count: int, repeats: int, key: str) -> float:
-    environment = {**os.environ, **model.environment, "KEY": key, "PYTHONPATH": str(ROOT)}
+@contextmanager
+def serving_node(home: Path, variables: Mapping[str, str]) -> Iterator[tuple[str, Callable[[], float]]]:
+    """(url, processor time of the node and its hosts in seconds) of a node on the project in `home`."""
+    environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "pilothouse", "serve", "--json"]
     with subprocess.Popen(
         command, cwd=home, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as node:
         try:
             assert node.stdout is not None
-            url = msgspec.json.decode(node.stdout.readline())["url"]
-            return _run_often(url, node.pid, agent, count, repeats)
+            yield msgspec.json.decode(node.stdout.readline())["url"], lambda: _processor_time(node.pid)
         finally:
             node.terminate()
             node.wait(START_WITHIN)
 
 
-def _run_often(url: str, pid: int, agent: str, count: int, repeats: int) -> float:
+def _served(home: Path, model: ScriptedModel, agent: str, count: int, repeats: int, key: str) -> float:
+    with serving_node(home, {**model.environment, "KEY": key}) as (url, processor_time):
+        return _run_often(url, processor_time, agent, count, repeats)
+
+
+def _run_often(url: str, processor_time: Callable[[], float], agent: str, count: int, repeats: int) -> float:
     samples = []
     with Client(url) as client:
         for number in range(repeats + 1):  # the first one warms up
-            before = _processor_time(pid)
+            before = processor_time()
             run = client.start_run(agent, 20 if number == 0 else count, wait="later" if agent != "quick" else None)
             while not run.is_terminal:
                 run = client.wait_run(run.id, within=60)
             assert run.status == "succeeded", run
             time.sleep(0.05)
             if number:
-                samples.append((_processor_time(pid) - before) / count * 1e6)
+                samples.append((processor_time() - before) / count * 1e6)
     return median(samples)
 
 
