@@ -29,6 +29,7 @@ from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.server import HttpServer, bind, is_loopback
 from pilothouse.compute.clock import SystemClock, SystemEntropy
 from pilothouse.compute.loops import Loops
+from pilothouse.compute.outgoing import OutgoingOptions
 from pilothouse.compute.price import Prices
 from pilothouse.compute.roster import SharedWorker
 from pilothouse.compute.schedules import Schedules
@@ -75,6 +76,7 @@ Progress = Callable[[int, int], None]
 
 DRAIN_POLL = 0.02
 CLOCK_SET_EVERY = 10.0
+WRITE_COSTS_WITHIN = 5.0
 STOP_HOSTS_WITHIN = 2.0
 STOP_SENDER_WITHIN = 2.0
 
@@ -124,8 +126,7 @@ class Node:
         self.world.links = review_links(settings)
         self.world.is_traced = self.log.is_traced = self.tracer is not None
         options = self.worker_options.outgoing
-        self.world.outgoing = Outgoing(options.rules, Ledger(options.budgets, options.tenant))
-        self.world.outgoing.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")
+        self.world.outgoing = outgoing_of(settings, options)
         self.metrics.providers = self.world.outgoing.state
         self.metrics.scale = partial(read_scale, self.world)
         if not isinstance(hot, MemoryHotStore):
@@ -272,6 +273,7 @@ class Node:
                 live.let_go()
             await self._attempts_end(self.settings.worker.cancel_grace_seconds + 1.0)
         await self.loops.stop()
+        await self.world.outgoing.costs.close(WRITE_COSTS_WITHIN)
         if self.http is not None:
             self.http.release()
         if self.server is not None:
@@ -306,6 +308,13 @@ class Node:
 def shared_worker(settings: Settings, own: NodeWorker, say: Say) -> SharedWorker | None:
     """None: no other node works on these records."""
     return SharedWorker(own, settings.server.role, say) if settings.records.is_shared else None
+
+
+def outgoing_of(settings: Settings, options: OutgoingOptions) -> Outgoing:
+    """Who decides over calls, with the accounts and the prices it goes by."""
+    found = Outgoing(options.rules, Ledger(options.budgets, options.tenant, settings.records.is_shared))
+    found.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")
+    return found
 
 
 def tracer(settings: Settings) -> "OtlpTracer | None":

@@ -221,3 +221,14 @@ def test_somebody_votes_in_the_name_of_another_until_that_is_ended(served):
     assert served("delegations", "end", made["id"]).stdout == f"{made['id']} has ended.\n"
     assert made["id"] not in served("delegations", "list").stdout
     assert served("delegations", "make", "bob", "--role", "legal", "--for", "soon").exit_code == Exit.USAGE
+
+
+def test_costs_are_summed_up_also_when_nothing_has_cost_anything(served):
+    said = served("costs", "--by", "model", "--from", "2026-11-01", "--to", "2026-11-30")
+    assert said.exit_code == Exit.DONE
+    assert said.stdout == "2026-11-01 to 2026-11-30 (UTC): 0 calls, 0 tokens, 0.00 USD.\n"
+    assert served.json("costs")["items"] == []
+    refused = served("costs", "--from", "2026-12-01", "--to", "2026-11-30")
+    assert refused.exit_code == Exit.REFUSED
+    assert "is after last_day" in refused.stderr
+    assert served("costs", "--from", "soon").exit_code == Exit.USAGE

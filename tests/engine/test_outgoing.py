@@ -4,6 +4,7 @@ A clock that the test holds and askers that note what they hear. Excluded: real 
 themselves (`tests/domain`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from pilothouse.domain.breaker import BreakerRule
@@ -14,7 +15,7 @@ from pilothouse.domain.run import Run
 from pilothouse.engine.ledger import Ledger
 from pilothouse.engine.outgoing import Outgoing, OutgoingRules, ProviderRule
 from pilothouse.engine.outgoing import Rates as Limits
-from pilothouse.ports.change import AddSpend
+from pilothouse.ports.change import AddCost, AddSpend
 from pilothouse.ports.outgoing import CallResult, CallWish, Denial, PriceList
 from pilothouse.testing import ManualClock
 
@@ -31,6 +32,8 @@ class Asker:
         self.heard: list[tuple[int, str]] = []
         self.denials: list[Denial] = []
         self.spent: list[AddSpend] = []
+        self.kept: list[Callable[[], None]] = []
+        self.costs: list[AddCost] = []
 
     def granted(self, ref: int, price: Price | None) -> None:
         self.heard.append((ref, "go"))
@@ -39,8 +42,12 @@ class Asker:
         self.heard.append((ref, denial.code))
         self.denials.append(denial)
 
-    def keep_spend(self, rows: list[AddSpend]) -> None:
+    def keep_spend(self, rows: list[AddSpend], kept: Callable[[], None]) -> None:
         self.spent += rows
+        self.kept.append(kept)
+
+    def keep_costs(self, rows: list[AddCost]) -> None:
+        self.costs += rows
 
 
 class OnePrice(PriceList):
@@ -257,3 +264,127 @@ async def test_what_failed_after_it_began_to_answer_counts_as_it_was_estimated()
     node.ask(asker, 2, WISH)
     node.settle(asker, 2, CallResult("failed"))
     assert [row.tokens for row in asker.spent] == [30, 0]
+
+
+async def test_a_call_that_was_made_is_a_cost_of_its_agent_and_of_its_session():
+    node, _ = outgoing()
+    asker = Asker(session="ada")
+    for ref, result in enumerate((DONE, CallResult("failed"), CallResult("lost"), CallResult("dropped"))):
+        node.ask(asker, ref, WISH)
+        node.settle(asker, ref, result)
+    assert [(row.id, row.session, row.model, row.calls, row.unpriced, row.untold) for row in asker.costs] == [
+        ("support", "", "m", 1, 1, 0), ("support", "ada", "m", 1, 1, 0), ("support", "", "m", 1, 1, 1),
+        ("support", "ada", "m", 1, 1, 1),
+    ]  # fmt: skip
+    assert [(row.input_tokens, row.output_tokens, row.cost_nano) for row in asker.costs[:1]] == [(10, 5, 250_000_000)]
+
+
+class Shared:
+    """Two nodes and the sums that both add to. Reads are answered when the test says so."""
+
+    def __init__(self, *budgets: Budget) -> None:
+        self.sum = Amounts()
+        self.reading: list[tuple[Ledger, Any]] = []
+        self.nodes = []
+        self.clock = ManualClock()
+        for _ in range(2):
+            node, _ = outgoing(*budgets)
+            ledger = node.ledger = Ledger({"support": budgets}, (), is_shared=True)
+            ledger.now = self.clock.now
+            ledger.load = lambda key, ledger=ledger: self.reading.append((ledger, key))
+            ledger.on_kept = node.look_again
+            node.clock = self.clock
+            self.nodes.append(node)
+
+    def answer(self) -> None:
+        while self.reading:
+            ledger, key = self.reading.pop(0)
+            ledger.loaded(key, Amounts(**{name: getattr(self.sum, name) for name in Amounts.__struct_fields__}))
+            for node in self.nodes:
+                node.look_again()
+
+    def commit(self, asker: Asker) -> None:
+        """What an asker's node has settled becomes durable."""
+        rows, kept = asker.spent, asker.kept
+        asker.spent, asker.kept = [], []
+        for row in rows:
+            self.sum.add(Amounts(tokens=row.tokens, model_calls=row.model_calls, steps=row.steps))
+        for act in kept:
+            act()
+
+
+async def test_nodes_that_share_an_account_never_pass_its_cap_one_call_after_the_other():
+    shared = Shared(Budget("agent", model_calls=5))
+    askers = [Asker("run_1"), Asker("run_2")]
+    gone = 0
+    for number in range(12):
+        node, asker = shared.nodes[number % 2], askers[number % 2]
+        node.ask(asker, number, WISH)
+        shared.answer()
+        if asker.heard[-1] == (number, "go"):
+            gone += 1
+            node.settle(asker, number, DONE)
+            shared.commit(asker)
+    assert gone == 5
+    assert {word for asker in askers for _, word in asker.heard[-2:]} == {"budget_exceeded"}
+
+
+async def test_far_from_the_cap_an_account_is_read_once_a_second_and_near_it_before_each_call():
+    shared = Shared(Budget("agent", model_calls=100))
+    node, asker = shared.nodes[0], Asker()
+
+    def call(ref: int) -> int:
+        node.ask(asker, ref, WISH)
+        before = len(shared.reading)
+        shared.answer()
+        node.settle(asker, ref, DONE)
+        shared.commit(asker)
+        return before
+
+    assert sum(call(ref) for ref in range(50)) == 1
+    shared.clock.advance(1.5)
+    assert call(50) == 1
+    shared.sum.add(Amounts(model_calls=45))  # another node
+    shared.clock.advance(1.5)
+    assert [call(ref) for ref in range(51, 54)] == [1, 1, 1]
+
+
+async def test_what_was_settled_while_an_account_was_read_stops_nothing_and_lets_nothing_pass():
+    """The read may hold the last call or not: the next one waits for a read that is sure to."""
+    shared = Shared(Budget("agent", model_calls=2))
+    node, asker = shared.nodes[0], Asker()
+    node.ask(asker, 1, WISH)
+    shared.answer()
+    node.ask(asker, 2, WISH)  # near the cap: it is read again
+    assert len(shared.reading) == 1
+    node.settle(asker, 1, DONE)  # committed while the read is under way, and in it
+    rows, kept = asker.spent, asker.kept
+    asker.spent, asker.kept = [], []
+    shared.sum.add(Amounts(model_calls=rows[0].model_calls))
+    shared.answer()
+    assert asker.heard == [(1, "go")]
+    for act in kept:
+        act()
+    shared.answer()
+    assert asker.heard == [(1, "go"), (2, "go")]
+    node.ask(asker, 3, WISH)
+    shared.answer()
+    assert asker.heard[-1] == (3, "budget_exceeded")
+
+
+async def test_what_was_settled_and_never_kept_is_forgotten_in_time():
+    shared = Shared(Budget("agent", model_calls=2))
+    node, asker = shared.nodes[0], Asker()
+    node.ask(asker, 1, WISH)
+    shared.answer()
+    node.settle(asker, 1, DONE)  # its attempt loses its lease, so its Change falls
+    shared.clock.advance(5.0)
+    node.ask(asker, 2, WISH)
+    shared.answer()
+    node.settle(asker, 2, CallResult("dropped"))
+    assert asker.heard == [(1, "go"), (2, "go")]
+    shared.clock.advance(70.0)
+    for ref in (3, 4):
+        node.ask(asker, ref, WISH)
+        shared.answer()
+    assert asker.heard[2:] == [(3, "go"), (4, "go")]

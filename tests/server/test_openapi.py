@@ -36,6 +36,7 @@ CONTRACT = {
     "POST /v1/policies/check", "POST /v1/policies/compare", "POST /v1/policies/explain",
     "GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{id}/rotate", "DELETE /v1/keys/{id}",
     "GET /v1/scale", "GET /v1/overview", "GET /v1/feed", "GET /v1/agents/{agent}/sessions",
+    "GET /v1/costs",
     "GET /v1/sources", "POST /v1/sources/{source}/messages", "GET /v1/sources/{source}/dead",
     "POST /v1/sources/{source}/replay",
     "GET /v1/schedules", "POST /v1/schedules", "GET /v1/schedules/{schedule}", "DELETE /v1/schedules/{schedule}",

@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "top": ("pilothouse.cli.top:top", "How a node stands, agent by agent."),
     "scale": ("pilothouse.cli.scale:scale", "How many workers the work wants."),
     "plan": ("pilothouse.cli.plan:plan", "How many workers a load wants, and what they cost."),
+    "costs": ("pilothouse.cli.costs:costs", "What model calls have cost, and what the month will come to."),
     "alerts": ("pilothouse.cli.alerts:alerts", "Show which objectives are missed, or export rules."),
     "dashboards": ("pilothouse.cli.alerts:dashboards", "Export dashboards for Grafana."),
     "sources": ("pilothouse.cli.sources:sources", "Look at what brings messages, replay dead letters."),

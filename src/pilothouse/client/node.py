@@ -23,6 +23,7 @@ from pilothouse.client.shape import (
     AuditPage,
     Checkpoint,
     Comparison,
+    Costs,
     DeadLetterPage,
     Delegation,
     DelegationPage,
@@ -382,6 +383,19 @@ class Client(Oversight):
     def get_scale(self, *, agent: str | None = None) -> Scale:
         """How many workers the work wants, and what waits and runs."""
         return self._wire.call(Scale, "GET", "/v1/scale", params={"agent": agent})
+
+    def get_costs(
+        self,
+        group: Literal["agent", "session", "provider", "model", "day"] = "agent",
+        *,
+        first_day: str | None = None,
+        last_day: str | None = None,
+        agent: str | None = None,
+        limit: int | None = None,
+    ) -> Costs:
+        """What model calls have cost on these days (2026-11-28, UTC, both included); without them the month so far."""
+        params = {"group": group, "first_day": first_day, "last_day": last_day, "agent": agent, "limit": limit}
+        return self._wire.call(Costs, "GET", "/v1/costs", params=params)
 
     def list_alerts(self) -> AlertPage:
         return self._wire.call(AlertPage, "GET", "/v1/alerts")

@@ -276,6 +276,40 @@ class Overview(Struct, kw_only=True):
     reviews: dict[str, Any] = field(default_factory=dict)
 
 
+class Cost(Struct, kw_only=True):
+    name: str = ""
+    calls: int = 0
+    unpriced_calls: int = 0
+    untold_calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_tokens: int = 0
+    cost_usd: float = 0.0
+
+
+class Forecast(Struct, kw_only=True):
+    """US dollars of the month; it lies between `low_usd` and `high_usd` with `share` of confidence."""
+
+    month: str
+    spent_usd: float
+    expected_usd: float
+    low_usd: float
+    high_usd: float
+    share: float
+    days: int
+    method: str
+
+
+class Costs(Struct, kw_only=True):
+    first_day: str
+    last_day: str
+    group: str
+    items: list[Cost]
+    is_whole: bool
+    total: Cost
+    forecast: Forecast | None = None
+
+
 class Alert(Struct, kw_only=True):
     agent: str
     objective: str = ""

@@ -37,7 +37,18 @@ from pilothouse.engine.publication import publish_event
 from pilothouse.engine.told import Told
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import BudgetExceeded, LimitReached
-from pilothouse.ports.change import AddSpend, Change, Conflict, Fence, InsertReview, Receipt, Refused, Row, Statement
+from pilothouse.ports.change import (
+    AddCost,
+    AddSpend,
+    Change,
+    Conflict,
+    Fence,
+    InsertReview,
+    Receipt,
+    Refused,
+    Row,
+    Statement,
+)
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Notebook
 
@@ -409,13 +420,24 @@ class Attempt(Calling, Notebook):
             self.doom = self.ends.failed(self, error_json(BudgetExceeded(denial.message)), [], False)
             self._tell_to_end(denial.message)
 
-    def keep_spend(self, rows: list[AddSpend]) -> None:
+    def keep_spend(self, rows: list[AddSpend], kept: Callable[[], None]) -> None:
         if self.is_over:
-            super().keep_spend(rows)
+            super().keep_spend(rows, kept)
             return
+        self._told.kept.append(kept)
+        self._tell_rows(rows)
+
+    def keep_costs(self, rows: list[AddCost]) -> None:
+        if self.is_over:
+            super().keep_costs(rows)
+        else:
+            self._tell_rows(rows)
+
+    def _tell_rows(self, rows: Sequence[Row]) -> None:
+        """They go with the step that used it, whose end the host tells in the same breath."""
         for row in rows:
             self._told.add_row(row)
-        self.flush()
+        asyncio.get_running_loop().call_soon(self.flush)
 
     def let_go(self) -> None:
         self.is_let_go = True
@@ -488,7 +510,7 @@ class Attempt(Calling, Notebook):
         refs = told.refs()
         if refs and self.actor is not None and not self.is_over:
             self.actor.acked(refs)
-        for act in told.after:
+        for act in (*told.after, *told.kept):
             act()
 
     async def _concede(self, told: Told) -> None:
@@ -516,6 +538,8 @@ class Attempt(Calling, Notebook):
                 case Receipt():
                     self._landed()
                     self._told = Told()
+                    for act in told.kept:
+                        act()
                     outcome.done(self, result)
                 case Conflict(statement="resolve_step", key=key) if key == (run.tenant, run.id):
                     self._landed()

@@ -22,7 +22,7 @@ from pilothouse.engine.limit import SharedLimits
 from pilothouse.engine.scratch import use_scratch
 from pilothouse.engine.world import World, spawn
 from pilothouse.errors import RecordsUnavailable
-from pilothouse.ports.change import AddSpend, Change, Conflict, Receipt
+from pilothouse.ports.change import AddCost, AddSpend, Change, Conflict, Receipt
 from pilothouse.ports.hot import SharedLimitStore
 from pilothouse.ports.outgoing import CallResult, CallWish, Denial
 from pilothouse.ports.worker import Actor
@@ -66,14 +66,20 @@ class Calling:
 
         spawn(self.world, use())
 
-    def keep_spend(self, rows: list[AddSpend]) -> None:
+    def keep_spend(self, rows: list[AddSpend], kept: Callable[[], None]) -> None:
         """A Change of its own: for who has no other to put it into."""
 
         def done(result: Receipt | Conflict | Exception) -> None:
             if isinstance(result, RecordsUnavailable):
-                asyncio.get_running_loop().call_later(1.0, lambda: self.keep_spend(rows))
+                asyncio.get_running_loop().call_later(1.0, lambda: self.keep_spend(rows, kept))
+            else:
+                kept()
 
         self.world.records.submit(Change(tuple(rows)), done)
+
+    def keep_costs(self, rows: list[AddCost]) -> None:
+        """Soon, together with those of others: for who has no Change to put them into."""
+        self.world.outgoing.costs.add(rows)
 
     @abstractmethod
     def exceed(self, denial: Denial) -> None:
@@ -143,4 +149,6 @@ def open_accounts(world: World) -> None:
 
     outgoing.tell_breaker = tell
     world.bus.answer("breaker", hear)
+    outgoing.costs.submit = world.records.submit
+    ledger.on_kept = outgoing.look_again
     ledger.load = lambda key: spawn(world, read(key))

@@ -1,8 +1,11 @@
 """The accounts behind budgets: what runs, sessions, agents and tenants have used and reserved, in memory and kept.
 
-An account is read from the records when it is first looked at, and from then on this node's memory is the truth that
-calls are judged by. What is settled goes into the next Change of the attempt that used it, so a step and what it cost
-are durable together; what is only reserved is lost with the node, and its calls are asked for again by their runs.
+An account is read from the records when it is first looked at. Where one node has the records, its memory is from then
+on the truth that calls are judged by. Where several share them, an account is read again before a call when it was not
+read for a second, and before every call that comes near a cap; so what may be passed over is what calls that other
+nodes have under way turn out to use, and, far from the cap, what they used in that second. What is settled goes into
+the next Change of the attempt that used it, so a step and what it cost are durable together; what is only reserved is
+lost with the node, and its calls are asked for again by their runs.
 """
 
 from collections.abc import Callable
@@ -26,11 +29,31 @@ WORDS = {
 }  # fmt: skip
 
 
+READ_AGAIN_AFTER = 1.0
+"""Seconds that an account which several nodes add to is believed far from its caps."""
+NEAR = 0.9
+ROOM = 10
+"""A cap is near from this share of it on, less room for so many calls like the one asked for: the account is then
+read before every call."""
+FORGOTTEN_AFTER = 60.0
+"""Seconds after which what this node has settled is in the records, or will never be (its attempt lost its lease)."""
+
+
 class AccountKey(Struct, frozen=True):
     tenant: str
     scope: str
     name: str
     period: str
+
+
+class Fresh(Struct):
+    """What this node has settled and may not yet have read back. `kept`: the number of the moment at which it was
+    durable. `is_unclear`: it was settled before the last read ended, so that may or may not hold it."""
+
+    amounts: Amounts
+    at: float
+    kept: int | None = None
+    is_unclear: bool = False
 
 
 class Account(Struct):
@@ -41,13 +64,25 @@ class Account(Struct):
     is_loading: bool = False
     began: dict[int, float] = field(default_factory=dict)
     """Attempts that run on it, and since when in seconds: only where wall time is capped."""
+    read_at: float = float("-inf")
+    """When the last read began, in seconds; and its moment."""
+    read: int = 0
+    fresh: list[Fresh] = field(default_factory=list)
+    """Only where several nodes add to it; `spent` is then what was read."""
 
     def used(self, now: float) -> Amounts:
-        """What is spent, with the time of attempts that still run."""
-        if not self.began:
+        """What is certainly spent, with the time of attempts that still run."""
+        if not self.began and not self.fresh:
             return self.spent
-        running = sum(max(0.0, now - began) for began in self.began.values())
-        return msgspec.structs.replace(self.spent, wall_seconds=self.spent.wall_seconds + running)
+        found = msgspec.structs.replace(self.spent)
+        for one in self.fresh:
+            if not one.is_unclear:
+                found.add(one.amounts)
+        found.wall_seconds += sum(max(0.0, now - began) for began in self.began.values())
+        return found
+
+    def unclear(self) -> list[Amounts]:
+        return [one.amounts for one in self.fresh if one.is_unclear]
 
 
 class Spender(Protocol):
@@ -55,15 +90,23 @@ class Spender(Protocol):
 
     run: Run
 
-    def keep_spend(self, rows: list[AddSpend]) -> None:
-        """These become durable with what the attempt tells next, or at once when it is over."""
+    def keep_spend(self, rows: list[AddSpend], kept: Callable[[], None]) -> None:
+        """These become durable with what the attempt tells next, or at once when it is over; then `kept` is called."""
         ...
 
 
 class Ledger:
-    """`budgets` by agent; `tenant` holds for every tenant. `now` gives microseconds since 1970."""
+    """`budgets` by agent; `tenant` holds for every tenant. `now` gives microseconds since 1970. `is_shared`: other
+    nodes add to the same accounts."""
 
-    def __init__(self, budgets: dict[str, tuple[Budget, ...]] | None = None, tenant: tuple[Budget, ...] = ()) -> None:
+    def __init__(
+        self,
+        budgets: dict[str, tuple[Budget, ...]] | None = None,
+        tenant: tuple[Budget, ...] = (),
+        is_shared: bool = False,
+    ) -> None:
+        self._is_shared = is_shared
+        self._moment = 0
         self._budgets = budgets or {}
         self._tenant = tenant
         self._timed = {name for name, found in self._budgets.items() if _caps_time(found)}
@@ -72,6 +115,8 @@ class Ledger:
         self.now: Callable[[], int] = lambda: 0
         self.load: Callable[[AccountKey], None] = lambda key: None
         """Reads an account and says so with `loaded`."""
+        self.on_kept: Callable[[], None] = lambda: None
+        """What this node has settled is durable: calls that wait may be judged again."""
 
     def budgets_of(self, agent: str) -> tuple[Budget, ...]:
         return (*self._budgets.get(agent, ()), *self._tenant)
@@ -114,31 +159,81 @@ class Ledger:
 
     # --- before a call ---
 
-    def judge(self, spender: Spender, wish: Amounts, raised: dict[str, int]) -> tuple[Verdict, Denial | None]:
+    def judge(
+        self, spender: Spender, wish: Amounts, raised: dict[str, int], asked: int = 0
+    ) -> tuple[Verdict, Denial | None]:
+        """`asked`: the moment at which the call was asked for; near a cap it is judged by what is read after that."""
         verdict: Verdict = "go"
+        now = self.now() / 1e6
         for budget, key, account in self._found(spender):
+            if self._has_others(key) and self._is_stale(budget, account, wish, asked, now):
+                account.is_loaded = False
             self._read(key, account)
             if not account.is_loaded:
                 verdict = "wait"
                 continue
-            used = account.used(self.now() / 1e6)
+            used = account.used(now)
             said, hit = judge(budget, used, account.reserved, account.in_flight, wish, raised)
             if said == "over" and hit is not None:
                 return "over", refusal(budget, hit, spender.run)
-            if said == "wait":
+            if said == "wait" or self._may_be_over(budget, used, account, wish, raised):
                 verdict = "wait"
         return verdict, None
+
+    def moment(self) -> int:
+        """A number for now: what has a smaller one was before."""
+        self._moment += 1
+        return self._moment
+
+    def _has_others(self, key: AccountKey) -> bool:
+        """Whether other nodes add to it; a run is on one node at a time."""
+        return self._is_shared and key.scope != "run"
+
+    @staticmethod
+    def _is_stale(budget: Budget, account: Account, wish: Amounts, asked: int, now: float) -> bool:
+        if now - account.read_at > READ_AGAIN_AFTER:
+            return True
+        if account.read > asked:
+            return False
+        used = account.used(now)
+        return any(
+            getattr(used, name) + getattr(account.reserved, name) + ROOM * getattr(wish, name) > NEAR * cap
+            for name, cap in budget.caps.items()
+        )
+
+    @staticmethod
+    def _may_be_over(budget: Budget, used: Amounts, account: Account, wish: Amounts, raised: dict[str, int]) -> bool:
+        """Whether it would be too much if the read did not hold what this node settled beside it."""
+        unclear = account.unclear()
+        if not unclear:
+            return False
+        most = msgspec.structs.replace(used)
+        for one in unclear:
+            most.add(one)
+        return judge(budget, most, account.reserved, account.in_flight, wish, raised)[0] != "go"
 
     def _read(self, key: AccountKey, account: Account) -> None:
         if not account.is_loaded and not account.is_loading:
             account.is_loading = True
+            account.read_at = self.now() / 1e6
+            account.read = self.moment()
             self.load(key)
 
     def loaded(self, key: AccountKey, spent: Amounts) -> None:
         account = self._accounts.get(key)
-        if account is not None and not account.is_loaded:
+        if account is None or account.is_loaded:
+            return
+        account.is_loaded, account.is_loading = True, False
+        if not self._has_others(key):
             account.spent.add(spent)
-            account.is_loaded, account.is_loading = True, False
+            return
+        account.spent = spent
+        oldest = account.read_at - FORGOTTEN_AFTER
+        account.fresh = [
+            one for one in account.fresh if one.at >= oldest and (one.kept is None or one.kept > account.read)
+        ]
+        for one in account.fresh:
+            one.is_unclear = True
 
     def not_loaded(self, key: AccountKey) -> None:
         """It could not be read; the next look tries again."""
@@ -163,12 +258,31 @@ class Ledger:
     def spend(self, spender: Spender, used: Amounts) -> None:
         if used.is_nothing:
             return
-        rows = []
-        for key, account in {key: account for _, key, account in self._found(spender)}.items():
-            account.spent.add(used)
-            rows.append(self._row(key, used))
-        if rows:
-            spender.keep_spend(rows)
+        found = {key: account for _, key, account in self._found(spender)}
+        self._keep(spender, [(key, account, used) for key, account in found.items()])
+
+    def _keep(self, spender: Spender, amounts: list[tuple[AccountKey, Account, Amounts]]) -> None:
+        if not amounts:
+            return
+        waiting: list[tuple[Account, Fresh]] = []
+        for key, account, used in amounts:
+            if self._has_others(key):
+                fresh = Fresh(used, self.now() / 1e6)
+                account.fresh.append(fresh)
+                waiting.append((account, fresh))
+            else:
+                account.spent.add(used)
+
+        def kept() -> None:
+            moment = self.moment()
+            for account, fresh in waiting:
+                fresh.kept = moment
+                if fresh.is_unclear:  # the next read is sure to hold it
+                    account.read_at = float("-inf")
+            if waiting:
+                self.on_kept()
+
+        spender.keep_spend([self._row(key, used) for key, _, used in amounts], kept)
 
     def _row(self, key: AccountKey, used: Amounts) -> AddSpend:
         return AddSpend(
@@ -206,15 +320,12 @@ class Ledger:
 
     def leave(self, spender: Spender) -> None:
         now = self.now() / 1e6
-        rows = []
+        timed = []
         for _, key, account in self._found(spender):
             began = account.began.pop(id(spender), None)
             if began is not None and now > began:
-                used = Amounts(wall_seconds=now - began)
-                account.spent.add(used)
-                rows.append(self._row(key, used))
-        if rows:
-            spender.keep_spend(rows)
+                timed.append((key, account, Amounts(wall_seconds=now - began)))
+        self._keep(spender, timed)
         if any(budget.scope == "run" for budget in self.budgets_of(spender.run.agent)):
             self._accounts.pop(AccountKey(spender.run.tenant, "run", spender.run.id, ""), None)
 

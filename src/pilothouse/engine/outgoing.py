@@ -20,8 +20,10 @@ from pilothouse.domain.budget import Amounts
 from pilothouse.domain.limit import Limit
 from pilothouse.domain.price import Price, Tokens, cost_of
 from pilothouse.domain.provider import ProviderState
+from pilothouse.engine.cost_book import CostBook, costs_of
 from pilothouse.engine.ledger import Ledger, Spender
 from pilothouse.engine.limit import CallLimits, OwnLimits
+from pilothouse.ports.change import AddCost
 from pilothouse.ports.clock import Clock
 from pilothouse.ports.outgoing import CallResult, CallWish, Denial, PriceList
 
@@ -71,6 +73,10 @@ class Asker(Spender, Protocol):
 
     def denied(self, ref: int, denial: Denial) -> None: ...
 
+    def keep_costs(self, rows: list[AddCost]) -> None:
+        """These become durable with what the attempt tells next, or soon."""
+        ...
+
 
 class NoPrices(PriceList):
     def price(self, provider: str, model: str) -> Price | None:
@@ -104,6 +110,8 @@ class Standing(Struct, eq=False):
     model: Model | None
     amounts: Amounts
     until: float
+    asked: int = 0
+    """The moment of the ledger."""
 
 
 class Flying(Struct, eq=False):
@@ -120,6 +128,7 @@ class Outgoing:
         self.rules = rules or OutgoingRules()
         self.ledger = ledger or Ledger()
         self.prices: PriceList = NoPrices()
+        self.costs = CostBook()
         self.denials: dict[str, int] = {}
         """By the code of the error."""
         self._models: dict[tuple[str, str], Model] = {}
@@ -137,7 +146,7 @@ class Outgoing:
     def ask(self, asker: Asker, ref: int, wish: CallWish) -> None:
         model = self._model(wish) if wish.kind == "model" else None
         until = self._now() + self.rules.wait_seconds + self.limits.patience
-        standing = Standing(asker, ref, wish, model, self._amounts(wish, model), until)
+        standing = Standing(asker, ref, wish, model, self._amounts(wish, model), until, self.ledger.moment())
         if wish.is_spare and model is not None:
             self._ask_spare(standing, model)
             return
@@ -193,7 +202,7 @@ class Outgoing:
 
     def _consider(self, standing: Standing, is_behind: bool = False) -> float | None:
         """None: the call was granted or denied. Else seconds after which to look again."""
-        verdict, denial = self.ledger.judge(standing.asker, standing.amounts, standing.wish.raised)
+        verdict, denial = self.ledger.judge(standing.asker, standing.amounts, standing.wish.raised, standing.asked)
         if verdict == "over" and denial is not None:
             self._deny(standing, denial)
             return None
@@ -285,6 +294,8 @@ class Outgoing:
         if model.breaker.opened_at != opened_at:
             self.tell_breaker(model.provider, model.name, model.breaker.pause)
         self._count(model, result)
+        if result.outcome in ("ok", "lost") or result.is_billed:
+            asker.keep_costs(costs_of(asker.run, model.provider, model.name, model.price, result, self._clock_now()))
 
     def hear_breaker(self, provider: str, name: str, pause: float) -> None:
         """What another node says of a model. What this node has seen itself counts more: where the provider answered
@@ -415,8 +426,11 @@ class Outgoing:
         return self.providers(), self.denials
 
     def _now(self) -> float:
+        return self._clock_now() / 1e6
+
+    def _clock_now(self) -> int:
         assert self.clock is not None
-        return self.clock.now() / 1e6
+        return self.clock.now()
 
 
 def _same_line(one: Standing, other: Standing) -> bool:

@@ -14,12 +14,14 @@ from pilothouse.ports.change import AppendEvents, AppendStep, Fence, ResolveStep
 class Told:
     """`size` is in bytes of events."""
 
-    __slots__ = ("_count", "_ends", "_refs", "_rows", "after", "is_answer", "lines", "size")
+    __slots__ = ("_count", "_ends", "_refs", "_rows", "after", "is_answer", "kept", "lines", "size")
 
     def __init__(self) -> None:
         self.size = 0
         self.after: list[Callable[[], None]] = []
         """What follows once all of this is durable."""
+        self.kept: list[Callable[[], None]] = []
+        """The same, also when the attempt ends with it."""
         self.is_answer = False
         """The node itself has ended a wait. Its host may have parked before it can hear that: a park then is overtaken,
         as by any answer from outside."""

@@ -338,6 +338,25 @@ class AddSpend(Row):
     at: int
 
 
+class AddCost(Row):
+    """Adds to what model calls of a day have used and cost; `id` is the agent. `session` '' is for all of them
+    together. `unpriced`: calls without a price; `untold`: calls of which nobody knows the tokens."""
+
+    session: str
+    day: str
+    provider: str
+    model: str
+    calls: int
+    unpriced: int
+    untold: int
+    input_tokens: int
+    output_tokens: int
+    cache_tokens: int
+    cost_nano: int
+    """Billionths of a US dollar."""
+    at: int
+
+
 class WriteDocument(Act):
     """A small JSON document that changes rarely (a key, a hold, a policy). `id` is unique in the tenant whatever the
     kind. Falls unless the document has `version` (0: it does not exist); raises it by one. `body` None removes it."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from pilothouse.domain.budget import Amounts
+from pilothouse.domain.cost import Cost
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
@@ -277,6 +278,13 @@ class Records(Deliveries, Protocol):
 
     async def get_spend(self, tenant: str, scope: str, name: str, period: str) -> Amounts:
         """What `change.AddSpend` has added up; nothing when there is nothing."""
+        ...
+
+    async def list_costs(
+        self, tenant: str, grouping: str, first_day: str, last_day: str, agent: str | None, limit: int
+    ) -> list[Cost]:
+        """What `change.AddCost` has added up on these days, both included, the dearest first. `grouping` is `agent`,
+        `provider`, `model` (named with its provider), `day`, `session` (named with its agent), or `all`: one sum."""
         ...
 
     async def get_document(self, tenant: str, id: str) -> Document | None: ...

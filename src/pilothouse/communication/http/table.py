@@ -9,6 +9,7 @@ from typing import Any
 from pilothouse.communication.http import (
     agent,
     console,
+    cost,
     delivery,
     docs,
     evidence,
@@ -73,6 +74,7 @@ from pilothouse.errors import (
 )
 from pilothouse.wire.agent import AgentPage, AgentView
 from pilothouse.wire.alert import AlertPage
+from pilothouse.wire.cost import CostsView
 from pilothouse.wire.delivery import DeliveryPage, DeliveryView
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
@@ -318,6 +320,8 @@ NODE = (
     Endpoint("GET", "/v1/scale", scale.get_scale, "How many workers the work wants",
              {200: Reply("What waits and runs, and how many workers that wants.", ScaleView)}, (AgentNotFound,),
              tag="node", scope="metrics:read"),
+    Endpoint("GET", "/v1/costs", cost.get_costs, "What model calls have cost, and what the month will come to",
+             {200: Reply("The sums of the days.", CostsView)}, tag="node", scope="metrics:read"),
     Endpoint("GET", "/v1/feed", feed.follow_feed, "Hear which runs change",
              {200: Reply("Hints as server-sent events; nothing of them is kept.", feed.SCHEMA, "text/event-stream")},
              tag="node", scope="runs:read"),

@@ -103,6 +103,7 @@ def drop_session(wave: Wave, members: Members) -> Stood:
         if drop.key in stood:
             of = {"tenant": drop.tenant, "agent": drop.agent, "key": drop.id}
             ask(wave.connection, "drop_turns", **of)
+            ask(wave.connection, "drop_costs", **of)
             remove_runs(wave.connection, ask(wave.connection, "runs_of_session", **of))
             wave.released.append((ticket, (drop.tenant, payload.owner_of_turns(drop.agent, drop.id))))
             wave.released.append((ticket, (drop.tenant, payload.owner_of_state(drop.agent, drop.id))))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pilothouse.domain.budget import Amounts
+from pilothouse.domain.cost import Cost
 from pilothouse.domain.delivery import Delivery
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
@@ -152,6 +153,11 @@ class Reading(ABC):
 
     async def get_spend(self, tenant: str, scope: str, name: str, period: str) -> Amounts:
         return await self._few(reads.get_spend, tenant, scope, name, period)
+
+    async def list_costs(
+        self, tenant: str, grouping: str, first_day: str, last_day: str, agent: str | None, limit: int
+    ) -> list[Cost]:
+        return await self._many(reads.list_costs, tenant, grouping, first_day, last_day, agent, limit)
 
     async def get_document(self, tenant: str, id: str) -> Document | None:
         return await self._few(reads.get_document, tenant, id)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from pilothouse.domain.budget import Amounts
+from pilothouse.domain.cost import Cost
 from pilothouse.domain.event import Segment
 from pilothouse.domain.evidence import AuditSegment
 from pilothouse.domain.journal import StepRow
@@ -311,6 +312,20 @@ def get_spend(connection: Database, tenant: str, scope: str, name: str, period: 
         return Amounts()
     tokens, cost_nano, model_calls, tool_calls, steps, wall_us = rows[0]
     return Amounts(tokens, cost_nano / 1e9, model_calls, tool_calls, steps, wall_us / 1e6)
+
+
+def list_costs(
+    connection: Database, tenant: str, grouping: str, first_day: str, last_day: str, agent: str | None, limit: int
+) -> list[Cost]:
+    of = {"tenant": tenant, "first_day": first_day, "last_day": last_day, "whose": agent or "", "limit": limit}
+    if grouping == "session":
+        rows = ask(connection, "list_costs_of_sessions", **of)
+    else:
+        rows = ask(connection, "list_costs", grouping=grouping, **of)
+    return [  # PostgreSQL sums whole numbers as decimals
+        Cost(name, int(calls), int(unpriced), int(untold), int(given), int(said), int(cached), int(nano) / 1e9)
+        for name, calls, unpriced, untold, given, said, cached, nano in rows
+    ]
 
 
 def get_document(connection: Database, tenant: str, id: str) -> Document | None:

@@ -24,7 +24,7 @@ Outcome = c.Receipt | c.Conflict | Exception
 REVIEWS: Final[Mark] = "reviews"
 """Closing one review and cancelling those of a run touch rows which only the database knows to be the same."""
 
-APPENDING: Final = frozenset({c.Fence, c.AppendStep, c.AppendEvents, c.AppendAudit, c.AddSpend})
+APPENDING: Final = frozenset({c.Fence, c.AppendStep, c.AppendEvents, c.AppendAudit, c.AddSpend, c.AddCost})
 """Statements that see nothing of other Changes but what their fence looks at."""
 
 STATE_MOVES: Final = frozenset(

@@ -5,7 +5,7 @@ statements. A Change of which a later act falls may have left traces of an earli
 its start and done again without it. Steps and events come last, when nothing can fall any more.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import msgpack
@@ -55,6 +55,26 @@ def in_rounds(movers: list[Ticket]) -> Iterator[dict[type[c.Statement], Members]
     yield from rounds
 
 
+ADDED = {"add_spend": 4, "add_cost": 6}
+"""Statements that add to sums, and how many columns are the key; the last is an instant, those between are added."""
+
+
+def add_up(name: str, rows: Iterable[Row]) -> list[Row]:
+    """One row for each key, however many steps used something. In the order of the keys: several nodes may add to the
+    same rows."""
+    width = ADDED[name]
+    sums: dict[Row, list[Any]] = {}
+    for row in rows:
+        key, amounts = row[:width], row[width:]
+        found = sums.get(key)
+        if found is None:
+            sums[key] = list(amounts)
+        else:
+            found[:-1] = [sum(pair) for pair in zip(found[:-1], amounts[:-1], strict=True)]
+            found[-1] = amounts[-1]
+    return [(*key, *sums[key]) for key in sorted(sums)]
+
+
 class Wave:
     """`doers` has for each kind of move what applies it to all its members and tells which keys stood."""
 
@@ -72,7 +92,7 @@ class Wave:
 
     def apply(self) -> None:
         """Gives every ticket its outcome. An exception means that the transaction must be rolled back."""
-        fences, steps, events, entries, spends = self._read(self.tickets)
+        fences, steps, events, entries, spends, costs = self._read(self.tickets)
         fell = bool(fences) and self._look_at(fences)
         movers = [ticket for ticket in self.tickets if ticket.moves and ticket.outcome is None]
         if movers:
@@ -82,7 +102,7 @@ class Wave:
         if fell or movers:
             standing = [ticket for ticket in self.tickets if ticket.outcome is None]
             if len(standing) < len(self.tickets):
-                _, steps, events, entries, spends = self._read(standing)
+                _, steps, events, entries, spends, costs = self._read(standing)
         if steps:
             many(self.connection, "append_step", [self.step_row(ticket, statement) for ticket, statement in steps])
         if events:
@@ -90,7 +110,9 @@ class Wave:
         if entries:
             self._append_audit(entries)
         if spends:
-            self._add_spends(spends)
+            many(self.connection, "add_spend", add_up("add_spend", spends))
+        if costs:
+            many(self.connection, "add_cost", add_up("add_cost", costs))
         if self.aside:
             self._keep_payloads()
         for ticket in movers:
@@ -104,14 +126,15 @@ class Wave:
     @staticmethod
     def _read(
         tickets: list[Ticket],
-    ) -> tuple[list[Row], Members, Members, list[c.AppendAudit], list[c.AddSpend]]:
-        """What is not a move: fences, steps, events, entries of the audit log and what was spent, in order."""
+    ) -> tuple[list[Row], Members, Members, list[c.AppendAudit], list[Row], list[Row]]:
+        """What is not a move: fences, steps, events, entries of the audit log, what was spent and cost, in order."""
         append_step, append_events, append_audit, fence = c.AppendStep, c.AppendEvents, c.AppendAudit, c.Fence
         fences: list[Row] = []
         steps: Members = []
         events: Members = []
         entries: list[c.AppendAudit] = []
-        spends: list[c.AddSpend] = []
+        spends: list[Row] = []
+        costs: list[Row] = []
         for ticket in tickets:
             for statement in ticket.change.statements:
                 kind = type(statement)
@@ -124,8 +147,10 @@ class Wave:
                 elif kind is fence:
                     fences.append(astuple(statement))
                 elif kind is c.AddSpend:
-                    spends.append(statement)  # type: ignore[arg-type]
-        return fences, steps, events, entries, spends
+                    spends.append(astuple(statement))
+                elif kind is c.AddCost:
+                    costs.append(astuple(statement))
+        return fences, steps, events, entries, spends, costs
 
     def _look_at(self, fences: list[Row]) -> bool:
         """Whether a fence fell. The statement returns those that did: usually none."""
@@ -231,19 +256,6 @@ class Wave:
             rows.append((tenant, last[tenant] + 1, len(found), b"\n".join(found)))
             last[tenant] += len(found)
         many(self.connection, "append_audit", rows)
-
-    def _add_spends(self, spends: list[c.AddSpend]) -> None:
-        """One row for each account, however many steps the wave has."""
-        sums: dict[Row, list[Any]] = {}
-        for spend in spends:
-            tenant, name, scope, period, *amounts, at = astuple(spend)
-            found = sums.get((tenant, name, scope, period))
-            if found is None:
-                sums[tenant, name, scope, period] = [*amounts, at]
-            else:
-                found[:-1] = [sum(pair) for pair in zip(found, amounts, strict=False)]
-                found[-1] = at
-        many(self.connection, "add_spend", [(*key, *amounts) for key, amounts in sums.items()])
 
     def spill(self, ticket: Ticket, row: Row, columns: Sequence[int], owner: str) -> Row:
         """The row with its long payloads replaced by their marks; the tenant is its first column."""

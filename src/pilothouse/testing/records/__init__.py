@@ -12,6 +12,7 @@ The clauses need no clock, no sleep and no test framework but one that runs `asy
 
 from pilothouse.testing.records.atomicity import AtomicityClauses
 from pilothouse.testing.records.audit import AuditClauses
+from pilothouse.testing.records.cost import CostClauses
 from pilothouse.testing.records.delivery import DeliveryClauses
 from pilothouse.testing.records.erasure import ErasureClauses
 from pilothouse.testing.records.journal import JournalClauses
@@ -37,6 +38,7 @@ class RecordsSuite(
     AuditClauses,
     DeliveryClauses,
     SpendClauses,
+    CostClauses,
 ):
     """All clauses."""
 

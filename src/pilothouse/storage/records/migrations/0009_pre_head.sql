@@ -1,1 +1,1 @@
--- On PostgreSQL the last number of each audit log is a row: see postgres/0008_pre_head.sql. One writer keeps it in memory.
+-- On PostgreSQL the last number of each audit log is a row: see postgres/0009_pre_head.sql. One writer keeps it in memory.

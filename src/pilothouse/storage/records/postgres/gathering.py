@@ -27,7 +27,7 @@ from pilothouse.storage.records.postgres.dialect import load
 from pilothouse.storage.records.postgres.link import Mark
 from pilothouse.storage.records.postgres.lock import Locks
 from pilothouse.storage.records.ticket import Key, Ticket, name_of
-from pilothouse.storage.records.wave import Wave
+from pilothouse.storage.records.wave import ADDED, Wave, add_up
 
 LOCKS, HEADS = "gathered_locks", "gathered_heads"
 
@@ -52,9 +52,9 @@ PARTS: Final = (
     "request_cancel", "resolve_step", "take_turn", "gathered_turns", "gathered_uses", "gathered_releases",
     "gathered_advance", "append_step", "append_events", "insert_review", "close_review", "extend_review",
     "cancel_reviews", "insert_delivery", "settle_delivery", "retry_delivery", "keep_payload", "use_payload",
-    HEADS, "gathered_audit", "add_spend",
+    HEADS, "gathered_audit", "add_spend", "add_cost",
 )  # fmt: skip
-"""Rows that all nodes write (heads, then spend) come last and in one order; see `lock`."""
+"""Rows that all nodes write (heads, then spend and cost) come last and in one order; see `lock`."""
 
 TAKEN: Final = frozenset(PARTS) | {"fence", "advance_session", "append_turn", "release_payloads", "append_audit"}
 REPEATED: Final = frozenset({c.ResolveStep, c.InsertDelivery})
@@ -136,8 +136,9 @@ class Gathering:
         if entries := rows.pop("append_audit", None):
             rows[HEADS] = [(tenant, count) for tenant, _, count, _ in entries]
             rows["gathered_audit"] = [(tenant, count, lines) for tenant, _, count, lines in entries]
-        if spends := rows.get("add_spend"):
-            spends.sort()
+        for name in ADDED:
+            if name in rows:  # of several waves
+                rows[name] = add_up(name, rows[name])
         return rows
 
     def _turns(self, turns: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from pilothouse.storage.records.postgres.connection import PostgresConnection
 from pilothouse.storage.records.ticket import APPENDING, STATE_MOVES, Key, Mark, Ticket, footprint
 
 BIRTHS = 0x50494C4842495254
-ON_RUN = APPENDING - {c.AppendAudit, c.AddSpend} | STATE_MOVES | {c.ResolveStep, c.CancelReviews}
+ON_RUN = APPENDING - {c.AppendAudit, c.AddSpend, c.AddCost} | STATE_MOVES | {c.ResolveStep, c.CancelReviews}
 OF_RUN = (c.TakeTurn, c.InsertReview)
 
 
