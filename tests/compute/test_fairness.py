@@ -2,7 +2,7 @@
 
 Each tick ends the runs whose time has come, claims for the places that are free, and moves on. A run of the quiet
 tenant takes its wait and its run time; the worst hundredth of these must not grow by more than a fifth beside a flood.
-Excluded: what the flood costs the processor (`benchmarks/tenants.py`).
+Excluded: what the flood costs the processor and the disk.
 """
 
 from collections import Counter
