@@ -7,6 +7,7 @@ policies in the same node, run by run.
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ HEAD = ["what", "figure", "of"]
 CALLS = 40
 RULINGS = 2_000
 SCHEMA = b'{"type":"object","properties":{"cents":{"type":"integer"}},"required":["cents"]}'
+MANY_TOOLS, MANY_POLICIES = 100, 50
+BUDGET_US = 300.0
+"""What a ruling may take."""
 RULES = 'permit (principal, action == Action::"bench_pay", resource) when { context.arguments.cents < 100 };'
 
 
@@ -45,12 +49,23 @@ async def payer(ctx: Context, calls: int) -> int:
 
 async def measure_oversight(plan: Plan, folder: Path) -> Table:
     entries = 200_000 if plan.repeats > 1 else 5_000
-    ruling = time_rulings()
+    ruling, among_many, asked = time_rulings()
     plain, gated = await time_calls(plan.repeats)
     written = await time_entries(folder / "audit.db", entries // 10)
     verified = time_verify(entries)
     raw = [
         {"what": "a ruling, compiled once, us", "figure": ruling, "of": RULINGS},
+        {
+            "what": f"the same among {MANY_POLICIES} policies and {MANY_TOOLS} tools, us",
+            "figure": among_many,
+            "of": RULINGS,
+        },
+        {"what": "one that asks people and yields to them (judged twice), us", "figure": asked, "of": RULINGS},
+        {
+            "what": "the slowest of these, as a share of the 300 us that a ruling may take",
+            "figure": max(ruling, among_many, asked) / BUDGET_US,
+            "of": RULINGS,
+        },
         {"what": "a tool call without policies, ms", "figure": plain, "of": CALLS},
         {"what": "the same call through the gate, ms", "figure": gated, "of": CALLS},
         {"what": "entries a second, each in a Change of its own", "figure": written, "of": entries // 10},
@@ -61,13 +76,33 @@ async def measure_oversight(plan: Plan, folder: Path) -> Table:
     return Table("oversight", "Oversight: the gate, the log, and verifying it", HEAD, lines, raw, note)
 
 
-def time_rulings() -> float:
-    """Microseconds."""
-    compiled = CedarLanguage().compile(RULES, [Tool("bench_pay", "irreversible", schema=SCHEMA)], ["payer"])
-    request = PolicyRequest(tenant="default", agent="payer", release="r1", tool="bench_pay", risk="irreversible",
-                            arguments=b'{"cents":5}')  # fmt: skip
-    assert compiled.evaluate(request).is_allowed
-    return _seconds(lambda: compiled.evaluate(request), RULINGS) * 1e6
+def time_rulings() -> tuple[float, float, float]:
+    """Microseconds: of one policy, among many, and of one that is judged a second time as if people had agreed."""
+    tools = [Tool("bench_pay", "irreversible", schema=SCHEMA)]
+    tools += [Tool(f"tool_{number}", "irreversible", schema=SCHEMA) for number in range(MANY_TOOLS - 1)]
+    others = [
+        f'@id("p{number}") forbid (principal, action == Action::"tool_{number}", resource) '
+        "when { context.arguments.cents > 5 };"
+        for number in range(MANY_POLICIES - 1)
+    ]
+    asking = (
+        f"{RULES} "
+        '@id("ask") @review("owner") forbid (principal, action, resource) when { context.risk == "irreversible" } '
+        "unless { context.approved };"
+    )
+    found = []
+    for text, known, verdict in (
+        (RULES, tools[:1], "allow"),
+        ("\n".join((RULES, *others)), tools, "allow"),
+        ("\n".join((asking, *others)), tools, "ask"),
+    ):
+        compiled = CedarLanguage().compile(text, known, ["payer"])
+        request = PolicyRequest(tenant="default", agent="payer", release="r1", tool="bench_pay", risk="irreversible",
+                                arguments=b'{"cents":5}')  # fmt: skip
+        assert policy.ruling_under(compiled, request).verdict == verdict
+        found.append(_seconds(partial(policy.ruling_under, compiled, request), RULINGS) * 1e6)
+    one, many, asked = found
+    return one, many, asked
 
 
 def _seconds(act: Callable[[], Any], times: int) -> float:

@@ -19,11 +19,13 @@ from pilothouse.cli.audit_file import (
     verify_export,
     verify_proof,
 )
+from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.evidence import Checkpoint, leaf_hash, leaves_of, note_of, root_of, verifier_key
 from pilothouse.engine import evidence, session
 from pilothouse.engine.run import start_run, wait_started
 from pilothouse.errors import Unsupported
 from pilothouse.ports import change as c
+from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.security.signing import SigningKey
 from pilothouse.testing import LocalNode
 from tests.engine.agents import command
@@ -324,3 +326,40 @@ def test_a_changed_proof_does_not_verify(change):
 def test_an_entry_that_is_not_there_cannot_be_proven():
     with pytest.raises(AuditInvalid, match="no entry 22"):
         make_proof(iter(signed(ENTRIES)), 22)
+
+
+async def test_a_receiver_gets_each_checkpoint_once_in_the_change_that_keeps_it_here():
+    async with LocalNode({"ask": ask}) as node:
+        node.world.signer = SigningKey("log")
+        node.world.receivers = Receivers((Receiver(name="notary", events=("audit.checkpoint",)),), signs=True)
+        changes: list[set[type]] = []
+        submit = node.records.submit
+
+        def look(change, done):
+            changes.append({type(statement) for statement in change.statements})
+            submit(change, done)
+
+        node.records.submit = look
+        await node.start("ask", "may I?")
+        await node.settle()
+        note = await evidence.make_checkpoint(node.world, "default")
+        assert await evidence.make_checkpoint(node.world, "default") == note
+        told, _ = await node.kept.list_deliveries("default", DeliveryFilter(), None, 10)
+        (body,) = [json.loads(one.body) for one in told]
+        assert (body["type"], body["data"]["checkpoint"], body["data"]["tenant"]) == (
+            "audit.checkpoint",
+            note,
+            "default",
+        )
+        assert body["data"]["size"] == int(note.splitlines()[1])
+        assert {c.WriteDocument, c.InsertDelivery} in changes
+
+
+async def test_a_checkpoint_is_told_to_nobody_who_did_not_ask_for_it():
+    async with LocalNode({"ask": ask}) as node:
+        node.world.signer = SigningKey("log")
+        node.world.receivers = Receivers((Receiver(name="shop"),), signs=True)
+        await node.start("ask", "may I?")
+        await node.settle()
+        await evidence.make_checkpoint(node.world, "default")
+        assert (await node.kept.list_deliveries("default", DeliveryFilter(), None, 10))[0] == []

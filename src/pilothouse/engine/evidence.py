@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from pilothouse.domain.evidence import AuditSegment, Checkpoint, Frontier, leaf_hash, leaves_of, note_of
 from pilothouse.engine.encoding import encode
+from pilothouse.engine.outbox import BELL, tell_checkpoint
 from pilothouse.engine.world import World
 from pilothouse.errors import RecordsUnavailable, Unsupported
 from pilothouse.ports.change import Change, Conflict, WriteDocument
@@ -102,10 +103,13 @@ def _is_by(world: World, note: str) -> bool:
 async def _keep(world: World, tenant: str, kept: Document | None, last: LastCheckpoint) -> bool:
     version = 0 if kept is None else kept.version
     write = WriteDocument(tenant, CHECKPOINT, CHECKPOINT, version, "", encode(last), world.clock.now())
+    told = tell_checkpoint(world, tenant, last.note, last.size)
     try:
-        await world.records.commit(Change((write,)))
+        await world.records.commit(Change((write, *told)))
     except Conflict:
         return False
+    if told:
+        world.bus.ring(BELL)
     return True
 
 

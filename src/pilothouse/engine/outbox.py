@@ -93,25 +93,28 @@ def _with_link(world: World, run: Run, event: bytes) -> bytes:
 async def tell_alert(world: World, kind: AlertEvent, agent: str, facts: bytes) -> None:
     """An alert of this node goes to the receivers that want to hear of alerts: nobody's run, but a delivery like any
     other. `facts`: a JSON object."""
-    at = world.clock.now()
-    rows = [
-        InsertDelivery(
-            ids.DEFAULT_TENANT,
-            ids.delivery_id(at, world.entropy.bits()),
-            "",
-            agent,
-            kind,
-            one.name,
-            None,
-            wrap_body(kind, at, facts),
-            at,
-        )
-        for one in world.receivers.find(kind, agent)
-        if not one.where or fits(one.where, decode(facts))
-    ]
+    rows = _of_no_run(world, ids.DEFAULT_TENANT, kind, agent, facts)
     if rows:
         await world.records.commit(Change(tuple(rows)))
         world.bus.ring(BELL)
+
+
+def tell_checkpoint(world: World, tenant: str, note: str, size: int) -> Sequence[Row]:
+    """A checkpoint for the receivers that keep those of this deployment, as rows of the Change that keeps it here."""
+    kind: OversightEvent = "audit.checkpoint"
+    if not world.receivers.wants(kind):
+        return NONE
+    return _of_no_run(world, tenant, kind, "", encode({"tenant": tenant, "size": size, "checkpoint": note}))
+
+
+def _of_no_run(world: World, tenant: str, kind: str, agent: str, facts: bytes) -> list[Row]:
+    at = world.clock.now()
+    found: list[Row] = []
+    for one in world.receivers.find(kind, agent):
+        if not one.where or fits(one.where, decode(facts)):
+            id, body = ids.delivery_id(at, world.entropy.bits()), wrap_body(kind, at, facts)
+            found.append(InsertDelivery(tenant, id, "", agent, kind, one.name, None, body, at))
+    return found
 
 
 def make_body(run: Run, at: int, kind: str, event: bytes) -> bytes:
