@@ -60,7 +60,7 @@ PLACES: dict[str, tuple[str, dict[str, Any]]] = {
     "finding": ("The id of a finding.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "hold": ("The id of a hold.", {"type": "string", "minLength": 1, "maxLength": 128}),
     "link": ("A signed link to a review.", {"type": "string", "minLength": 1, "maxLength": 1024}),
-    "delegation": ("The id of a delegation.", {"type": "string", "minLength": 1, "maxLength": 128}),
+    "delegation": ("The id of a delegation.", {"type": "string", "minLength": 1}),
     "name": ("The name of a signal.", {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"}),
 }
 SECURITY = {
