@@ -239,5 +239,15 @@ def hand_off_tool(agent: str, input_schema: bytes) -> Tool:
     return Tool(hand_off_name(agent), "reversible", schema=_encode(whole))
 
 
+PUBLISH = "topic:publish"
+"""The action of publishing an event: an outgoing message. No tool is named like that either."""
+
+
+def publish_tool() -> Tool:
+    """Policies see the topic; the event itself has no schema. It may leave the house, so it counts as irreversible."""
+    whole = {"type": "object", "properties": {"topic": {"type": "string"}, "event": {}}, "required": ["topic", "event"]}
+    return Tool(PUBLISH, "irreversible", schema=_encode(whole))
+
+
 def plain(value: Any) -> bytes:
     return _encode(value)

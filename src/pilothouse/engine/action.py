@@ -18,6 +18,7 @@ from pilothouse.domain.journal import BEGUN, ENDED, StepRow, gate_key, gate_revi
 from pilothouse.domain.label import labels_of_metadata
 from pilothouse.domain.policy import (
     HAND_OFF_MARK,
+    PUBLISH,
     Ask,
     PolicyRequest,
     Proposal,
@@ -26,6 +27,7 @@ from pilothouse.domain.policy import (
     action_id,
     digest_action,
     hand_off_tool,
+    publish_tool,
     rule,
 )
 from pilothouse.domain.principal import read_chain
@@ -181,6 +183,8 @@ def _tool(world: World, agent: Agent, asked: Proposal) -> Tool:
         called = world.worker.find(asked.tool.removeprefix(HAND_OFF_MARK))
         if called is not None:
             return hand_off_tool(called.name, called.input_schema)
+    if asked.tool == PUBLISH:
+        return publish_tool()
     return next((one for one in agent.tools if one.name == asked.tool), Tool(asked.tool, asked.risk))
 
 

@@ -201,7 +201,7 @@ class Attempt(Calling, Notebook):
     def step_ended(self, ref: int, row: StepRow, started: bool) -> None:
         if row.key in self.known_ends:  # a wait that somebody else ended first: the host hears that end instead
             return
-        if row.kind == "publish" and not self._publish(row):
+        if row.kind == "publish" and row.tries and not self._publish(row):
             return
         if self.acting and (action := self.acting.pop(step_of(row.key), None)) is not None:
             kind = "action.done" if row.status == "succeeded" else "action.failed"

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from pilothouse.domain.policy import (
+    PUBLISH,
     Difference,
     Evaluation,
     Mode,
@@ -21,6 +22,7 @@ from pilothouse.domain.policy import (
     Tool,
     difference,
     hand_off_tool,
+    publish_tool,
     rule,
     version_of,
 )
@@ -101,6 +103,7 @@ def known_tools(world: World) -> tuple[Tool, ...]:
     for agent in world.worker.agents():
         one = hand_off_tool(agent.name, agent.input_schema)
         found[one.name] = one
+    found[PUBLISH] = publish_tool()
     return tuple(found[name] for name in sorted(found))
 
 

@@ -127,6 +127,7 @@ def _end(call: Proposed, at: int, output: bytes | None = None, error: ActionDeni
         call.name,
         ENDED,
         "succeeded" if error is None else "failed",
+        tries=0,  # it was not executed, whatever it gives
         input=call.input,
         output=output,
         error=None if error is None else write_failure(error),
