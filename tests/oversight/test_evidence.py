@@ -339,7 +339,7 @@ async def test_a_receiver_gets_each_checkpoint_once_in_the_change_that_keeps_it_
             changes.append({type(statement) for statement in change.statements})
             submit(change, done)
 
-        node.records.submit = look
+        node.records.submit = look  # type: ignore[method-assign]
         await node.start("ask", "may I?")
         await node.settle()
         note = await evidence.make_checkpoint(node.world, "default")
