@@ -59,6 +59,10 @@ def known(served) -> dict[str, list[str]]:
     held = served.http.post("/v1/holds", json={"agent": "nobody", "reason": "known"}).json()["id"]
     given = served.http.post("/v1/delegations", json={"to": "bob", "roles": ["legal"], "seconds": 3600}).json()["id"]
     known |= {"hold": [held], "delegation": [given], "link": ["known.link"]}
+    served.http.post(f"/v1/runs/{runs[0]}/feedback", json={"kind": "thumb", "value": 1})
+    served.http.post("/v1/datasets/known", json={"agent": "echo"})
+    known |= {"dataset": ["known"], "number": ["1", "last"], "subject": ["known"]}
+    known |= {"audit": ["bias_known"], "finding": ["fnd_known"], "evaluation": ["evl_known"]}
     return known | {"delivery": deliveries, "schedule": ["known"], "source": ["nobody"], "id": ["0123456789abcdef"]}
 
 

@@ -34,8 +34,8 @@ class ExampleView(Struct, kw_only=True):
     release: str
     source: ExampleSource
     input: AnyJson
-    output: AnyJson | UnsetType
-    expected: AnyJson | UnsetType
+    output: AnyJson | UnsetType = UNSET
+    expected: AnyJson | UnsetType = UNSET
     score: float | None
     comment: str
     by: str

@@ -11,7 +11,7 @@ from pilothouse.communication.http.call import Call, check_cursor, tenant_of
 from pilothouse.communication.http.run import check_run_id
 from pilothouse.engine import evaluation as evaluations
 from pilothouse.engine import example
-from pilothouse.errors import NotOnRecord
+from pilothouse.errors import InvalidInput, NotOnRecord
 from pilothouse.wire.evaluation import (
     ComparisonOfEvaluations,
     DifferenceView,
@@ -65,6 +65,8 @@ async def list_examples(call: Call, query: OfAgentQuery) -> None:
 
 async def erase_subject(call: Call, subject: str) -> None:
     """Withdraws the examples of a subject, from every dataset version too, and destroys the key of its digests."""
+    if len(subject) > 256:
+        raise InvalidInput(faults=[{"path": "path.subject", "message": "expected 1 to 256 characters"}])
     await call.show(ErasedView(await example.erase_subject(call.front.world, call.principal, subject)))
 
 

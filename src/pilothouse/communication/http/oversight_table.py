@@ -62,7 +62,7 @@ SAMPLING = (
     Endpoint("POST", f"{PLAN}/known", sampling.seed_case, "Put a known case among those to be reviewed",
              {204: Reply("It is among the others.")}, (NotOnRecord,), tag="sampling"),
     Endpoint("GET", f"{PLAN}/reviewers", sampling.list_reviewers, "How reviewers judged known cases",
-             {200: Reply("All who judged one.", ReviewerPage)}, tag="sampling", scope="audit:read"),
+             {200: Reply("All who judged one.", ReviewerPage)}, (NotOnRecord,), tag="sampling", scope="audit:read"),
 )  # fmt: skip
 
 BIAS = (

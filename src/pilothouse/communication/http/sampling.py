@@ -30,5 +30,6 @@ async def seed_case(call: Call, agent: str, body: SeedRequest) -> None:
 
 
 async def list_reviewers(call: Call, agent: str) -> None:
+    await verbs.get_plan(call.front.world, tenant_of(call), agent)
     found = await verbs.measure_reviewers(call.front.world, tenant_of(call), agent)
     await call.show(ReviewerPage([reviewer_view(one) for one in found], None))
