@@ -77,10 +77,8 @@ class RunsQuery(Struct, forbid_unknown_fields=True):
 
 
 class StepsQuery(Struct, forbid_unknown_fields=True):
-    kind: Annotated[
-        list[StepKind],
-        Meta(description="Which; without it all but what a framework keeps of its own progress (`checkpoint`)."),
-    ] = []
+    kind: list[StepKind] = []
+    """Which; without it all but what a framework keeps of its own progress (`checkpoint`)."""
     cursor: Cursor | None = None
     limit: Limit = PAGE
 
