@@ -186,6 +186,21 @@ async def test_a_pool_that_is_gone_makes_the_step_wait_and_then_fail_with_the_re
     assert len(asked) > 1
 
 
+async def test_a_pool_that_gives_no_answer_is_gone_as_well(monkeypatch):
+    async def silent(self: LocalPool) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(LocalPool, "reach", silent)
+    monkeypatch.setattr("pilothouse.sdk.pools.pool.ANSWER_WITHIN", 0.05)
+
+    async def agent(ctx: Context, text: str) -> str:
+        with pytest.raises(StepFailed, match=r"was gone for 0.1 s: it gives no answer"):
+            await ctx.step(heavy.square, 2, pool="heavy")
+        return "told"
+
+    assert await on(Node(agent), wait=0.1).output("x") == "told"
+
+
 async def test_a_pool_that_comes_back_in_time_does_the_step(monkeypatch):
     start, asked = LocalPool._start, []
 

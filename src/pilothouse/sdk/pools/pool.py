@@ -21,6 +21,9 @@ LOSSES = 3
 ASK_EVERY = 0.2
 """Seconds between two tries to reach a pool that is gone."""
 
+ANSWER_WITHIN = 10.0
+"""Seconds that one try may take, even where a step waits for less: a first connection is not made in an instant."""
+
 
 class PoolGone(Exception):
     """There is no process that could do the step."""
@@ -80,7 +83,14 @@ class Pool(ABC):
     async def _reach(self) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + self.config.wait
-        while (problem := await self.reach()) is not None:
+        while True:
+            try:
+                async with asyncio.timeout_at(max(until, loop.time() + ANSWER_WITHIN)):
+                    problem = await self.reach()
+            except TimeoutError:
+                problem = "it gives no answer"
+            if problem is None:
+                return
             if loop.time() >= until:
                 raise PoolGone(f"the pool {self.name!r} was gone for {self.config.wait:g} s: {problem}")
             await asyncio.sleep(ASK_EVERY)
