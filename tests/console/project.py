@@ -109,12 +109,23 @@ async def payer(ctx: Context, cents: int) -> str:
     return await ctx.call_tool(refund, order="A-1042", cents=cents)
 
 
+@agent(mode="event")
+async def writer(ctx: Context, text: str) -> str:
+    """Asks a model by itself, as code without a framework does."""
+    import httpx
+
+    body = {{"model": "scripted", "messages": [{{"role": "user", "content": text}}]}}
+    async with httpx.AsyncClient(timeout=60) as client:
+        answer = await client.post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", json=body)
+    return answer.json()["choices"][0]["message"]["content"]
+
+
 @agent
 def shout(text: str) -> str:
     """Answers at once, and is forgotten."""
     return text.upper()
 '''
-NAMES = ("refunds", "desk", "climb", "quick", "shout", "payer")
+NAMES = ("refunds", "desk", "climb", "quick", "shout", "payer", "writer")
 SETTINGS = """[server]
 port = 0
 grace_seconds = 0.5

@@ -3,7 +3,9 @@
 import pytest
 from playwright.sync_api import expect
 
+from pilothouse.testing import Answer, ScriptedModel, Usage
 from tests.console.accessibility import faults_of
+from tests.console.project import serve
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -80,3 +82,21 @@ def test_a_hold_keeps_an_agent_from_starting_until_it_is_lifted(page, node):
     expect(row).to_contain_text("lifted")
     assert node.ended(held["id"])["status"] == "succeeded"
     assert faults_of(page) == []
+
+
+def test_what_calls_cost_is_shown_by_agent_and_by_model(browser, tmp_path):
+    with (
+        ScriptedModel(Answer("MIT", usage=Usage(1200, 30))) as model,
+        serve(tmp_path, PILOTHOUSE_EGRESS_MODE="open", **model.environment) as node,
+    ):
+        assert node.ended(node.start("writer", "x")["id"])["status"] == "succeeded"
+        context = browser.new_context(base_url=node.url)
+        page = context.new_page()
+        page.goto("/#/costs")
+        row = page.get_by_role("row").filter(has_text="writer")
+        expect(row).to_contain_text("1,200")
+        expect(page.get_by_text("Calls of models without a price")).to_be_visible()
+        page.get_by_role("tab", name="By model").click()
+        expect(page.get_by_role("row").filter(has_text="scripted")).to_be_visible()
+        assert faults_of(page) == []
+        context.close()

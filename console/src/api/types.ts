@@ -336,6 +336,35 @@ export interface Comparison {
     examples: { run: string; step: string; tool: string; difference: string; before: Ruling; after: Ruling }[];
 }
 
+export interface Sums {
+    calls: number;
+    unpriced_calls: number;
+    untold_calls: number;
+    input_tokens: number;
+    output_tokens: number;
+    cache_tokens: number;
+    cost_usd: number;
+}
+
+export interface Costs {
+    first_day: string;
+    last_day: string;
+    group: string;
+    items: (Sums & { name: string })[];
+    is_whole: boolean;
+    total: Sums;
+    forecast: {
+        month: string;
+        spent_usd: number;
+        expected_usd: number;
+        low_usd: number;
+        high_usd: number;
+        share: number;
+        days: number;
+        method: string;
+    } | null;
+}
+
 export interface Provider {
     provider: string;
     model: string;

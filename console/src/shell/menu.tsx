@@ -7,6 +7,7 @@ import { AgentPage, AgentsPage } from "../pages/agents";
 import { AlertsPage } from "../pages/alerts";
 import { AuditPage } from "../pages/audit";
 import { ComparePage } from "../pages/compare";
+import { CostsPage } from "../pages/costs";
 import { DeliveriesPage } from "../pages/deliveries";
 import { HoldsPage } from "../pages/holds";
 import { KeysPage } from "../pages/keys";
@@ -63,6 +64,13 @@ const ALL: Entry[] = [
         key: "m",
         needs: "/v1/providers",
         icon: "M4.5 11.5a2.8 2.8 0 0 1 .2-5.6 3.6 3.6 0 0 1 6.9 1 2.4 2.4 0 0 1-.2 4.6z",
+    },
+    {
+        name: "costs",
+        title: "Costs",
+        key: "b",
+        needs: "/v1/costs",
+        icon: "M8 2v12M11.5 4.5h-5a2 2 0 0 0 0 3.8h3a2 2 0 0 1 0 3.8H4.5",
     },
     {
         name: "holds",
@@ -159,6 +167,8 @@ export function pageOf(parts: string[], routes: ReadonlySet<string>): Shown | un
             return plain(() => <QueuePage hasNode={routes.has("/v1/node")} />);
         case "providers":
             return plain(() => <ProvidersPage />);
+        case "costs":
+            return plain((place) => <CostsPage query={place.query} />);
         case "holds":
             return plain(() => <HoldsPage />);
         case "schedules":
