@@ -167,7 +167,8 @@ def check(run, log, done, scene):
         if one["kind"].startswith("action."):
             actions.setdefault(one["id"], []).append(one["kind"].removeprefix("action."))
     counts = Counter(done)
-    assert len(done) <= 1, done
+    # A restart may come between the effect and the commit that tells of it; then the log says that nobody knows.
+    assert len(done) <= 1 + sum(kinds.count("unknown") for kinds in actions.values()), (done, actions)
     assert set(counts) <= {"left-pad", "right-pad"}
     for kinds in actions.values():
         outcomes = [kind for kind in kinds if kind in ("done", "failed", "unknown")]
@@ -248,6 +249,7 @@ def theatre():
 @settings(max_examples=SCHEDULES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(acts=st.lists(st.sampled_from(ACTS), min_size=2, max_size=7), together=st.booleans())
 @example(acts=["approve-ada", "restart", "reject", "restart", "approve-ada", "retire"], together=False)
+@example(acts=["approve-bob", "approve-ada", "restart", "restart"], together=False)
 @example(acts=["edit", "approve-bob"], together=False)
 @example(acts=["approve-ada", "stop", "approve-bob", "lift"], together=False)
 @example(acts=["approve-ada", "approve-bob", "stop", "cancel", "reject"], together=True)
