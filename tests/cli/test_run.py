@@ -142,6 +142,7 @@ def test_ctrl_c_cancels_the_run_and_leaves_with_130(served):
     process = subprocess.Popen(
         [sys.executable, "-m", "pilothouse", "run", "patient", "x", "--run-id", INTERRUPTED_RUN],
         env=environment(PILOTHOUSE_URL=served.url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job has it ignored
     )  # fmt: skip
     with process:
         wait_known(served, INTERRUPTED_RUN)

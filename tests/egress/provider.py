@@ -50,7 +50,7 @@ class Provider:
         number = len(self.calls)
         if path.endswith("/messages"):
             return anthropic(number, body)
-        if ":" in path:
+        if ":" in path and not path.startswith("/model/"):  # some clients write the %3A of a Bedrock id as it is
             return google(number, path)
         if path.endswith("/converse"):
             usage = {"inputTokens": 11, "outputTokens": 7, "totalTokens": 18}

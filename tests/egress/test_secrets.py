@@ -61,7 +61,9 @@ AGENTS = """
 def echo(request: HttpRequest) -> HttpReply | None:
     key = request.headers.get("authorization", "")
     number = 401 if b"fail" in request.body else 200
-    said = {"error": {"message": f"Incorrect API key provided: {key}"}, "note": request.body.decode()}
+    told = f"Incorrect API key provided: {key}"
+    failed, answered = {"error": {"message": told}}, {"choices": [{"message": {"content": told}}]}
+    said = {**(failed if number == 401 else answered), "note": request.body.decode()}
     return HttpReply(number, (("content-type", "application/json"),), json.dumps(said).encode())
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -49,6 +50,10 @@ class Bell:
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.server.server_port}/"
+
+    async def has_heard(self, run, count):
+        """Of so many questions: what goes out of the outbox comes after the run that asked."""
+        return len(self.heard[run]) == count
 
     def close(self):
         self.server.shutdown()
@@ -201,7 +206,8 @@ events = ["review.requested"]
         ended = await node.caller.wait_end(f"run_{step}")
         assert (ended["status"], ended["output"]) == ("succeeded", f"moved for {step}")
         assert len(receiver.of(f"run_{step}", "move")) == 1
-        assert len(bell.heard[f"run_{step}"]) == len(await people.reviews(f"run_{step}"))
+        asked = len(await people.reviews(f"run_{step}"))
+        await wait_until(partial(bell.has_heard, f"run_{step}", asked))
     check_log(await people.log())
     verify(node, people, tmp_path)
 

@@ -178,3 +178,15 @@ async def test_what_was_sent_before_the_close_still_arrives(pair):
     await until(lambda: node.lost)
     assert [one.ref for one in node.messages] == [1]
     assert node.lost == [None]
+
+
+async def test_a_link_that_is_closed_before_it_is_there_keeps_what_waits_and_fails_nobody(sockets):
+    host, node = End(ToHost), await attach(End(ToNode), sockets[1])
+    host.link.send(Pong(1))
+    host.link.close()
+    await attach(host, sockets[0])
+    await until(lambda: node.messages)
+    assert node.messages == [Pong(1)]
+    for end in (host, node):
+        end.link.close()
+    await until(lambda: host.lost and node.lost)

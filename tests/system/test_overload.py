@@ -17,6 +17,7 @@ MIB = 1 << 20
 MEMORY_LIMIT = 250 * MIB
 REQUESTS, QUEUE, SLOTS = 32, 40, 8
 READERS = 80
+HELD_LIMIT = 112 * MIB
 DELTAS, FILL = 1500, 2000
 """Three megabytes of events: far more than sockets and buffers hold."""
 
@@ -107,8 +108,8 @@ async def test_slow_readers_cost_a_bounded_memory_and_neither_the_run_nor_a_fast
         reading = await caller.read(run)
         assert check_gapless(reading) == []
         assert check_resumed([fast], reading.events) == []
-        assert check_bounded([], [node.memory - before], 64 * MIB) == []
-        assert sum(len(event.data) for event in fast) * READERS > 3 * 64 * MIB  # the cost of holding all for each
+        assert check_bounded([], [node.memory - before], HELD_LIMIT) == []
+        assert sum(len(event.data) for event in fast) * READERS > 2 * HELD_LIMIT  # the cost of holding all for each
 
         late = await asyncio.to_thread(drain, slow[0])
         assert late.count(b"\nevent: ") == len(fast)

@@ -24,7 +24,10 @@ export function AlertsPage() {
     const firing = found.data?.items ?? [];
     return (
         <div className="page">
-            <Head title="Alerts" about="Objectives of agents that are being missed, and what is far from usual, as this node sees them." />
+            <Head
+                title="Alerts"
+                about="Objectives of agents that are being missed, and what is far from usual, as this node sees them."
+            />
             {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
             {found.isPending && <Loading what="alerts" />}
             {found.data && firing.length === 0 && (

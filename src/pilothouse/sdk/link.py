@@ -77,7 +77,7 @@ class Link(asyncio.Protocol, Generic[M]):
 
     def _flush(self) -> None:
         self._is_scheduled = False
-        if self._is_paused or self._is_over or not self._waiting:
+        if self._is_paused or self._is_over or not self._waiting or self._transport is None:
             return
         batch, self._waiting = self._waiting, []
         self._write(batch)
@@ -101,7 +101,8 @@ class Link(asyncio.Protocol, Generic[M]):
             self._break(LinkBroken(f"a {type(batch[0]).__name__} {fault}"))
 
     def close(self) -> None:
-        """Sends what waits and closes. `lost` is told when the transport is down."""
+        """Sends what waits and closes. `lost` is told when the transport is down. Before there is one, nothing happens:
+        whoever stops while a host is being started closes again when it is there."""
         self._flush()
         if self._transport is not None:
             self._transport.close()

@@ -18,7 +18,7 @@ def project_modules(project: str) -> dict[str, str]:
     root = os.path.realpath(project) + os.sep
     real_folders: dict[str, str] = {}
     found = {}
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # other threads import meanwhile; a copy is made at once
         path = getattr(module, "__file__", None)
         if not isinstance(path, str) or not path.endswith(".py") or name.partition(".")[0] == OWN_NAME:
             continue
