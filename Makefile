@@ -147,12 +147,12 @@ cluster: $(STAMP) ## show the example on two gateways, three workers and a Postg
 lock: ## resolve again and write requirements/*.txt (needs uv)
 	@command -v uv >/dev/null || { echo "lock: uv is needed: https://docs.astral.sh/uv" >&2; exit 1; }
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --extra standard pyproject.toml -o requirements/standard.txt
+	  --extra standard pyproject.toml -o requirements/standard.txt
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	  --no-emit-index-url --extra standard --extra otel --extra postgres pyproject.toml requirements/dev.in -c requirements/standard.txt -o requirements/dev.txt
+	  --extra standard --extra otel --extra postgres pyproject.toml requirements/dev.in -c requirements/standard.txt -o requirements/dev.txt
 	for list in requirements/frameworks/*.in; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
-	    --no-emit-index-url $$list -o $${list%.in}.txt; \
+	    $$list -o $${list%.in}.txt; \
 	done
 
 .PHONY: release

@@ -127,7 +127,6 @@ def test_a_docstring_of_the_wrong_length_is_found(lines: int, fits: bool, tmp_pa
         ("see /" + "work/main", True),
         ("--index" + "-url https://example.invalid", True),
         ("https://py" + "pi.org/simple", True),
-        ("--no-emit-index-url", False),
         ("docs/" + "work/plan", False),
         (str(ROOT.name), False),
     ],
