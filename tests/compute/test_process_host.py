@@ -192,6 +192,16 @@ async def test_many_inputs_are_checked(tmp_path):
         assert [not faults for faults in found] == [number % 2 == 1 for number in range(2000)]
 
 
+async def test_inputs_are_checked_while_the_only_host_is_killed_and_comes_up_again(tmp_path):
+    async with process_node(tmp_path, CODE, {"echo": {}}) as node:
+        os.kill(node.host.pid, signal.SIGKILL)
+        asked = [asyncio.ensure_future(node.worker.check("echo", b"42")) for _ in range(3)]
+        await until(lambda: not node.host.is_up)
+        asked += [asyncio.ensure_future(node.worker.check("echo", b"42")) for _ in range(3)]
+        assert all(await asyncio.gather(*asked)), "each was told the faults"
+        assert node.host.restarts == 1
+
+
 async def test_a_drain_hands_back_what_runs(tmp_path):
     async with process_node(tmp_path, CODE, {"hold": {}}) as node:
         run = await node.start("hold", quoted(tmp_path / "flag"))

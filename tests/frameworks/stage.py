@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pilothouse.testing import Answer, Gate, ModelRequest, ScriptedModel, ToolCall
+from tests.faults.client import Answer as Told
 from tests.faults.client import Caller, wait_until
 from tests.faults.receiver import Receiver
 from tests.faults.served import ServedNode
@@ -118,6 +119,19 @@ class Desk:
 
 class PatientCaller(Caller):
     """Hosts that load a framework take long to come up, and longer on a busy machine."""
+
+    async def start(self, agent: str, input: Any, **more: Any) -> Told:
+        """Tries again as the node says it, while the hosts of the agent are loading."""
+        answer: Told | None = None
+
+        async def taken() -> bool:
+            nonlocal answer
+            answer = await super(PatientCaller, self).start(agent, input, **more)
+            return not (answer.status == 503 and answer.body["code"] == "host_unavailable")
+
+        await wait_until(taken, LOADS_WITHIN, lambda: f"{answer}")
+        assert answer is not None
+        return answer
 
     async def wait_end(self, run: str, within: float = LOADS_WITHIN) -> dict[str, Any]:
         return await super().wait_end(run, within)

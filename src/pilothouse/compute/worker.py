@@ -5,8 +5,9 @@ their own (the *quarantine*): whoever brings hosts down brings down nobody else,
 """
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -499,11 +500,23 @@ class NodeWorker(Worker):
         return host
 
     async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
+        """Asks a host that is up; when none is, or the asked one dies, the next that comes up within the time."""
         kind = self._kinds[agent]
-        for host in self.hosts:
-            if host.kind == kind and host.is_up:
-                return await host.check(agent, input, CHECK_WITHIN)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CHECK_WITHIN):
+                while not self.is_draining:
+                    host = next((one for one in self._hosts_of(kind) if one.is_up), None)
+                    if host is None:
+                        self._came_up.clear()
+                        await self._came_up.wait()
+                    elif (faults := await host.check(agent, input)) is not None:
+                        return faults
         raise HostUnavailable(agent=agent)
+
+    def _hosts_of(self, kind: str) -> Iterator[Host]:
+        yield from (host for host in self.hosts if host.kind == kind)
+        if kind in self._quarantines:
+            yield self._quarantines[kind]
 
 
 CLAIM_AT_MOST = 128
