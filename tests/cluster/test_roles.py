@@ -36,6 +36,17 @@ async def test_a_gateway_takes_in_what_only_others_host_and_waits_for_its_end(no
     assert not first.hosts()
 
 
+async def test_a_gateway_refuses_an_input_that_does_not_fit_in_the_words_of_a_worker(nodes):
+    worker, _, first, _ = nodes
+    for agent, bad in (("chain", "no plan"), ("chat", {"text": "hello"})):
+        answers = [await node.caller.start(agent, bad, headers={}) for node in (worker, first)]
+        assert [answer.status for answer in answers] == [422, 422]
+        assert answers[0].body["faults"] == answers[1].body["faults"]
+        assert answers[0].body["code"] == answers[1].body["code"] == "invalid_input"
+    listed = await first.caller.ask("GET", "/v1/runs")
+    assert listed.body["items"] == []
+
+
 async def test_what_one_gateway_took_in_another_shows_streams_signals_and_cancels(nodes, receiver):
     *_, first, second = nodes
     run = await first.caller.start_known("wait", "run_signalled", "paid")

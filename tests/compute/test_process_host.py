@@ -26,6 +26,10 @@ async def echo(text: str) -> str:
     return text
 
 @agent(mode="event")
+async def tags(names: set[str]) -> int:
+    return len(names)
+
+@agent(mode="event")
 async def die_once(ctx: Context, flag: str) -> int:
     """Ends its host the first time, after one step."""
     await ctx.step(lambda: open(flag + ".count", "a").write("x"), name="count")
@@ -193,13 +197,35 @@ async def test_many_inputs_are_checked(tmp_path):
 
 
 async def test_inputs_are_checked_while_the_only_host_is_killed_and_comes_up_again(tmp_path):
-    async with process_node(tmp_path, CODE, {"echo": {}}) as node:
+    async with process_node(tmp_path, CODE, {"tags": {}}) as node:
         os.kill(node.host.pid, signal.SIGKILL)
-        asked = [asyncio.ensure_future(node.worker.check("echo", b"42")) for _ in range(3)]
+        asked = [asyncio.ensure_future(node.worker.check("tags", b"42")) for _ in range(3)]
         await until(lambda: not node.host.is_up)
-        asked += [asyncio.ensure_future(node.worker.check("echo", b"42")) for _ in range(3)]
+        asked += [asyncio.ensure_future(node.worker.check("tags", b"42")) for _ in range(3)]
         assert all(await asyncio.gather(*asked)), "each was told the faults"
         assert node.host.restarts == 1
+
+
+async def test_a_fault_by_the_schema_is_told_while_no_host_is_there(tmp_path):
+    async with process_node(tmp_path, CODE, {"echo": {}}, restart_after=3600.0) as node:
+        os.kill(node.host.pid, signal.SIGKILL)
+        await until(lambda: not node.host.is_up)
+        fault = {"path": "$", "message": "Expected `str`, got `int`"}
+        assert await node.worker.check("echo", b"42") == [fault]
+
+
+async def test_a_fault_by_the_schema_is_told_while_the_only_host_is_blocked(tmp_path):
+    async with process_node(tmp_path, CODE, {"echo": {}}, answers_within=3600.0) as node:
+        os.kill(node.host.pid, signal.SIGSTOP)
+        try:
+            fault = {"path": "$", "message": "Expected `str`, got `int`"}
+            assert await node.worker.check("echo", b"42") == [fault]
+            good = asyncio.ensure_future(node.worker.check("echo", b'"fine"'))
+            assert await node.worker.check("echo", b"true") != []
+            assert not good.done()
+        finally:
+            os.kill(node.host.pid, signal.SIGCONT)
+        assert await good == []
 
 
 async def test_a_drain_hands_back_what_runs(tmp_path):

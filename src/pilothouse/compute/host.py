@@ -22,6 +22,8 @@ from pilothouse.ports.worker import Assignment, Notebook
 from pilothouse.wire import frames
 from pilothouse.wire.frames import AgentDescription, Message
 
+ANSWERS_SOON = 0.5
+"""Seconds after which it is of use to say what can be said without the host."""
 LEFT_BEHIND_LIMIT = 8
 
 OWN, INLINE = "own", "inline"
@@ -129,13 +131,19 @@ class Host(ABC):
         self._pings[self._ref] = then
         self.send(frames.Ping(self._ref))
 
-    async def check(self, agent: str, input: bytes) -> list[dict[str, str]] | None:
-        """The faults of an input; None: the host went down before it answered."""
+    async def check(
+        self, agent: str, input: bytes, meanwhile: Callable[[], list[dict[str, str]]]
+    ) -> list[dict[str, str]] | None:
+        """The faults of an input; None: the host went down before it answered. A host whose code blocks it answers
+        late: then what `meanwhile` finds is told, if that is anything."""
         self._ref += 1
         ref = self._ref
         answer = self._checks[ref] = asyncio.get_running_loop().create_future()
         self.send(frames.Check(ref, agent, input))
         try:
+            await asyncio.wait((answer,), timeout=ANSWERS_SOON)
+            if not answer.done() and (faults := meanwhile()):
+                return faults
             await asyncio.wait((answer,))
         finally:
             self._checks.pop(ref, None)

@@ -16,6 +16,7 @@ from pilothouse.domain.roster import (
     RENEW_EVERY,
     Entry,
     Role,
+    hosted_releases,
     is_hosted,
     is_there,
     known_agents,
@@ -37,6 +38,7 @@ class SharedWorker(Worker):
         """How many runs that have begun wait for a release of an agent that no worker hosts."""
         self.entries: list[Entry] = []
         self._others: dict[str, Agent] = {}
+        self._releases: dict[str, list[Agent]] = {}
         self._heart: asyncio.Task[None] | None = None
         self._workers = int(role != "gateway")
         """That are there, this node with them."""
@@ -74,6 +76,7 @@ class SharedWorker(Worker):
         self._workers = sum(is_there(one, now) and one.role != "gateway" for one in self.entries)
         # Whoever asks here waits for a run that is elsewhere, so it must be in the records.
         self._others = {name: replace(one, keep=KEEP_ALL) for name, one in known_agents(self.entries).items()}
+        self._releases = hosted_releases(self.entries, now)
         self.own.elsewhere = releases_elsewhere(self.entries, world.clock.now(), self.owner)
         await self._tell_unplaced(world)
 
@@ -121,8 +124,16 @@ class SharedWorker(Worker):
         self.own.gate(is_gated)
 
     async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
-        """Of an agent that others host nothing can be said here: its attempt refuses an input that does not fit."""
-        return await self.own.check(agent, input) if self.own.find(agent) is not None else []
+        """Of an agent that others host only what its schema says can be told here: what that lets pass, or a release
+        beside it would, is left to the attempt."""
+        if self.own.find(agent) is not None:
+            return await self.own.check(agent, input)
+        found: list[dict[str, str]] = []
+        for one in self._releases.get(agent, ()):
+            found = self.own.schemas.faults(one, input)
+            if not found:
+                break
+        return found
 
     def crew(self) -> Crew:
         """Workers are taken to be alike: as large as this node's settings say."""

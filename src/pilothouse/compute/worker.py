@@ -22,6 +22,7 @@ from pilothouse.compute.line import Line
 from pilothouse.compute.options import WorkerOptions
 from pilothouse.compute.pace import Pace
 from pilothouse.compute.process import OWN_GROUND, Ground, ProcessHost, host_config
+from pilothouse.compute.schema import Schemas
 from pilothouse.compute.seat import Seat
 from pilothouse.compute.sharing import PlaceShares
 from pilothouse.domain.agent import Agent
@@ -130,6 +131,7 @@ class NodeWorker(Worker):
         self.elsewhere: dict[str, tuple[str, ...]] = {}
         """The releases of each agent that other nodes have."""
         self.is_draining = False
+        self.schemas = Schemas()
         self._agents: dict[str, Agent] = {}
         self._running: dict[str, int] = {}
         self._left_count: dict[str, int] = dict.fromkeys(options.agents, 0)
@@ -279,6 +281,7 @@ class NodeWorker(Worker):
             on_release_change=says.on_release_change,
             text_input=found.text_input,
             free_input=found.free_input,
+            exact_schema=found.exact_schema,
             keeps_trail=found.keeps_trail,
             tools=decode_tools(found.tools),
             decision=says.decision or decode_decision(found.decision),
@@ -500,17 +503,20 @@ class NodeWorker(Worker):
         return host
 
     async def check(self, agent: str, input: bytes) -> list[dict[str, str]]:
-        """Asks a host that is up; when none is, or the asked one dies, the next that comes up within the time."""
-        kind = self._kinds[agent]
+        """Asks a host that is up; when none is, or the asked one dies, the next that comes up within the time. What is
+        a fault by the schema already needs no host: it is told while there is none, or none that answers."""
+        kind, by_schema = self._kinds[agent], partial(self.schemas.faults, self._agents[agent], input)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CHECK_WITHIN):
                 while not self.is_draining:
                     host = next((one for one in self._hosts_of(kind) if one.is_up), None)
                     if host is None:
+                        if faults := by_schema():
+                            return faults
                         self._came_up.clear()
                         await self._came_up.wait()
-                    elif (faults := await host.check(agent, input)) is not None:
-                        return faults
+                    elif (answer := await host.check(agent, input, by_schema)) is not None:
+                        return answer
         raise HostUnavailable(agent=agent)
 
     def _hosts_of(self, kind: str) -> Iterator[Host]:

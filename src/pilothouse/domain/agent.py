@@ -45,3 +45,5 @@ class Agent(Struct, kw_only=True, frozen=True):
     """Any JSON string is a good input."""
     free_input: bool = False
     """Any JSON is a good input: the node need not ask a host."""
+    exact_schema: bool = False
+    """No input that does not fit `input_schema` is a good one: a node without a host may say so."""

@@ -4,7 +4,7 @@ A node writes its entry into the records and renews it; one that was not renewed
 known of an agent outlives its workers for a while, so that work for it is taken in while all of them restart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -39,6 +39,19 @@ def known_agents(entries: Iterable[Entry]) -> dict[str, Agent]:
     found: dict[str, Agent] = {}
     for entry in sorted(entries, key=lambda one: one.at):
         found.update((agent.name, agent) for agent in entry.agents)
+    return found
+
+
+def hosted_releases(entries: Sequence[Entry], now: int) -> dict[str, list[Agent]]:
+    """Each agent in all releases that nodes which are there host; when none is there, as it was known last."""
+    found: dict[str, list[Agent]] = {name: [agent] for name, agent in known_agents(entries).items()}
+    there: dict[tuple[str, str], Agent] = {}
+    for entry in sorted(entries, key=lambda one: one.at):
+        if is_there(entry, now):
+            there.update(((agent.name, agent.release), agent) for agent in entry.agents)
+    found.update((name, []) for name, _ in there)
+    for agent in there.values():
+        found[agent.name].append(agent)
     return found
 
 

@@ -6,6 +6,7 @@ JSON that is not JSON (NaN, broken UTF-8, a half value) is a fault of the input 
 """
 
 import dataclasses
+import enum
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from math import isfinite
 from typing import Any, Protocol
 
 import msgspec
+import msgspec.inspect
 from msgspec import Raw
 
 from pilothouse.errors import InvalidInput, InvalidOutput
@@ -33,11 +35,13 @@ class NotJson(TypeError):
 
 
 class Codec(Protocol):
-    """One annotation. `schema` is JSON; `is_free` tells that any JSON fits, `is_text` that any string does."""
+    """One annotation. `schema` is JSON; `is_free` tells that any JSON fits, `is_text` that any string does, `is_exact`
+    that `read` refuses whatever does not fit the schema."""
 
     schema: bytes
     is_free: bool
     is_text: bool
+    is_exact: bool
 
     def read(self, raw: bytes) -> Any:
         """The value of the JSON `raw`. Raises `InvalidInput` with the faults."""
@@ -148,6 +152,7 @@ class FreeCodec:
     schema = b"{}"
     is_free = True
     is_text = True
+    is_exact = True
 
     def read(self, raw: bytes) -> Any:
         try:
@@ -175,6 +180,7 @@ class MsgspecCodec:
         self._decode = msgspec.json.Decoder(annotation, dec_hook=_read_more).decode
         self._annotation = annotation
         self.is_text = annotation is str
+        self.is_exact = _is_exact(annotation)
         self._exact = annotation if annotation in EXACT else None
         self._open = OPEN.get(annotation)
         self._names: frozenset[str] | None = None
@@ -232,6 +238,36 @@ class MsgspecCodec:
         return faults[:FAULTS_LIMIT]
 
 
+SAYS_NOTHING = {"title", "description", "examples", "default", "deprecated"}
+
+
+def _is_exact(annotation: Any) -> bool:
+    """Whether msgspec is nowhere more generous than the schema that it makes. It reads decimals from numbers and sets
+    from lists with a repeated member, an enum may know more names than it lists, of patterns and multiples others have
+    other notions, and an author may add to a schema what nobody checks."""
+    found = msgspec.inspect.type_info(annotation)
+    seen: set[int] = set()
+    left: list[Any] = [found]
+    while left:
+        one = left.pop()
+        if isinstance(one, tuple):
+            left += one
+        if not isinstance(one, msgspec.Struct) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        match one:
+            case msgspec.inspect.DecimalType() | msgspec.inspect.SetType() | msgspec.inspect.FrozenSetType():
+                return False
+            case msgspec.inspect.EnumType(cls) if cls._missing_.__func__ is not enum.Enum._missing_.__func__:  # type: ignore[attr-defined]
+                return False
+            case msgspec.inspect.Metadata(extra_json_schema=added) if not SAYS_NOTHING.issuperset(added or ()):
+                return False
+        if getattr(one, "pattern", None) is not None or getattr(one, "multiple_of", None) is not None:
+            return False
+        left += [getattr(one, name) for name in one.__struct_fields__]
+    return True
+
+
 def _forbids_unknown(annotation: Any) -> bool:
     config = getattr(annotation, "__struct_config__", None)
     return config is not None and bool(config.forbid_unknown_fields)
@@ -262,6 +298,7 @@ class PydanticCodec:
 
     is_free = False
     is_text = False
+    is_exact = False
 
     def __init__(self, annotation: Any, pydantic: Any) -> None:
         self._adapter = pydantic.TypeAdapter(annotation)

@@ -93,6 +93,7 @@ class EffectShape:
     schema = b"{}"
     is_free = True
     is_text = False
+    is_exact = False
 
     def __init__(self, load: Callable[[Any], Any] | None) -> None:
         self._load = load

@@ -125,6 +125,7 @@ def _describe(name: str, target: AgentTarget, found: Any, bridge: Bridge) -> Age
         output_schema=bridge.output.schema,
         free_input=bridge.input.is_free,
         text_input=bridge.input.is_text,
+        exact_schema=bridge.input.is_exact,
         keeps_trail=bridge.keeps_trail and mode == "session",
         wants_history=bridge.wants_history and mode == "session",
         tools=describe_tools(bridge.tools),

@@ -74,6 +74,8 @@ class AgentDescription(Struct, array_like=True):
     """JSON list of `domain.policy.Tool`: all that the host knows of, whoever calls them."""
     decision: bytes = b"null"
     """JSON of `domain.decision.Decision`, or null."""
+    exact_schema: bool = False
+    """What does not fit the schema of the input is refused by the host too."""
 
 
 class Hello(Message, tag=0):

@@ -31,6 +31,7 @@ class NoInput:
     schema = b'{"anyOf":[{"type":"null"},{"type":"object","maxProperties":0}]}'
     is_free = False
     is_text = False
+    is_exact = True
 
     def __init__(self) -> None:
         self._empty = params_codec([])
@@ -77,7 +78,10 @@ class FunctionBridge:
             return NoInput()
         if len(parameters) == 1:
             self._only = parameters[0]
-            return _readable(f"the parameter {self._only.name!r}", hints.get(self._only.name, Any))
+            codec = _readable(f"the parameter {self._only.name!r}", hints.get(self._only.name, Any))
+            if self._only.default is not inspect.Parameter.empty and not codec.is_free:
+                codec.is_exact = False  # null stands for the default, whatever the schema says
+            return codec
         missing = inspect.Parameter.empty
         fields = [
             (

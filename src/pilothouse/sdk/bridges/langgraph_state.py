@@ -31,6 +31,7 @@ class Described(FreeCodec):
 
     is_free = False
     is_text = False
+    is_exact = False
 
     def __init__(self, schema: dict[str, Any]) -> None:
         self.schema = msgspec.json.encode(schema)
