@@ -38,6 +38,7 @@ from pilothouse.console.page import BuiltPages
 from pilothouse.domain.delivery import AlertEvent
 from pilothouse.domain.objective import Alert
 from pilothouse.domain.principal import LOCAL, PrincipalKind
+from pilothouse.domain.run import Run
 from pilothouse.engine.calling import open_accounts, share_limits
 from pilothouse.engine.evidence import checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
@@ -125,6 +126,7 @@ class Node:
         self.world.witnesses = file_witnesses(settings.folder, settings.audit.checkpoint_file)
         self.world.links = review_links(settings)
         self.world.is_traced = self.log.is_traced = self.tracer is not None
+        self.world.on_end = self._tell_end
         options = self.worker_options.outgoing
         self.world.outgoing = outgoing_of(settings, options)
         self.metrics.providers = self.world.outgoing.state
@@ -154,6 +156,13 @@ class Node:
 
     def _work(self) -> None:
         self.loops.ring_work()
+
+    def _tell_end(self, run: Run, traceparent: str | None) -> None:
+        finished_at = run.finished_at or run.created_at
+        self.metrics.run_ended(run.agent, run.status, (finished_at - run.created_at) / 1e6, run.usage)
+        if self.tracer is not None:
+            self.tracer.run_ended(run, traceparent)
+        self.log.run_ended(run, traceparent)
 
     def _tell_alert(self, alert: Alert) -> None:
         what = "alert" if alert.resolved_at is None else "resolved"

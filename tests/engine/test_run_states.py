@@ -3,6 +3,7 @@
 A Hypothesis machine drives a real node without knowing what the engine does; the events of each run are its walk.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
@@ -72,7 +73,16 @@ class Wandering(RuleBasedStateMachine):
         self.ended: dict[str, LocalRun] = {}
 
     def teardown(self) -> None:
-        self.node.close()
+        """The end of a run is told to those who count exactly once; a crash may swallow it and never doubles it."""
+        try:
+            self.node.settle()
+            told = Counter(run.id for run, _ in self.node.node.told)
+            ended = {id for id in self.started if self.node.get(id).status in TERMINAL}
+            assert set(told) <= ended
+            assert all(count == 1 for count in told.values()), told
+            assert self.node.crashes or set(told) == ended
+        finally:
+            self.node.close()
 
     @rule(
         target=runs,

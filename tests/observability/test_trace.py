@@ -1,5 +1,8 @@
 """Spans at a real receiver: the tree of a run, nothing twice after a crash, and what is left out by the share."""
 
+import json
+import time
+
 import httpx2
 import pytest
 
@@ -45,6 +48,11 @@ async def above(ctx: Context, text: str) -> str:
 @agent
 async def broken(ctx: Context, text: str) -> str:
     raise ValueError("no")
+
+@agent(mode="event")
+async def patient(ctx: Context, text: str) -> str:
+    await ctx.step(think, text)
+    return await ctx.signal("go")
 
 @agent
 async def fine(ctx: Context, text: str) -> str:
@@ -153,3 +161,58 @@ def test_a_run_with_a_sub_run_is_one_tree_and_a_crash_repeats_no_span(tmp_path, 
     rest = [span for span in collector.spans if span.trace_id.hex() != CALLER[3:35]]
     assert [span.name for span in rest] == ["invoke_agent broken"], "what went well is not in a share of nothing"
     assert attributes(rest[0])["error.type"] == "agent_failed"
+
+
+def wait_counted(client, ends):
+    """The page of metrics once so many runs have ended: an end is counted a moment after it can be read."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        page = client.get("/metrics").text
+        counts = [line for line in page.splitlines() if line.startswith("pilothouse_runs_ended_total{")]
+        if sum(float(line.rpartition(" ")[2]) for line in counts) >= ends:
+            return page
+        time.sleep(0.05)
+    raise AssertionError(page)
+
+
+@pytest.mark.slow
+def test_a_run_that_nobodys_attempt_ended_has_a_span_is_counted_and_logged(tmp_path, collector):
+    (tmp_path / "traced.py").write_text(AGENTS)
+    head = f'[server]\nport = 0\n[worker]\npark_after_seconds = 0\n[traces]\nendpoint = "{collector.url}"'
+    log = '[log]\nformat = "json"'
+    (tmp_path / "pilothouse.toml").write_text("\n".join([head, log, '[agents.patient]\ntarget = "traced:patient"']))
+
+    def begin(**more):
+        answer = client.post("/v1/agents/patient/runs", json={"input": "x", **more}, headers={"traceparent": CALLER})
+        assert answer.status_code == 202, answer.text
+        return answer.json()["id"]
+
+    with serve(tmp_path) as url, httpx2.Client(base_url=url, timeout=60) as client:
+        queued, waiting, late = begin(delay_seconds=600), begin(), begin(delay_seconds=600, deadline_seconds=1)
+        with client.stream("GET", f"/v1/runs/{waiting}/events", headers={"Accept": "text/event-stream"}) as events:
+            assert any(line == "event: run.waiting" for line in events.iter_lines())
+        for run in (queued, waiting):
+            client.post(f"/v1/runs/{run}/cancel")
+        ends = {run: client.get(f"/v1/runs/{run}", params={"wait": 30}).json() for run in (queued, waiting, late)}
+        page = wait_counted(client, 3)
+    assert [ends[run]["status"] for run in (queued, waiting, late)] == ["cancelled", "cancelled", "failed"]
+    roots = {
+        attributes(span)["pilothouse.run"]: span for span in collector.spans if span.name == "invoke_agent patient"
+    }
+    assert {id: attributes(span)["error.type"] for id, span in roots.items()} == {
+        queued: "cancelled", waiting: "cancelled", late: "deadline_exceeded",
+    }  # fmt: skip
+    assert {(span.trace_id.hex(), span.parent_span_id.hex()) for span in roots.values()} == {
+        (CALLER[3:35], CALLER[36:52])
+    }
+    steps = [span for span in collector.spans if span.name == "step think"]
+    assert [span.parent_span_id for span in steps] == [roots[waiting].span_id]
+    assert 'pilothouse_runs_ended_total{agent="patient",status="cancelled"} 2.0' in page
+    assert 'pilothouse_runs_ended_total{agent="patient",status="failed"} 1.0' in page
+    logged = [json.loads(line) for line in (tmp_path / "serve.log").read_text().splitlines() if line.startswith("{")]
+    told = {one["run"]: (one["level"], one["message"], one["error"], one["trace"]) for one in logged if "error" in one}
+    assert told == {
+        queued: ("info", "the run was cancelled", "cancelled", CALLER[3:35]),
+        waiting: ("info", "the run was cancelled", "cancelled", CALLER[3:35]),
+        late: ("warning", "the run failed", "deadline_exceeded", CALLER[3:35]),
+    }

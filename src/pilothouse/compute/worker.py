@@ -471,10 +471,6 @@ class NodeWorker(Worker):
         self._left_count[seat.agent] += 1
         run = seat.notebook.run
         self.shares.let_go(seat.agent, run.tenant)
-        if self._meter is not None and run.finished_at is not None:
-            self._meter.run_ended(seat.agent, run.status, (run.finished_at - run.created_at) / 1e6, run.usage)
-        if self.tracer is not None and run.finished_at is not None:
-            self.tracer.run_ended(run, seat.notebook.traceparent)
 
     def _seat_suspects(self) -> None:
         """The next suspect gets the quarantine of its environment for itself."""

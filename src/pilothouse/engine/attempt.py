@@ -594,3 +594,5 @@ class Attempt(Calling, Notebook):
             self.ended.set_result(run)
         if self.actor is not None:
             self.actor.over()
+        if run is not None:
+            self.world.on_end(run, self.traceparent)

@@ -11,6 +11,7 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import error_json
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.outbox import deliveries_of
+from pilothouse.engine.trace import tell_end
 from pilothouse.engine.world import World
 from pilothouse.errors import Cancelled, DeadlineExceeded, RunNotFound
 from pilothouse.ports.change import (
@@ -114,6 +115,7 @@ async def end_idle(world: World, run: Run, ending: Ending) -> bool:
         world.bus.ring("work", run.agent)
     if run.parent is not None:
         ring_parent(world, run.tenant, run.parent)
+    await tell_end(world, run, ending)
     return True
 
 

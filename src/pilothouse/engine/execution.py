@@ -7,11 +7,10 @@ hands it over with everything else that was told, so that the end of a run and i
 
 from functools import partial
 
-import msgspec
 from msgspec import Struct
 
 from pilothouse.domain.agent import Agent
-from pilothouse.domain.event import events_of, line
+from pilothouse.domain.event import line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
@@ -22,6 +21,7 @@ from pilothouse.engine.encoding import encode, error_json, instant, raw
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.sample import chosen_rows
+from pilothouse.engine.trace import read_traceparent
 from pilothouse.engine.world import World, persist, spawn
 from pilothouse.errors import (
     Cancelled,
@@ -244,22 +244,6 @@ async def read_beginning(world: World, run: Run, agent: Agent) -> Beginning:
             past = turns, trails
         known = session, *past
     return Beginning(journal, *known)
-
-
-class _Queued(Struct):
-    traceparent: str | None = None
-
-
-_read_queued = msgspec.json.Decoder(_Queued).decode
-
-
-async def read_traceparent(world: World, run: Run) -> str | None:
-    """The trace that the request belonged to which started the run: its first event keeps that."""
-    for segment in await world.records.read_events(run.tenant, run.id, 0, 1):
-        for seq, _, body in events_of(segment):
-            if seq == 1:
-                return _read_queued(body).traceparent
-    return None
 
 
 def hold_run(world: World, run: Run, agent: Agent) -> Attempt:

@@ -11,6 +11,7 @@ from pilothouse.engine.cancel import TRIES, actions_left, cancel_children, ring_
 from pilothouse.engine.encoding import encode, error_json
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.outbox import deliveries_of
+from pilothouse.engine.trace import tell_end
 from pilothouse.engine.world import World
 from pilothouse.errors import Cancelled, HostLost
 from pilothouse.ports.change import AppendEvents, Change, Conflict, EndLostRun, RequeueRun
@@ -80,6 +81,7 @@ async def take_over(world: World, run: Run) -> bool:
         else:
             break
     if ending is not None:
+        await tell_end(world, run, ending)
         await cancel_children(world, run.tenant, run.id)
         if run.parent is not None:
             ring_parent(world, run.tenant, run.parent)

@@ -289,6 +289,7 @@ class Unkept(Calling, Notebook):
             self.ended.set_result(self.run)
         if self.actor is not None:
             self.actor.over()
+        self.world.on_end(self.run, self.traceparent)
 
 
 def _status(text: str) -> Status:

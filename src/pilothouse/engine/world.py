@@ -34,6 +34,8 @@ from pilothouse.ports.records import Records
 from pilothouse.ports.worker import Worker
 
 T = TypeVar("T")
+RunEnded = Callable[[Run, str | None], None]
+"""The run as it ended, and the `traceparent` of the request that started it."""
 
 AGAIN_AFTER = 0.25
 AGAIN_AT_MOST = 5.0
@@ -158,6 +160,9 @@ class World:
     witnesses: tuple[Witness, ...] = ()
     is_traced: bool = False
     """Spans are recorded: a run that is claimed later looks up its trace."""
+    on_end: RunEnded = lambda run, traceparent: None
+    """Told of each run that this node gave its end, once that is known to stand, wherever the run was: in a host, in
+    the queue, waiting, or with a node that is gone. Counting is for whoever listens."""
     is_draining: bool = False
     """Set at SIGTERM: new work is refused with `Draining`, streams are told to reconnect."""
 

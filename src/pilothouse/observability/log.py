@@ -10,10 +10,29 @@ import json
 import time
 from collections.abc import Callable
 
+import msgspec
+from msgspec import Struct
+
 from pilothouse.domain.run import Run
 from pilothouse.domain.trace import context_of
 
 LEVELS = ("debug", "info", "warning", "error")
+ENDS = {"succeeded": "debug", "cancelled": "info", "failed": "warning"}
+
+
+class _Error(Struct):
+    code: str = "_OTHER"
+
+
+_read_error = msgspec.json.Decoder(_Error).decode
+
+
+def code_of(error: bytes) -> str:
+    """The code of the error of a run or step; `_OTHER`, as OpenTelemetry says it, where a host wrote something else."""
+    try:
+        return _read_error(error).code
+    except msgspec.MsgspecError:
+        return _Error().code
 
 
 class Log:
@@ -41,9 +60,23 @@ class Log:
         if run is None:
             self.write(level, text, stream=stream)
             return
+        self.write(level, text, stream=stream, **self._about(run, traceparent))
+
+    def run_ended(self, run: Run, traceparent: str | None) -> None:
+        """That it ended and how: what went well is told at `debug` only, so that it costs nothing by default."""
+        level = ENDS.get(run.status, "warning")
+        if LEVELS.index(level) < self._floor:
+            return
+        facts = self._about(run, traceparent)
+        if run.error is not None:
+            facts["error"] = code_of(run.error)
+        self.write(level, f"the run {run.status}" if run.status != "cancelled" else "the run was cancelled", **facts)
+
+    def _about(self, run: Run, traceparent: str | None) -> dict[str, object]:
+        """Which run, and in which trace when there are traces."""
         about: dict[str, object] = {"agent": run.agent, "run": run.id, "tenant": run.tenant}
         if run.session is not None:
             about["session"] = run.session
         if self.is_traced:
             about["trace"] = f"{context_of(run.id, traceparent).trace:032x}"
-        self.write(level, text, stream=stream, **about)
+        return about

@@ -260,7 +260,7 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
             (((agent,), count) for agent, count in self._started.items()),
         )
         yield counter(
-            "pilothouse_runs_ended", "Runs that ended on this node.", ["agent", "status"], self._ended.items()
+            "pilothouse_runs_ended", "Runs that this node gave their end.", ["agent", "status"], self._ended.items()
         )
         yield histogram(
             "pilothouse_run_duration_seconds",

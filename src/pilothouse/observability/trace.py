@@ -25,6 +25,7 @@ from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, Trace
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.trace import TraceContext, context_of, is_drawn, span_of
+from pilothouse.observability.log import code_of
 from pilothouse.ports.meter import Tracer
 
 SCOPE = InstrumentationScope("pilothouse")
@@ -42,12 +43,7 @@ class _Usage(Struct):
     cost_usd: float = 0.0
 
 
-class _Error(Struct):
-    code: str = "_OTHER"
-
-
 _read_usage = msgspec.json.Decoder(_Usage).decode
-_read_error = msgspec.json.Decoder(_Error).decode
 
 
 class OtlpTracer(Tracer):
@@ -125,7 +121,7 @@ class OtlpTracer(Tracer):
     ) -> ReadableSpan:
         status = Status(StatusCode.UNSET)
         if error is not None:
-            attributes["error.type"] = _code_of(error)
+            attributes["error.type"] = code_of(error)
             status = Status(StatusCode.ERROR, attributes["error.type"])
         return ReadableSpan(
             name=name,
@@ -187,10 +183,3 @@ def _used(usage: bytes | None) -> dict[str, Any]:
     if used.cost_usd:
         found["pilothouse.cost_usd"] = used.cost_usd
     return found
-
-
-def _code_of(error: bytes) -> str:
-    try:
-        return _read_error(error).code
-    except msgspec.MsgspecError:
-        return _Error().code

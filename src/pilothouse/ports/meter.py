@@ -40,7 +40,7 @@ class AlertBoard(Protocol):
 
 
 class RunMeter(Protocol):
-    """Told by compute, of attempts and runs of this node."""
+    """Told by compute, of attempts of this node; of the ends of runs by whoever listens to the engine."""
 
     def run_started(self, agent: str, waited: float) -> None:
         """For the first time. `waited`: seconds since it was created, delays that were asked for included."""
@@ -84,7 +84,8 @@ class DeliveryMeter(Protocol):
 
 
 class Tracer(Protocol):
-    """Told by compute, of what was executed on this node: a replayed step is not told, so no span is recorded twice.
+    """Told by compute of what was executed on this node: a replayed step is not told, so no span is recorded twice; and
+    of runs that this node gave their end, by whoever listens to the engine.
     `traceparent` is that of the request which started the run."""
 
     def step_ended(self, run: Run, traceparent: str | None, row: StepRow) -> None: ...

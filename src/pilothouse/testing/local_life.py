@@ -22,6 +22,7 @@ from pilothouse.compute.loops import Loops
 from pilothouse.compute.options import AgentOptions, WorkerOptions
 from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.event import Segment
+from pilothouse.domain.run import Run
 from pilothouse.domain.topic import SUBSCRIBER
 from pilothouse.engine import timer
 from pilothouse.engine.world import Limits, LiveRun, World
@@ -77,6 +78,8 @@ class LocalLife:
         """What nobody handled: faults of loops, chores and callbacks."""
         self.witness = Witness()
         """Every event of this node that became durable, over all crashes; a test adds the effects it sees."""
+        self.told: list[tuple[Run, str | None]] = []
+        """The ends that the node told those who count: each run as it ended, and the trace it belongs to."""
         self.restarts = restarts
         self.crashes = 0
         self._agents = dict(agents)
@@ -155,6 +158,7 @@ class LocalLife:
         self.world = World(self.records, self.bus, self.clock, self.entropy, self.worker, self._limits, self.receivers)
         self.world.hot = self._hot or MemoryHotStore(self.clock.now)
         self.world.language = CedarLanguage()
+        self.world.on_end = lambda run, traceparent: self.told.append((run, traceparent))
         self.loops = Loops(self.world, self.worker, options, lambda text: None)
         self.records.listen(self._publish)
         await self.worker.start()
