@@ -1,7 +1,7 @@
 """A caller of a node over real HTTP: plain requests, streams that may break off, and whole readings of a run.
 
-It is not `pilothouse.client`: it hides nothing, retries nothing, and keeps the bytes as they came, since the checkers
-compare bytes.
+It is not `pilothouse.client`: it hides nothing, retries nothing unasked, and keeps the bytes as they came, since the
+checkers compare bytes.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 
-PATIENCE = 30.0
+PATIENCE = 90.0
+"""Seconds after which something hangs: no case takes this long, also on a machine that is ten times slower."""
 PAGE = 1000
 
 
@@ -75,6 +76,19 @@ class Caller:
         """Starts a run in the background, unless `headers` say otherwise."""
         said = {"prefer": "respond-async"} if headers is None else dict(headers)
         return await self.ask("POST", f"/v1/agents/{agent}/runs", {"input": input, **more}, **said)
+
+    async def start_at_last(self, agent: str, input: Any, **more: Any) -> Answer:
+        """The same, tried again while the node says that it may be: hosts that were killed are not up at once."""
+        answer: Answer | None = None
+
+        async def is_taken() -> bool:
+            nonlocal answer
+            answer = await Caller.start(self, agent, input, **more)
+            return not (answer.status in (429, 503) and "retry-after" in answer.headers)
+
+        await wait_until(is_taken, PATIENCE, lambda: f"{answer}")
+        assert answer is not None
+        return answer
 
     async def start_known(self, agent: str, run: str, input: Any, **more: Any) -> str:
         """A run whose id the test chose, so that it can place gates for it first."""

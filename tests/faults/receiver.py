@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Literal, NamedTuple, Self
 
-GATE_LIMIT = 90.0
+GATE_LIMIT = 300.0
 
 Moment = Literal["before", "after"]
 
@@ -56,7 +56,7 @@ class Gate:
     def is_reached(self) -> bool:
         return self._reached.is_set()
 
-    async def wait_reached(self, within: float = 30.0) -> None:
+    async def wait_reached(self, within: float = 90.0) -> None:
         if not await asyncio.to_thread(self._reached.wait, within):
             raise TimeoutError(f"no request of step {self.step!r} of {self.run} came within {within:g} s")
 

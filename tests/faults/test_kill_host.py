@@ -9,7 +9,7 @@ from tests.faults.checkers import check_run
 
 pytestmark = pytest.mark.slow
 
-QUICK = {"limits": {"stayed_up": 0.0, "answers_within": 0.8, "watch_every": 0.2}}
+QUICK = {"limits": {"stayed_up": 0.0, "answers_within": 2.5, "watch_every": 0.2}}
 WAYS = ("exit", "segv", "memory", "block")
 
 
@@ -24,7 +24,7 @@ async def test_runs_that_bring_their_host_down_end_host_lost_and_hurt_nobody_bes
     for how in WAYS:
         await caller.start_known("crash", f"run_{how}", how)
     for how in WAYS:
-        ended = await caller.wait_end(f"run_{how}", 40)
+        ended = await caller.wait_end(f"run_{how}")
         assert (how, ended["status"], ended["error"]["code"]) == (how, "failed", "host_lost")
         assert (
             1 <= len(receiver.of(f"run_{how}")) <= 3
@@ -38,4 +38,4 @@ async def test_runs_that_bring_their_host_down_end_host_lost_and_hurt_nobody_bes
     greedy = await caller.wait_end(await caller.start_known("crash", "run_greedy", "data"))
     assert (greedy["status"], greedy["error"]["code"]) == ("failed", "agent_failed")
     assert "MemoryError" in greedy["error"]["message"]
-    assert (await caller.start("echo", "still there", headers={})).body["output"] == "still there"
+    assert (await caller.start_at_last("echo", "still there", headers={})).body["output"] == "still there"

@@ -19,7 +19,7 @@ import pytest
 
 from tests.faults.client import Caller, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 STEPS = ("asked", "notified", "first", "second", "escalated", "decided", "resumed", "acted")
 SECRET = "whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQ="

@@ -34,8 +34,8 @@ CASES: dict[str, tuple[Callable[[], list[Fault]], dict[str, Any]]] = {
     "stream cut mid-token": (lambda: [Fault.cut_stream(2), Fault.cut_stream(1)], {"stream": True}),
     "bad JSON, then a body cut short": (lambda: [Fault.bad_json(), Fault.cut_stream()], {}),
     "bad JSON in a stream": (lambda: [Fault.bad_json(2), Fault.bad_json(1)], {"stream": True}),
-    "hang, ended by the time limit of the step": (lambda: [Fault.hang(), Fault.hang()], {"timeout": 0.5}),
-    "hang mid-stream": (lambda: [Fault.hang(2), Fault.hang()], {"stream": True, "timeout": 0.5}),
+    "hang, ended by the time limit of the step": (lambda: [Fault.hang(), Fault.hang()], {"timeout": 2.5}),
+    "hang mid-stream": (lambda: [Fault.hang(2), Fault.hang()], {"stream": True, "timeout": 2.5}),
 }
 
 
@@ -75,7 +75,7 @@ async def test_a_node_killed_while_the_model_hangs_asks_it_again_and_keeps_one_a
     hang = model.fault(Fault.hang())
     await node.start()
     await node.caller.start_known("consult", RUN, {"question": "Which licence is this?"})
-    await asyncio.to_thread(model.wait_calls, 1, 20.0)
+    await asyncio.to_thread(model.wait_calls, 1, 90.0)
     await node.kill()
     hang.release()
     await node.start()

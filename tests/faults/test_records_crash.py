@@ -50,7 +50,7 @@ async def written(path, disk):
             records.submit(change, partial(done, number * 3 + at))
             if number % 3:
                 await asyncio.sleep(0.001)
-    await asyncio.wait_for(left.wait(), 20)
+    await asyncio.wait_for(left.wait(), 90)
     await records.close()
     return disk.deeds
 

@@ -288,6 +288,7 @@ class Remembering(Bridged):
         desk.answers(lambda request: self.said("x" * 2000))
         runs = [await self.turn(desk, f"turn {number}", "long") for number in range(8)]
         records = apsw.Connection(str(desk.folder / "pilothouse.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        records.setbusytimeout(60_000)
         sizes = dict(records.execute("select run, length(trail) from turn where session = 'long'"))
         records.close()
         assert set(sizes) == set(runs)

@@ -24,6 +24,6 @@ def tell_of(run: str, step: str, key: str = "none") -> int:
         json.dumps(body).encode(),
         {"Content-Type": "application/json", "Idempotency-Key": key},
     )
-    with urllib.request.urlopen(request, timeout=120) as answer:
+    with urllib.request.urlopen(request, timeout=400) as answer:
         times: int = json.load(answer)["times"]
         return times

@@ -68,6 +68,26 @@ def test_steps_come_in_pages_in_their_order(served):
     assert {step["key"] for step in seen} == {step["key"] for step in whole}
 
 
+def test_steps_can_be_asked_for_by_their_kind(served):
+    run = start(served, "vigil", "go", session="kinds")
+    served.http.post(f"/v1/runs/{run}/signals/go", json={"payload": 1})
+    ended(served, run)
+    path = f"/v1/runs/{run}/steps"
+
+    def kinds(*wanted: str) -> list[str]:
+        page = served.http.get(path, params={"kind": list(wanted)}).json()
+        assert page["next_cursor"] is None
+        return [step["kind"] for step in page["items"]]
+
+    assert "signal" in kinds()
+    assert kinds("signal") == ["signal"]
+    assert kinds("checkpoint", "tool") == []
+    assert kinds("tool", "signal") == ["signal"]
+    refused = served.http.get(path, params={"kind": "thought"})
+    assert refused.status_code == 422
+    assert "kind" in refused.text
+
+
 def test_a_wait_ends_with_the_run_and_not_with_its_time(served):
     run = start(served, "vigil", "go", session="wait-1")
     assert served.http.get(f"/v1/runs/{run}", params={"wait": 0.05}).json()["status"] in ("running", "waiting")

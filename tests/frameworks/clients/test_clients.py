@@ -15,7 +15,7 @@ from pilothouse.testing.model_http import HttpReply
 from tests.egress.provider import EVENTS, Provider, event_frame, invoke_stream, said, whole
 from tests.frameworks.stage import PatientCaller, PatientNode, write_project
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FALLBACKS = """
 [egress.fallbacks]

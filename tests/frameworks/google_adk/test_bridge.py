@@ -19,7 +19,7 @@ from tests.frameworks.stage import (
     wait_held,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 FRAMEWORK = "google_adk"
 SETTINGS = "[worker]\npark_after_seconds = 0.1"
@@ -79,7 +79,6 @@ async def test_a_stream_is_live_token_by_token(desk):
 MOMENTS = ["after model 1", "after tool 1", "after model 2", "after tool 2"]
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("victim", ["host", "node"])
 async def test_a_kill_after_every_model_call_and_every_tool_call_repeats_none_of_them(desk, victim):
     said = desk.says(
@@ -113,7 +112,6 @@ async def test_a_kill_after_every_model_call_and_every_tool_call_repeats_none_of
     assert steps_by_kind(await desk.caller.steps(run)) == {"model": 3, "tool": 2}
 
 
-@pytest.mark.timeout(400)
 @pytest.mark.parametrize("victim", ["host", "node"])
 async def test_of_parallel_tools_those_that_ended_are_not_repeated(desk, victim):
     words = ["a", "b", "c"]
@@ -206,6 +204,7 @@ async def test_what_a_turn_keeps_does_not_grow_with_the_turns_before_it(desk):
     desk.answers(lambda request: "x" * 2000)
     runs = [(await desk.run("chat", f"turn {number}", session="long"))["id"] for number in range(8)]
     records = apsw.Connection(str(desk.folder / "pilothouse.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    records.setbusytimeout(60_000)
     sizes = dict(records.execute("select run, length(trail) from turn where session = 'long'"))
     records.close()
     assert set(sizes) == set(runs)

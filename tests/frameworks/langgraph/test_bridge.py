@@ -57,7 +57,7 @@ def test_the_checkpointer_passes_the_framework_s_own_suite_restored_from_its_row
         [python, HERE / "langgraph" / "conformance.py", saver],
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     report = json.loads(ran.stdout.splitlines()[-1])
@@ -313,6 +313,7 @@ async def test_what_a_turn_keeps_does_not_grow_with_the_turns_before_it(desk):
     desk.answers(lambda request: "x" * 2000)
     runs = [(await desk.run("chat", f"turn {number}", session="long"))["id"] for number in range(8)]
     records = apsw.Connection(str(desk.folder / "pilothouse.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    records.setbusytimeout(60_000)
     trails = dict(records.execute("select run, length(trail) from turn where session = 'long'"))
     steps = dict(records.execute("select run, sum(length(row)) from step group by run"))
     records.close()

@@ -178,6 +178,7 @@ async def test_what_a_turn_keeps_does_not_grow_with_the_turns_before_it(desk):
     desk.answers(lambda request: "x" * 2000)
     runs = [(await desk.run("chat", f"turn {number}", session="long"))["id"] for number in range(8)]
     records = apsw.Connection(str(desk.folder / "pilothouse.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    records.setbusytimeout(60_000)
     sizes = dict(records.execute("select run, length(trail) from turn where session = 'long'"))
     records.close()
     assert set(sizes) == set(runs)
