@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-STOP_WITHIN = 15.0
+STOP_WITHIN = 60.0
 
 AGENTS = '''
 """Agents for tests."""
@@ -171,7 +171,7 @@ class CommandLine:
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
 
-    def run(self, *arguments: str, within: float = 30.0) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, within: float = 60.0) -> subprocess.CompletedProcess[str]:
         more = {"PILOTHOUSE_URL": self.url} if self.url else {}
         return subprocess.run(
             [sys.executable, "-m", "pilothouse", *arguments], cwd=self.folder, env=environment(**more),

@@ -76,7 +76,7 @@ def test_a_node_tells_where_it_is_and_leaves_with_0_on_sigterm(project):
         assert told["pid"] == process.pid
         assert "words" in told["agents"]
         os.kill(process.pid, signal.SIGTERM)
-        rest, _ = process.communicate(timeout=20)
+        rest, _ = process.communicate(timeout=60)
     assert (process.returncode, rest) == (Exit.DONE, "")
 
 

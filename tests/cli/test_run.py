@@ -123,7 +123,7 @@ def test_a_cancelled_run_leaves_with_8(served):
     with process:
         wait_known(served, RUN)
         assert served("runs", "cancel", RUN, "--wait", "10").exit_code == 0
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == Exit.CANCELLED
     assert "Error: " in said
 
@@ -147,7 +147,7 @@ def test_ctrl_c_cancels_the_run_and_leaves_with_130(served):
     with process:
         wait_known(served, INTERRUPTED_RUN)
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=20)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == Exit.INTERRUPTED
     assert "cancel" in said
     assert served.json("run", "count", "still here")["status"] == "succeeded"

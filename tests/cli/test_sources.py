@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 FILE = '\n[sources.inbox]\nkind = "folder"\npath = "inbox"\nagent = "stepped"\ninput = "body.text"\n'
 
 
-def wait(look, within: float = 20.0):
+def wait(look, within: float = 60.0):
     until = time.monotonic() + within
     while not (found := look()):
         assert time.monotonic() < until

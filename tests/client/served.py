@@ -65,6 +65,6 @@ class Relay:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
             for thread in self._threads:
-                thread.join(5)
+                thread.join(60)
             for one in self._open:
                 one.close()

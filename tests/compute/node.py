@@ -18,7 +18,7 @@ from pilothouse.engine.run import StartRun, start_run, wait_run
 from pilothouse.engine.world import Limits, World
 from pilothouse.storage.records.sqlite import SqliteRecords
 
-WITHIN = 15.0
+WITHIN = 60.0
 
 
 class ProcessNode:

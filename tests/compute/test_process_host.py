@@ -141,21 +141,21 @@ async def test_a_run_that_always_kills_its_host_fails_and_its_neighbour_goes_on(
 
 
 async def test_a_host_that_does_not_answer_is_ended_and_its_run_tried_again(tmp_path):
-    async with process_node(tmp_path, CODE, {"block": {}}, answers_within=0.5) as node:
+    async with process_node(tmp_path, CODE, {"block": {}}, answers_within=3.0) as node:
         ended = await node.run("block", quoted(tmp_path / "flag"))
         assert (ended.status, ended.output) == ("succeeded", b"2")
-        assert node.heard("said nothing for 0.5 s")
+        assert node.heard("said nothing for 3 s")
 
 
 async def test_an_idle_host_is_not_taken_for_a_silent_one(tmp_path):
-    async with process_node(tmp_path, CODE, {"echo": {}}, answers_within=0.2) as node:
+    async with process_node(tmp_path, CODE, {"echo": {}}, answers_within=2.0) as node:
         pid = node.host.pid
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(5.0)
         assert (node.host.pid, node.host.restarts) == (pid, 0)
 
 
 async def test_memory_is_limited(tmp_path):
-    async with process_node(tmp_path, CODE, {"grow": {}}, memory=200 * 1024 * 1024, answers_within=2.0) as node:
+    async with process_node(tmp_path, CODE, {"grow": {}}, memory=200 * 1024 * 1024, answers_within=30.0) as node:
         ended = await node.run("grow", quoted(tmp_path / "flag"))
         assert ended.status == "succeeded"
         assert ended.output in (b'"refused"', b'"grown before"')

@@ -135,7 +135,7 @@ cancel_grace_seconds = 0.5
 park_after_seconds = 0
 
 """ + "\n".join(f'[agents.{name}]\ntarget = "agents:{name}"\n' for name in NAMES)
-STOP_WITHIN = 15.0
+STOP_WITHIN = 60.0
 
 
 class Node:

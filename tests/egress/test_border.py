@@ -29,10 +29,10 @@ AGENTS = """
             return await answer.text()
 
     async def with_requests(url):
-        return await asyncio.to_thread(lambda: requests.get(url, timeout=10).text)
+        return await asyncio.to_thread(lambda: requests.get(url, timeout=60).text)
 
     async def with_urllib(url):
-        return await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=10).read().decode())
+        return await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=60).read().decode())
 
     async def with_asyncio(url):
         host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
@@ -45,7 +45,7 @@ AGENTS = """
     async def with_socket(url):
         host, _, port = url.removeprefix("http://").rstrip("/").partition(":")
         def go():
-            with socket.create_connection((host, int(port)), timeout=10) as it:
+            with socket.create_connection((host, int(port)), timeout=60) as it:
                 it.sendall(b"GET / HTTP/1.1\\r\\nhost: x\\r\\nconnection: close\\r\\n\\r\\n")
                 return it.makefile().read()
         return await asyncio.to_thread(go)

@@ -253,7 +253,7 @@ async def test_a_stream_passes_as_it_comes_and_its_end_waits_for_the_journal():
         with node.begin():
             for count in range(1, 5):
                 gate.allow()
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(60):
                     while len(pieces) < count:
                         await asyncio.sleep(0.001)
                 assert node.ended("model") == []
@@ -366,7 +366,7 @@ async def test_every_shape_is_recorded_by_every_library(library, path, is_stream
         settings = EgressConfig(providers=(read_below("bedrock", provider.url),))
 
         def with_requests() -> str:
-            answer = requests.post(provider.url + path, json=body, stream=is_stream, timeout=20)
+            answer = requests.post(provider.url + path, json=body, stream=is_stream, timeout=60)
             return b"".join(answer.iter_content(None)).decode("latin-1")
 
         async def with_aiohttp() -> str:

@@ -41,7 +41,7 @@ def held(mode: Any = "event", **options: Any) -> tuple[asyncio.Event, Callable[.
     return gate, hold
 
 
-async def until(node: LocalNode, holds: Callable[[], Awaitable[Any]], within: float = 5.0) -> Any:
+async def until(node: LocalNode, holds: Callable[[], Awaitable[Any]], within: float = 60.0) -> Any:
     """What `holds` gives, once that is something."""
     async with asyncio.timeout(within):
         while not (found := await holds()):

@@ -303,7 +303,7 @@ async def test_a_step_that_the_records_can_never_hold_fails_its_run_loudly():
 
 
 async def until_crashed(node: LocalNode) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not node.is_dead:
             await node.wait_move(0.05)
 

@@ -13,7 +13,7 @@ from pilothouse.storage.hot.redis import RedisHotStore
 from pilothouse.testing.brokers import ValkeyServer
 from tests.engine.test_outgoing import DONE, WISH, Asker, outgoing
 
-WITHIN = 30.0
+WITHIN = 60.0
 SLOW = 1.0
 """A minute: so that nothing comes back while a test runs."""
 

@@ -62,7 +62,7 @@ def test_a_file_and_a_cloudevent_start_audits_and_their_reports_arrive_signed(tm
         request = urllib.request.Request(
             f"{desk.url}/v1/sources/events/messages", asked.encode(), {"content-type": "application/json", **event}
         )
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert json.loads(answer.read())["items"][0]["outcome"] == "run"
         desk.until(lambda: len(heard) >= 2, "two reports")
         desk.until(lambda: list((desk.folder / "inbox" / "failed").glob("letter.json.reason.txt")), "the reason")

@@ -25,7 +25,7 @@ from tests.examples.test_licence_rules import COMMON, EXAMPLE, MIT, MODULES
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
 GPL = COMMON / "GPL-2"
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 class Desk:

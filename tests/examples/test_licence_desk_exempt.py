@@ -27,7 +27,7 @@ def call(desk, method, path, body, key):
     head = {"content-type": "application/json", **bearer(key)}
     request = urllib.request.Request(f"{desk.url}{path}", content, head, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return answer.status, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as refused:
         return refused.code, json.loads(refused.read())

@@ -54,7 +54,7 @@ def committed(postgres_server, database):
     """Waits until a query, asked past the proxy, finds something."""
 
     async def wait(query):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await asyncio.to_thread(postgres_server.query, database, query):
                 await asyncio.sleep(0.01)
 
@@ -126,7 +126,7 @@ async def test_a_network_that_swallows_everything_is_noticed_and_nobody_waits_fo
         await records.get_run(TENANT, "run_a")
     proxy.heal()
     proxy.cut()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await put(records, queued("run_after"))

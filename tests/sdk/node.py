@@ -19,7 +19,7 @@ from pilothouse.wire.host import HostConfig
 
 LAST_WORDS = (frames.Finished, frames.Failed, frames.Parked, frames.Rejected, frames.Stopped)
 SLOT = 3
-WITHIN = 20.0
+WITHIN = 60.0
 ATTEMPTS_LIMIT = 200
 
 

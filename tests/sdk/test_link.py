@@ -26,7 +26,7 @@ class End:
 
 
 async def until(is_so):
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.001)
 

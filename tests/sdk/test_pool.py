@@ -19,12 +19,12 @@ from tests.sdk.node import Node
 
 pytestmark = pytest.mark.slow
 
-WITHIN = 30.0
+WITHIN = 60.0
 
 
 def pool(**more: Any) -> PoolConfig:
     says: dict[str, Any] = {
-        "kind": "local", "processes": 2, "cpus": 4.0, "gpus": 0.0, "memory": 0, "queue": 2, "wait": 5.0,
+        "kind": "local", "processes": 2, "cpus": 4.0, "gpus": 0.0, "memory": 0, "queue": 2, "wait": 60.0,
         "address": "auto",
     }  # fmt: skip
     return PoolConfig(**(says | more))

@@ -34,7 +34,7 @@ async def test_a_sleep_that_was_begun_is_not_begun_anew():
         await asyncio.sleep(0)
     [begun] = node.rows
     node.rows = [msgspec.structs.replace(begun, due_at=now() + 5_000)]
-    assert await asyncio.wait_for(node.output(), 5) == "awake"
+    assert await asyncio.wait_for(node.output(), 60) == "awake"
 
 
 async def test_a_signal_gives_its_payload_and_signals_of_a_name_come_in_order():

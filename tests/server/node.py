@@ -124,7 +124,7 @@ class Served:
         self.node = node
         self.loop = loop
         self.port = node.port
-        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20, trust_env=False)
+        self.http = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60, trust_env=False)
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs something in the loop of the node."""
@@ -151,7 +151,7 @@ class Served:
             return app, server
 
         app, server = self.do(start())
-        with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=20, trust_env=False) as http:
+        with httpx2.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=60, trust_env=False) as http:
             try:
                 yield Front(app, server, http)
             finally:
@@ -196,5 +196,5 @@ def serve_node(folder: Path, more: tuple[Flag, ...] = (), **server: Any) -> Iter
             asyncio.run_coroutine_threadsafe(node.stop(), loop).result(60)
         asyncio.run_coroutine_threadsafe(loop.shutdown_default_executor(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(60)
         loop.close()

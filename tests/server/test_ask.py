@@ -8,7 +8,7 @@ def start(served, agent: str, input, **more) -> str:
 
 
 def ended(served, run: str) -> dict:
-    return served.http.get(f"/v1/runs/{run}", params={"wait": 10}).json()
+    return served.http.get(f"/v1/runs/{run}", params={"wait": 60}).json()
 
 
 def wait_status(served, run: str, status: str) -> dict:

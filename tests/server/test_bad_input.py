@@ -198,7 +198,7 @@ def test_100_megabytes_of_unknown_length_are_refused_while_they_come(served):
 
 
 def test_a_client_that_asks_before_it_sends_is_spared_the_sending(served):
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
         raw.sendall(
             b"POST /v1/agents/echo/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 104857600\r\n"
             b"Expect: 100-continue\r\n\r\n"
@@ -212,7 +212,7 @@ def test_a_client_that_asks_before_it_sends_is_spared_the_sending(served):
 
 @pytest.mark.parametrize("length", ["4194305", "9" * 30])
 def test_a_length_over_the_limit_is_enough(served, length):
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
         raw.sendall(f"POST {RUNS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n".encode())
         assert raw.recv(65536).split(b" ")[1] in (b"413", b"400")
 
@@ -237,7 +237,7 @@ def test_all_bodies_together_have_a_limit_too(served):
 @pytest.mark.slow
 def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_limit(served):
     with served.front(HttpOptions(body_within=0.05)) as front:
-        with socket.create_connection(("127.0.0.1", front.port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", front.port), timeout=60) as raw:
             raw.sendall(f"POST {RUNS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{{".encode())
             assert raw.recv(65536).startswith(b"HTTP/1.1 408 ")
 
@@ -245,7 +245,7 @@ def test_a_body_that_does_not_come_is_waited_for_no_longer_than_the_limit(served
 @pytest.mark.slow
 def test_a_client_that_goes_away_in_the_middle_is_forgotten(served):
     with served.front(HttpOptions()) as front:
-        with socket.create_connection(("127.0.0.1", front.port), timeout=10) as raw:
+        with socket.create_connection(("127.0.0.1", front.port), timeout=60) as raw:
             raw.sendall(f"POST {RUNS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 20\r\n\r\n{{".encode())
         page = ""
         while 'status="400"' not in page:
@@ -442,7 +442,7 @@ def test_a_patch_of_a_state_is_an_object(served, body):
 
 def test_one_connection_survives_every_refusal_that_does_not_close_it(served):
     """One after another on one connection: whatever is wrong with one request, the next one is answered."""
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as raw:
         stream = raw.makefile("rb")
         for body in [*MALFORMED.values(), *(body for body, _ in UNFIT.values())]:
             head = f"POST {RUNS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -17,7 +17,7 @@ __all__ = ["database", "postgres_server"]
 
 pytestmark = pytest.mark.slow
 
-WITHIN = 20.0
+WITHIN = 60.0
 
 
 @pytest.fixture(params=["postgres", "valkey", "nats"])

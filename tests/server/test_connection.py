@@ -25,7 +25,7 @@ def run_of(text: str, *more: str) -> bytes:
 
 @contextmanager
 def opened(port: int) -> Iterator[socket.socket]:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as raw:
         yield raw
 
 
@@ -200,7 +200,7 @@ def test_a_client_that_pipelines_and_never_reads_is_not_answered_without_end(ser
                 front.http.get("/healthz")
             assert started(served) - before <= 3
             raw.close()
-            sender.join(10)
+            sender.join(60)
 
 
 def send_all(raw: socket.socket, data: bytes) -> None:

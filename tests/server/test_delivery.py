@@ -19,7 +19,7 @@ def telling(tmp_path_factory):
 
 
 async def wait_deliveries(node, run: str, status: str) -> list[dict]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             answer = await asyncio.to_thread(node.http.get, "/v1/deliveries", params={"run": run, "status": status})
             if found := answer.json()["items"]:

@@ -29,7 +29,7 @@ def test_more_requests_than_the_limit_are_refused_and_health_is_not(served, tmp_
             assert front.http.get(path).status_code == 200
         gate.touch()
         for holder in holders:
-            holder.join(10)
+            holder.join(60)
         assert front.http.post(RUNS, json={}).status_code == 200
         assert 'pilothouse_http_requests_total{route="other",status="503"} 1.0' in front.http.get("/metrics").text
 

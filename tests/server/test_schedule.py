@@ -41,7 +41,7 @@ def test_one_fires_by_itself_pauses_and_is_gone(served, name):
     while (shown := served.http.get(f"/v1/schedules/{name}").json())["last_run"] is None:
         assert time.monotonic() < until
         time.sleep(0.02)
-    run = served.http.get(f"/v1/runs/{shown['last_run']}", params={"wait": 10}).json()
+    run = served.http.get(f"/v1/runs/{shown['last_run']}", params={"wait": 60}).json()
     assert (run["status"], run["output"], run["metadata"]["schedule"]) == ("succeeded", 2, name)
     assert served.http.post(f"/v1/schedules/{name}/pause").json()["status"] == "paused"
     assert served.http.post(f"/v1/schedules/{name}/resume").json()["status"] == "active"
@@ -53,7 +53,7 @@ def test_one_is_fired_by_hand(served, name):
     make(served, name, at="2199-01-01T00:00:00Z")
     fired = served.http.post(f"/v1/schedules/{name}/run")
     assert fired.status_code == 202
-    assert served.http.get(fired.headers["location"], params={"wait": 10}).json()["status"] == "succeeded"
+    assert served.http.get(fired.headers["location"], params={"wait": 60}).json()["status"] == "succeeded"
 
 
 @pytest.mark.parametrize(

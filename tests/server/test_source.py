@@ -46,7 +46,7 @@ def test_a_cloudevent_becomes_a_run_once(sourced):
     taken = [one.json()["items"][0] for one in answers]
     assert [one["outcome"] for one in taken] == ["run", "repeat", "repeat"]
     assert len({one["run"] for one in taken}) == 1
-    assert sourced.http.get(f"/v1/runs/{taken[0]['run']}", params={"wait": 10}).json()["output"] == 3
+    assert sourced.http.get(f"/v1/runs/{taken[0]['run']}", params={"wait": 60}).json()["output"] == 3
 
 
 def test_a_batch_of_cloudevents_becomes_as_many_runs(sourced):

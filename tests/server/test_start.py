@@ -9,7 +9,7 @@ import pytest
 
 
 def ended(served, run: str) -> dict:
-    return served.http.get(f"/v1/runs/{run}", params={"wait": 10}).json()
+    return served.http.get(f"/v1/runs/{run}", params={"wait": 60}).json()
 
 
 @pytest.mark.parametrize(("agent", "status"), [("echo", 200), ("diary", 200), ("digest", 202)])

@@ -196,7 +196,7 @@ def test_a_reader_that_hangs_up_stops_the_run_only_if_it_said_so(served, header,
     assert line.close_code == 1000
     if status == "succeeded":
         served.http.post(f"/v1/runs/{run}/signals/go", json={"payload": 1})
-    assert served.http.get(f"/v1/runs/{run}", params={"wait": 20}).json()["status"] == status
+    assert served.http.get(f"/v1/runs/{run}", params={"wait": 60}).json()["status"] == status
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ class Conversation:
         head, _, body = request.partition("\n\n")
         line, *headers = head.split("\n")
         method, path = line.split(" ")
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
         try:
             given = dict(one.split(": ", 1) for one in headers)
             if body:

@@ -12,7 +12,7 @@ from pilothouse.storage.hot.redis import RedisHotStore
 from pilothouse.testing.brokers import ValkeyServer
 from pilothouse.testing.clock import ManualClock
 
-WITHIN = 30.0
+WITHIN = 60.0
 KEYS = 3
 
 

@@ -12,7 +12,7 @@ from pilothouse.testing import Answer, Fault, Gate, ModelRequest, ScriptedModel
 
 def ask(model: ScriptedModel, text: str = "hello", **more: object) -> httpx2.Response:
     body = {"model": "scripted", "messages": [{"role": "user", "content": text}]} | more
-    return httpx2.post(f"{model.base_url}/chat/completions", json=body, trust_env=False, timeout=10)
+    return httpx2.post(f"{model.base_url}/chat/completions", json=body, trust_env=False, timeout=60)
 
 
 def text_of(response: httpx2.Response) -> str:

@@ -190,12 +190,12 @@ async def test_where_it_is_asked_for_a_message_is_acknowledged_when_its_run_has_
     async with LocalNode({"hold": hold}) as node:
         loop = loop_of(node, source, "hold", acknowledge="end")
         await loop.round()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not source.settled["extend", "1"]:
                 await asyncio.sleep(0.005)
         assert not source.settled["ack", "1"]
         gate.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not source.settled["ack", "1"]:
                 await asyncio.sleep(0.005)
         await loop.stop()
@@ -262,7 +262,7 @@ async def test_a_connection_that_breaks_is_tried_again_and_told():
         loop = loop_of(node, source)
         loop.on_error = told.append
         loop.start()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not loop.counts.taken or loop.counts.problem is not None:
                 await asyncio.sleep(0.01)
         await loop.stop()
