@@ -143,6 +143,16 @@ def test_a_session_is_forgotten_only_after_a_yes(served):
     assert served("sessions", "show", "diary", "eve").exit_code == Exit.DONE
 
 
+def test_a_subject_is_erased_only_after_a_yes(served):
+    served("run", "diary", "rain", "--session", "zoe", "--subject", "zoe@example.org")
+    asked = served("subjects", "erase", "zoe@example.org", input="n\n")
+    assert asked.exit_code == Exit.INTERRUPTED
+    erased = served.json("subjects", "erase", "zoe@example.org", "--yes")
+    assert erased == {"runs": 1, "sessions": 1, "examples": 0}
+    assert served("sessions", "show", "diary", "zoe").exit_code == Exit.NOT_FOUND
+    assert "0 runs" in served("subjects", "erase", "zoe@example.org", "--yes").stdout
+
+
 def open_review(served, run: str) -> dict:
     """The review a run waits for; `runs watch` tells when it is asked."""
     for _ in range(100):

@@ -34,6 +34,7 @@ from tests.engine.scenario import Everything
 MOVES = (
     c.InsertRun, c.KeepRun, c.FinishRun, c.EndIdleRun, c.EndLostRun, c.ParkRun, c.RequeueRun, c.RequestCancel,
     c.RememberCancel, c.InsertReview, c.CloseReview, c.WriteState, c.ForkSession, c.DropSession,
+    c.TrimSession,
     c.SupersedeRun, c.SupersedeReview,
 )  # fmt: skip
 """What must not become durable without an entry beside it."""
@@ -140,7 +141,8 @@ async def test_no_payload_is_in_the_log_and_the_digest_of_one_can_be_checked_whi
         queued = next(one for one in found if one["kind"] == "run.queued")
         assert queued["input"] == node.world.seals.digest("default", "ann", b'"my illness"')
         before = [leaf async for leaf in leaves(node)]
-        assert await evidence.drop_seal(node.world, "default", "ann")
+        (drop,) = await evidence.seal_dropped(node.world, "default", "ann")
+        await node.world.records.commit(c.Change((drop,)))
         assert node.world.seals.digest("default", "ann", b'"my illness"') is None
         assert [leaf async for leaf in leaves(node)] == before
         node.world.signer = SigningKey("pilothouse")

@@ -11,7 +11,7 @@ from pilothouse.cli.dataset_export import lines
 from pilothouse.domain.evidence import leaves_of
 from pilothouse.domain.example import Choice
 from pilothouse.domain.principal import LOCAL, Principal
-from pilothouse.engine import evaluation, evidence, example
+from pilothouse.engine import erasure, evaluation, evidence, example
 from pilothouse.engine.override import Correction, override_run
 from pilothouse.engine.run import start_run
 from pilothouse.errors import (
@@ -93,7 +93,7 @@ async def test_what_makes_no_sense_is_refused(node):
     for refused in (
         example.give_feedback(node.world, robot, id, example.Feedback(kind="thumb", value=1)),
         example.make_version(node.world, robot, "d", Choice(agent="desk")),
-        example.erase_subject(node.world, robot, "s"),
+        erasure.erase_subject(node.world, robot, "s"),
     ):
         with pytest.raises(Forbidden):
             await refused
@@ -146,7 +146,7 @@ async def test_erasing_a_subject_withdraws_examples_and_flags_the_versions_built
     for text, subject in (("a", "ann"), ("b", "bob"), ("c", "ann"), ("d", None)):
         await say(node, await run(node, text, subject))
     before = await make(node)
-    assert await example.erase_subject(node.world, LOCAL, "ann") == 2
+    assert (await erasure.erase_subject(node.world, LOCAL, "ann")).examples == 2
     after = await example.read_version(node.world, "default", "d", 1)
     assert after.version == before.version
     assert len(after.withdrawn) == 2
@@ -158,7 +158,7 @@ async def test_erasing_a_subject_withdraws_examples_and_flags_the_versions_built
     assert "ann" not in json.dumps(
         [one for one in await told(node) if "example" in one["kind"] or "subject" in one["id"]]
     )
-    assert await example.erase_subject(node.world, LOCAL, "ann") == 0
+    assert (await erasure.erase_subject(node.world, LOCAL, "ann")).examples == 0
     assert (await make(node)).version.number == 2
 
 
@@ -166,7 +166,7 @@ async def test_a_version_that_is_made_while_a_subject_is_erased_keeps_nothing_of
     """A version has no copy: whatever the order, what is erased cannot be read from it."""
     for number in range(6):
         await say(node, await run(node, f"n{number}", "ann" if number % 2 else None))
-    await asyncio.gather(make(node), example.erase_subject(node.world, LOCAL, "ann"), make(node, "e"))
+    await asyncio.gather(make(node), erasure.erase_subject(node.world, LOCAL, "ann"), make(node, "e"))
     for name in ("d", "e"):
         found = await example.read_version(node.world, "default", name, 1)
         assert all(one.subject is None for _, one in found.items)
@@ -177,7 +177,7 @@ async def test_an_export_has_nothing_of_what_was_withdrawn(node):
     await say(node, await run(node, "zebra", "ann"))
     await say(node, await run(node, "b"))
     await make(node)
-    await example.erase_subject(node.world, LOCAL, "ann")
+    await erasure.erase_subject(node.world, LOCAL, "ann")
     found = await example.read_version(node.world, "default", "d", 1)
     items = [
         {

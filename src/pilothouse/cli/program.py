@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "agents": ("pilothouse.cli.agents:agents", "Show which agents a node has."),
     "runs": ("pilothouse.cli.runs:runs", "Look at runs, cancel, retry or signal them."),
     "sessions": ("pilothouse.cli.sessions:sessions", "Look at what sessions remember, fork or delete them."),
+    "subjects": ("pilothouse.cli.subjects:subjects", "Erase what was kept of a person."),
     "reviews": ("pilothouse.cli.reviews:reviews", "Answer what runs ask of people."),
     "override": ("pilothouse.cli.override:override", "Supersede what came out or was decided."),
     "sampling": ("pilothouse.cli.sampling:sampling", "Choose runs for people to look at."),

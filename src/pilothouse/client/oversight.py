@@ -79,7 +79,7 @@ class Oversight:
         return self._wire.call(dict[str, Any], "GET", "/v1/examples", params=page)
 
     def erase_subject(self, subject: str) -> dict[str, Any]:
-        """Withdraws all examples of the subject."""
+        """Erases the subject; says how many of its `runs`, `sessions` and `examples` went."""
         return self._wire.call(dict[str, Any], "DELETE", f"/v1/subjects/{_id(subject)}")
 
     def list_datasets(self) -> dict[str, Any]:

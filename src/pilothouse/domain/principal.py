@@ -17,7 +17,7 @@ PrincipalKind = Literal["human", "service", "agent"]
 Scope = Literal[
     "runs:read", "runs:write", "reviews:read", "reviews:decide", "holds:write", "policy:write", "audit:read",
     "keys:write", "metrics:read", "groups:write", "bias:audit",
-    "examples:read", "examples:write", "*",
+    "examples:read", "examples:write", "subjects:erase", "*",
 ]  # fmt: skip
 ALL: Scope = "*"
 KEY_FORM = "phk"

@@ -137,20 +137,14 @@ async def ready_seal(world: World, tenant: str, subject: str | None) -> None:
     raise RecordsUnavailable
 
 
-async def drop_seal(world: World, tenant: str, subject: str) -> bool:
-    """Destroys the key of a subject: its digests in the log say nothing from now on, and the log still verifies.
-    Whether there was one."""
+async def seal_dropped(world: World, tenant: str, subject: str) -> tuple[WriteDocument, ...]:
+    """What destroys the key of a subject: its digests in the log say nothing from then on, and the log still verifies.
+    Empty when there is none."""
     world.seals.forget(tenant, subject)
-    id = seal_id(subject)
-    kept = await world.records.get_document(tenant, id)
+    kept = await world.records.get_document(tenant, seal_id(subject))
     if kept is None:
-        return False
-    try:
-        write = WriteDocument(tenant, id, SEAL, kept.version, "", None, world.clock.now())
-        await world.records.commit(Change((write,)))
-    except Conflict:
-        return False
-    return True
+        return ()
+    return (WriteDocument(tenant, kept.id, SEAL, kept.version, "", None, world.clock.now()),)
 
 
 def seal_id(subject: str | None) -> str:

@@ -28,7 +28,7 @@ from pilothouse.domain.principal import Principal
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.encoding import encode
-from pilothouse.engine.evidence import drop_seal, ready_seal
+from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.run import get_run
 from pilothouse.engine.sampling import sampling_key
 from pilothouse.engine.world import World
@@ -149,11 +149,9 @@ async def _examples(world: World, tenant: str, agent: str | None) -> list[tuple[
             return found
 
 
-async def erase_subject(world: World, by: Principal, subject: str) -> int:
-    """Withdraws the examples of a subject and destroys the key of their digests; how many examples it were. Versions
-    that were built from them lose them in the same moment. A second call withdraws what came since."""
-    if by.kind == "agent":
-        raise Forbidden(reason="agents do not erase", hint="Use the key of a person or a program.")
+async def withdraw_examples(world: World, by: Principal, subject: str) -> int:
+    """Withdraws the examples of a subject; how many it were. Versions that were built from them lose them in the same
+    moment. A second call withdraws what came since."""
     withdrawn = 0
     for document, one in await _examples(world, by.tenant, None):
         if one.subject != subject:
@@ -164,11 +162,6 @@ async def erase_subject(world: World, by: Principal, subject: str) -> int:
         with contextlib.suppress(Conflict):  # somebody else has withdrawn it
             await world.records.commit(Change((write, told)))
             withdrawn += 1
-    await ready_seal(world, by.tenant, None)
-    digest = world.seals.digest(by.tenant, None, subject)
-    told = entry(by.tenant, f"subject:{digest}", world.clock.now(), "subject.erased", by.name, examples=withdrawn)
-    await world.records.commit(Change((told,)))
-    await drop_seal(world, by.tenant, subject)
     return withdrawn
 
 

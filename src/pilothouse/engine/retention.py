@@ -2,7 +2,7 @@
 
 Each function does one bounded round and says whether there is more, so that the living never wait for more than a
 round; the loop that calls them is in `compute`. What a hold covers stays, whatever its age. The audit log stays as it
-is: what it says of a person is a digest under a key, and `engine.evidence.drop_seal` takes that key away.
+is: what it says of a person is a digest under a key, which goes when the person is erased (`engine.erasure`).
 """
 
 from pilothouse.domain.principal import Key

@@ -14,10 +14,21 @@ from pilothouse.engine.encoding import encode
 from pilothouse.engine.scratch import forget_scratch
 from pilothouse.engine.world import World
 from pilothouse.errors import Held, InvalidInput, SessionBusy, SessionExists, SessionNotFound, StateConflict, TooLarge
-from pilothouse.ports.change import AppendAudit, Change, Conflict, DropSession, ForkSession, WriteState
+from pilothouse.ports.change import (
+    MORE,
+    AppendAudit,
+    Change,
+    Conflict,
+    DropSession,
+    ForkSession,
+    TrimSession,
+    WriteState,
+)
 
 STATE_LIMIT = 4 * 1024 * 1024
 """Bytes of the state of a session."""
+TRIM = 256
+"""Turns, and runs, that go in one transaction."""
 
 
 async def get_session(world: World, tenant: str, agent: str, key: str) -> Session:
@@ -113,10 +124,14 @@ async def fork_session(
 
 
 async def delete_session(world: World, tenant: str, agent: str, key: str, by: str = NODE) -> None:
-    """Removes the session with its turns. Raises `SessionNotFound`, `SessionBusy` while a turn is live, and `Held`
-    while a hold covers any of it."""
-    await _refuse_held(world, tenant, agent, key)
+    """Removes the session with its turns; a long one from its oldest turn on, in rounds between which others write.
+    Raises `SessionNotFound`, `SessionBusy` while a turn is live, and `Held` while a hold covers any of it. A turn or
+    hold that comes between two rounds stops it: what has gone is gone, and a second call goes on."""
+    await refuse_held(world, tenant, agent, key)
+    found = await get_session(world, tenant, agent, key)
     try:
+        if found.turns > TRIM:
+            await _trim(world, found, by)
         told = _entry(world, tenant, agent, key, world.clock.now(), "session.deleted", by)
         await world.records.commit(Change((DropSession(tenant, key, agent), told)))
     except Conflict:
@@ -127,7 +142,16 @@ async def delete_session(world: World, tenant: str, agent: str, key: str, by: st
     await forget_scratch(world, tenant, agent, key)
 
 
-async def _refuse_held(world: World, tenant: str, agent: str, key: str) -> None:
+async def _trim(world: World, session: Session, by: str) -> None:
+    trim = TrimSession(session.tenant, session.key, session.agent, TRIM)
+    has_more = True
+    while has_more:
+        told = _entry(world, session.tenant, session.agent, session.key, world.clock.now(), "session.trimmed", by)
+        has_more = (await world.records.commit(Change((trim, told)))).status == MORE
+        await refuse_held(world, session.tenant, session.agent, session.key)
+
+
+async def refuse_held(world: World, tenant: str, agent: str, key: str) -> None:
     """A hold over a release may be over any turn; one over a run is over the session of that run."""
     for hold in world.holds.values():
         selector = hold.selector

@@ -17,6 +17,9 @@ from msgspec import Struct
 
 from pilothouse.domain.journal import StepRow
 
+MORE = "more"
+"""The status of an Act that has done a part and wants to be asked again."""
+
 
 class Statement(Struct, array_like=True, gc=False):
     """A named statement with one row of values."""
@@ -244,6 +247,14 @@ class ForkSession(Act):
     state: bytes
     at: int
     expires_at: int | None
+
+
+class TrimSession(Act):
+    """Removes the oldest runs and turns of a session, at most `limit` of each, so that a long one is dropped in rounds.
+    `Receipt.status` is MORE when there may be more. Falls when it does not exist or a turn is live."""
+
+    agent: str
+    limit: int
 
 
 class DropSession(Act):

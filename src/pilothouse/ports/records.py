@@ -128,6 +128,25 @@ class OpenReviews(Struct, frozen=True):
     expires_at: int | None
 
 
+class RunOfSubject(Struct, frozen=True):
+    """Where a run of a subject is. `pos` leads on to the next one."""
+
+    pos: int
+    id: str
+    agent: str
+    release: str
+    session: str | None
+    status: str
+
+
+class Erased(Struct, frozen=True):
+    """How many runs went. `hold`: none, since this hold covers one of them."""
+
+    runs: int
+    hold: str | None = None
+    reason: str = ""
+
+
 class Pruned(Struct, frozen=True):
     """`runs`: how many went. `after`: where to go on; None: nothing is left there that could be due."""
 
@@ -293,6 +312,19 @@ class Records(Deliveries, Protocol):
         self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
     ) -> tuple[list[Document], str | None]:
         """Oldest first, with the next cursor; `tenant` None: of all tenants."""
+        ...
+
+    async def list_runs_of_subject(self, tenant: str, subject: str, after: int, limit: int) -> list[RunOfSubject]:
+        """Live ones too; in order, with a position over `after`."""
+        ...
+
+    async def list_sessions_of_subject(self, tenant: str, subject: str) -> list[tuple[str, str]]:
+        """(agent, key) of the sessions that have a turn of the subject, its own or a copy in a fork."""
+        ...
+
+    async def erase_runs(self, tenant: str, subject: str, limit: int) -> Erased:
+        """One bounded round: of the ended runs of a subject, `limit` at most with all that hangs on them; none when a
+        hold of the records covers one of these. The turns of sessions stay (see `change.DropSession`)."""
         ...
 
     async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:

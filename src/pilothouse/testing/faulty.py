@@ -31,6 +31,7 @@ from pilothouse.ports.records import (
     Claim,
     Document,
     Done,
+    Erased,
     Idempotency,
     Listener,
     OpenReviews,
@@ -39,6 +40,7 @@ from pilothouse.ports.records import (
     Queue,
     Records,
     RunFilter,
+    RunOfSubject,
 )
 
 P = ParamSpec("P")
@@ -49,7 +51,7 @@ Mode = Literal["before", "after", "fail"]
 or it is answered with `RecordsUnavailable` and the node lives on."""
 
 
-WRITES = frozenset({"claim", "claim_deliveries", "renew_leases", "wake_due", "release_held", "prune"})
+WRITES = frozenset({"claim", "claim_deliveries", "renew_leases", "wake_due", "release_held", "prune", "erase_runs"})
 
 
 class FaultyRecords(Records):
@@ -284,6 +286,15 @@ class FaultyRecords(Records):
 
     async def find_stop(self, tenant: str, receiver: str) -> str | None:
         return await self._pass(self._records.find_stop, tenant, receiver)
+
+    async def erase_runs(self, tenant: str, subject: str, limit: int) -> Erased:
+        return await self._pass(self._records.erase_runs, tenant, subject, limit)
+
+    async def list_runs_of_subject(self, tenant: str, subject: str, after: int, limit: int) -> list[RunOfSubject]:
+        return await self._pass(self._records.list_runs_of_subject, tenant, subject, after, limit)
+
+    async def list_sessions_of_subject(self, tenant: str, subject: str) -> list[tuple[str, str]]:
+        return await self._pass(self._records.list_sessions_of_subject, tenant, subject)
 
     async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
         return await self._pass(self._records.prune, retention, limit, after)

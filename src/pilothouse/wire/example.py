@@ -49,12 +49,6 @@ class ExamplePage(Struct):
     next_cursor: str | None
 
 
-class ErasedView(Struct):
-    """How many examples of the subject were withdrawn."""
-
-    examples: int
-
-
 class VersionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """Which examples the next version takes: all that is named has to match. `test_share`: of the people or runs they
     are about, so many are in the part `test`, the others in `train`."""

@@ -49,6 +49,7 @@ SCOPES = {
     "sampling": {"GET": "reviews:read", "other": "policy:write"},
     "bias": {"GET": "bias:audit", "other": "bias:audit"},
     "examples": {"GET": "examples:read", "other": "examples:write"},
+    "subjects": {"GET": "subjects:erase", "other": "subjects:erase"},
     "holds": {"GET": "runs:read", "other": "holds:write"},
     "policies": {"GET": "audit:read", "other": "policy:write"},
     "audit": {"GET": "audit:read"},

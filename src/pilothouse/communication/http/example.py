@@ -1,6 +1,6 @@
 """The routes of feedback, examples, datasets and evaluations.
 
-Who gives feedback is taken from the request's principal. What belongs to a subject is erased by `DELETE /v1/subjects`.
+Who gives feedback is taken from the request's principal.
 """
 
 from typing import Annotated
@@ -11,7 +11,7 @@ from pilothouse.communication.http.call import Call, check_cursor, tenant_of
 from pilothouse.communication.http.run import check_run_id
 from pilothouse.engine import evaluation as evaluations
 from pilothouse.engine import example
-from pilothouse.errors import InvalidInput, NotOnRecord
+from pilothouse.errors import NotOnRecord
 from pilothouse.wire.evaluation import (
     ComparisonOfEvaluations,
     DifferenceView,
@@ -22,7 +22,6 @@ from pilothouse.wire.evaluation import (
 )
 from pilothouse.wire.example import (
     ContentsView,
-    ErasedView,
     ExamplePage,
     FeedbackRequest,
     ItemView,
@@ -61,13 +60,6 @@ async def list_examples(call: Call, query: OfAgentQuery) -> None:
     world, tenant = call.front.world, tenant_of(call)
     found, cursor = await example.list_examples(world, tenant, query.agent, query.cursor, query.limit)
     await call.show(ExamplePage([example_view(one) for one in found], cursor))
-
-
-async def erase_subject(call: Call, subject: str) -> None:
-    """Withdraws the examples of a subject, from every dataset version too, and destroys the key of its digests."""
-    if len(subject) > 256:
-        raise InvalidInput(faults=[{"path": "path.subject", "message": "expected 1 to 256 characters"}])
-    await call.show(ErasedView(await example.erase_subject(call.front.world, call.principal, subject)))
 
 
 async def list_datasets(call: Call) -> None:

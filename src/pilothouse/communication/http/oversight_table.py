@@ -3,7 +3,7 @@
 Part of the table of all endpoints; see `table` for what is not repeated here.
 """
 
-from pilothouse.communication.http import bias, example, override, sampling
+from pilothouse.communication.http import bias, erasure, example, override, sampling
 from pilothouse.communication.http.endpoint import Endpoint, Reply
 from pilothouse.errors import (
     AgentNotFound,
@@ -18,12 +18,14 @@ from pilothouse.errors import (
     ReviewNotFound,
     RunActive,
     RunNotFound,
+    SessionBusy,
     StateConflict,
     TooLarge,
 )
 from pilothouse.wire.bias import BiasAuditPage, BiasAuditView, FindingPage, FindingView, GroupsNoted
+from pilothouse.wire.erasure import ErasedView
 from pilothouse.wire.evaluation import ComparisonOfEvaluations, EvaluationPage, EvaluationView
-from pilothouse.wire.example import ContentsView, ErasedView, ExamplePage, ExampleView, VersionPage, VersionView
+from pilothouse.wire.example import ContentsView, ExamplePage, ExampleView, VersionPage, VersionView
 from pilothouse.wire.override import OverridePage
 from pilothouse.wire.review import ReviewView
 from pilothouse.wire.run import RunView
@@ -89,8 +91,8 @@ EXAMPLES = (
              tag="examples", scope="runs:write"),
     Endpoint("GET", "/v1/examples", example.list_examples, "List examples",
              {200: Reply("A page of examples.", ExamplePage)}, (BadCursor,), tag="examples"),
-    Endpoint("DELETE", "/v1/subjects/{subject}", example.erase_subject, "Withdraw the examples of a subject",
-             {200: Reply("How many were withdrawn.", ErasedView)}, (LimitReached,), tag="examples"),
+    Endpoint("DELETE", "/v1/subjects/{subject}", erasure.erase_subject, "Erase a subject",
+             {200: Reply("How much went.", ErasedView)}, (Held, RunActive, SessionBusy, LimitReached), tag="subjects"),
     Endpoint("GET", "/v1/datasets", example.list_datasets, "List versions of datasets",
              {200: Reply("All versions.", VersionPage)}, tag="examples"),
     Endpoint("POST", ONE_DATASET, example.make_version, "Make the next version of a dataset",

@@ -15,11 +15,11 @@ from pilothouse.domain.retention import Retention
 from pilothouse.domain.run import Run
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Change, Receipt
-from pilothouse.ports.records import Claim, Done, Listener, Pruned
+from pilothouse.ports.records import Claim, Done, Erased, Listener, Pruned
 from pilothouse.storage.records import deliveries, queue
 from pilothouse.storage.records.batch import Batch, Item, Job
 from pilothouse.storage.records.moving import Idle, mark_moved
-from pilothouse.storage.records.prune import prune
+from pilothouse.storage.records.prune import erase_runs, prune
 from pilothouse.storage.records.statements import Database
 from pilothouse.storage.records.ticket import Outcome, Ticket
 
@@ -69,6 +69,10 @@ class Intake(ABC):
     async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
         pruned: Pruned = await self._do(partial(prune, retention=retention, limit=limit, after=after))
         return pruned
+
+    async def erase_runs(self, tenant: str, subject: str, limit: int) -> Erased:
+        erased: Erased = await self._do(partial(erase_runs, tenant=tenant, subject=subject, limit=limit))
+        return erased
 
     async def mark_moved(self, moved: Sequence[tuple[Idle, str]]) -> int:
         count: int = await self._do(partial(mark_moved, moved=moved))

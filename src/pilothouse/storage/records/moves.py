@@ -4,14 +4,15 @@ Most are their fields and nothing else. A turn, a fork and a dropped session hav
 are written in the same transaction.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import astuple
 
 from pilothouse.ports import change as c
 from pilothouse.storage.records import payload
-from pilothouse.storage.records.statements import Database, ask, many
+from pilothouse.storage.records.removal import bounded, remove_runs
+from pilothouse.storage.records.statements import ask, many
 from pilothouse.storage.records.ticket import Key, Ticket, name_of
 from pilothouse.storage.records.wave import Members, Wave
 
@@ -110,6 +111,25 @@ def drop_session(wave: Wave, members: Members) -> Stood:
     return stood
 
 
+def trim_session(wave: Wave, members: Members) -> Stood:
+    """Its oldest runs and turns, at most `limit` of each; the receipt says whether there were so many."""
+    rows = [(statement.tenant, statement.id, statement.agent) for _, statement in members]
+    stood: Stood = dict.fromkeys(many(wave.connection, "idle_sessions", rows))
+    for ticket, trim in members:
+        if trim.key in stood:
+            of = {"tenant": trim.tenant, "agent": trim.agent, "key": trim.id}
+            runs = ask(wave.connection, "trim_runs", limit=trim.limit, **of)
+            chosen = bounded(wave.connection, runs)
+            remove_runs(wave.connection, chosen)
+            turns = ask(wave.connection, "trim_turns", limit=trim.limit, **of)
+            owner = payload.owner_of_turns(trim.agent, trim.id)
+            lost = ask(wave.connection, "trim_uses", owner=owner, limit=trim.limit, **of)
+            many(wave.connection, "drop_unused_payloads", lost)
+            has_more = len(chosen) < len(runs) or trim.limit in (len(runs), len(turns), len(lost))
+            ticket.status = c.MORE if has_more else ""
+    return stood
+
+
 def write_document(wave: Wave, members: Members) -> Stood:
     """Written or removed; a document that is removed leaves nothing behind."""
     rows = [astuple(statement) for _, statement in members]
@@ -118,27 +138,6 @@ def write_document(wave: Wave, members: Members) -> Stood:
     stood |= dict.fromkeys(many(wave.connection, "remove_document", removed))
     return stood
 
-
-def remove_runs(connection: Database, runs: Sequence[Key]) -> None:
-    """Ended runs with all that hangs on them."""
-    if runs:
-        remove_deliveries(connection, many(connection, "deliveries_of_runs", runs))
-        owners = [*runs, *many(connection, "reviews_of_runs", runs)]
-        for name in ("prune_steps", "prune_events", "prune_reviews", "prune_runs"):
-            many(connection, name, runs)
-        many(connection, "prune_beside", [(tenant, f"{kind}:{run}") for tenant, run in runs for kind in BESIDE])
-        lost = many(connection, "release_payloads", owners)
-        many(connection, "drop_unused_payloads", lost)
-
-
-def remove_deliveries(connection: Database, deliveries: Sequence[Key]) -> None:
-    if deliveries:
-        many(connection, "prune_deliveries", deliveries)
-        many(connection, "drop_unused_payloads", many(connection, "release_payloads", deliveries))
-
-
-BESIDE = ("groups",)
-"""Kinds of documents of which a run may have one: `kind:run`."""
 
 DOERS: dict[type[c.Statement], Doer] = {
     c.InsertRun: on_run(9, 10),
@@ -156,6 +155,7 @@ DOERS: dict[type[c.Statement], Doer] = {
     c.TakeTurn: take_turn,
     c.WriteState: write_state,
     c.ForkSession: fork_session,
+    c.TrimSession: trim_session,
     c.DropSession: drop_session,
     c.AdvanceSession: plain(),
     c.InsertReview: plain(7),

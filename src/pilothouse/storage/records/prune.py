@@ -11,12 +11,9 @@ import msgspec
 
 from pilothouse.domain.hold import Hold
 from pilothouse.domain.retention import EndedRun, Retention, is_held
-from pilothouse.ports.records import Pruned
-from pilothouse.storage.records.moves import remove_deliveries, remove_runs
-from pilothouse.storage.records.statements import Database, ask, many
-
-ROWS = 20_000
-"""Steps and events that go in one round; a run that has more goes alone."""
+from pilothouse.ports.records import Erased, Pruned
+from pilothouse.storage.records.removal import bounded, remove_deliveries, remove_runs
+from pilothouse.storage.records.statements import Database, ask
 
 _read_hold = msgspec.json.Decoder(Hold).decode
 
@@ -26,11 +23,25 @@ def prune(connection: Database, retention: Retention, limit: int, after: int) ->
     rows = ask(connection, "ended_runs", after=after, before=retention.latest, limit=limit)
     found = [EndedRun(*row) for row in rows]
     due = [run for run in found if retention.is_due(run.agent, run.ended_at) and not is_held(run, holds)]
-    chosen = _bounded(connection, [(run.tenant, run.id) for run in due])
+    chosen = bounded(connection, [(run.tenant, run.id) for run in due])
     remove_runs(connection, chosen)
     if not after and _prune_others(connection, retention, limit, holds):
         return Pruned(len(chosen), 0)
     return Pruned(len(chosen), _next(found, due, chosen, after, limit))
+
+
+def erase_runs(connection: Database, tenant: str, subject: str, limit: int) -> Erased:
+    """Ended runs of a subject, whatever their age; none of them when a hold covers one."""
+    holds = [_read_hold(body) for (body,) in ask(connection, "list_placed_holds")]
+    found = [EndedRun(*row) for row in ask(connection, "ended_runs_of_subject", tenant=tenant, subject=subject,
+                                           limit=limit)]  # fmt: skip
+    for run in found:
+        for hold in holds:
+            if is_held(run, (hold,)):
+                return Erased(0, hold.id, hold.reason)
+    chosen = bounded(connection, [(run.tenant, run.id) for run in found])
+    remove_runs(connection, chosen)
+    return Erased(len(chosen))
 
 
 def _next(
@@ -43,20 +54,6 @@ def _next(
         return None
     last = found[-1].ended_at
     return last if last > after else after + 1
-
-
-def _bounded(connection: Database, runs: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The first of them, with at most ROWS steps and events; at least one."""
-    sizes: dict[tuple[str, str], int] = {}
-    for name in ("count_steps_of", "count_events_of"):
-        for tenant, run, count in many(connection, name, runs):
-            sizes[tenant, run] = sizes.get((tenant, run), 0) + count
-    left = ROWS
-    for number, run in enumerate(runs):
-        left -= sizes.get(run, 0)
-        if left < 0:
-            return runs[: max(1, number)]
-    return runs
 
 
 def _prune_others(connection: Database, retention: Retention, limit: int, holds: Sequence[Hold]) -> bool:

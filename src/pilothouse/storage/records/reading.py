@@ -20,7 +20,7 @@ from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.ports.blobs import Blobs
 from pilothouse.ports.delivery import DeliveryFilter
-from pilothouse.ports.records import Backlog, Document, Idempotency, OpenReviews, Page, Queue, RunFilter
+from pilothouse.ports.records import Backlog, Document, Idempotency, OpenReviews, Page, Queue, RunFilter, RunOfSubject
 from pilothouse.storage.records import deliveries, moving, reads
 from pilothouse.storage.records.fetching import fetching, with_blobs
 from pilothouse.storage.records.reads import ListSteps
@@ -82,6 +82,12 @@ class Reading(ABC):
 
     async def list_runs(self, tenant: str, where: RunFilter, cursor: str | None, limit: int) -> Page:
         return await self._many(reads.list_runs, tenant, where, cursor, limit)
+
+    async def list_runs_of_subject(self, tenant: str, subject: str, after: int, limit: int) -> list[RunOfSubject]:
+        return await self._read_many(reads.list_runs_of_subject, tenant, subject, after, limit)
+
+    async def list_sessions_of_subject(self, tenant: str, subject: str) -> list[tuple[str, str]]:
+        return await self._read_many(reads.list_sessions_of_subject, tenant, subject)
 
     async def list_live_children(self, tenant: str, parent: str) -> list[str]:
         return await self._few(reads.list_live_children, tenant, parent)

@@ -18,7 +18,17 @@ from pilothouse.domain.overview import RunFact
 from pilothouse.domain.review import Review
 from pilothouse.domain.run import LIVE, Run
 from pilothouse.domain.session import Session, Trail, Turn
-from pilothouse.ports.records import EVENTS_ROOM, Backlog, Document, Idempotency, OpenReviews, Page, Queue, RunFilter
+from pilothouse.ports.records import (
+    EVENTS_ROOM,
+    Backlog,
+    Document,
+    Idempotency,
+    OpenReviews,
+    Page,
+    Queue,
+    RunFilter,
+    RunOfSubject,
+)
 from pilothouse.storage.records import cursor as cursors
 from pilothouse.storage.records.payload import is_mark
 from pilothouse.storage.records.place import Place
@@ -107,6 +117,16 @@ def list_for(where: RunFilter) -> str:
     if where.statuses == ("failed",):
         return "list_failed_runs"
     return "list_runs" if where.agent is None else "list_runs_of_agent"
+
+
+def list_runs_of_subject(connection: Database, tenant: str, subject: str, after: int, limit: int) -> list[RunOfSubject]:
+    rows = ask(connection, "list_runs_of_subject", tenant=tenant, subject=subject, after=after, limit=limit)
+    return [RunOfSubject(*row) for row in rows]
+
+
+def list_sessions_of_subject(connection: Database, tenant: str, subject: str) -> list[tuple[str, str]]:
+    rows = ask(connection, "list_sessions_of_subject", tenant=tenant, subject=subject)
+    return [(agent, key) for agent, key in rows]
 
 
 def list_live_children(connection: Database, tenant: str, parent: str) -> list[str]:

@@ -55,6 +55,7 @@ create unique index run_id on run(tenant, id);
 create index run_tenant on run(tenant);
 create index run_agent on run(tenant, agent);
 create index run_session on run(tenant, agent, session) where session is not null;
+create index run_subject on run(tenant, subject) where subject is not null;
 create index run_parent on run(tenant, parent) where parent is not null;
 create index run_failed on run(tenant) where status = 'failed';
 create index run_live on run(tenant, agent, session, status, ready) where status in ('queued', 'running', 'waiting');
@@ -122,9 +123,10 @@ create table turn(
   finished_at integer not null,
   trail blob,
   is_whole integer not null default 0
-) strict;
+  , subject text) strict;
 create unique index turn_number on turn(tenant, agent, session, number);
 create index turn_whole on turn(tenant, agent, session, number) where is_whole = 1;
+create index turn_subject on turn(tenant, subject) where subject is not null;
 
 create table review(
   pos integer primary key,

@@ -135,7 +135,12 @@ def footprint(ticket: Ticket, sessions: dict[Key, set[Mark]]) -> tuple[set[Mark]
                 shared.add(run)
             case c.ForkSession(agent=agent, source=source):
                 exclusive |= {(tenant, agent, id), (tenant, agent, source)}
-            case c.WriteState(agent=agent) | c.DropSession(agent=agent) | c.AdvanceSession(agent=agent):
+            case (
+                c.WriteState(agent=agent)
+                | c.TrimSession(agent=agent)
+                | c.DropSession(agent=agent)
+                | c.AdvanceSession(agent=agent)
+            ):
                 exclusive.add((tenant, agent, id))
             case c.InsertReview(run=run):
                 exclusive.add(id)

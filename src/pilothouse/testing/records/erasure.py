@@ -11,8 +11,17 @@ import pytest
 
 from pilothouse.domain.hold import Hold, HoldStatus, Selector
 from pilothouse.domain.retention import Retention
-from pilothouse.ports.change import InsertIdempotency, RememberCancel, WriteDocument
-from pilothouse.ports.records import Pruned
+from pilothouse.ports.change import (
+    MORE,
+    Conflict,
+    DropSession,
+    ForkSession,
+    InsertIdempotency,
+    RememberCancel,
+    TrimSession,
+    WriteDocument,
+)
+from pilothouse.ports.records import Erased, Pruned
 from pilothouse.testing.records.build import (
     AGENT,
     AT,
@@ -167,10 +176,74 @@ class ErasureClauses:
             False, False, True, True,
         ]  # fmt: skip
 
+    async def test_a_subject_is_found_in_its_runs_and_in_the_turns_of_forks(self, records: OpenRecords) -> None:
+        await put(records, born("run_a", subject="ann"), born("run_b", subject="bob"), born("run_n"))
+        await put(records, born("run_x", tenant="other", subject="ann"))
+        await put(records, turn("run_t", subject="ann"))
+        await put(records, finish("run_t"), takes("run_t"))
+        await put(records, ForkSession(TENANT, "fork", AGENT, "chat", None, b"{}", AT, None))
+        found = await records.list_runs_of_subject(TENANT, "ann", 0, 10)
+        assert [(one.id, one.session, one.status) for one in found] == [
+            ("run_a", None, "running"), ("run_t", "chat", "succeeded"),
+        ]  # fmt: skip
+        assert await records.list_runs_of_subject(TENANT, "ann", found[0].pos, 10) == found[1:]
+        assert await records.list_runs_of_subject(TENANT, "ann", 0, 1) == found[:1]
+        both = [(AGENT, "chat"), (AGENT, "fork")]
+        assert sorted(await records.list_sessions_of_subject(TENANT, "ann")) == both
+        assert await records.list_sessions_of_subject("other", "ann") == []
+
+    async def test_ended_runs_of_a_subject_are_erased_whatever_their_age(self, records: OpenRecords) -> None:
+        for number in range(3):
+            run = f"run_{number}"
+            await put(records, born(run, subject="ann", input=LONG + b" " * number), told(run, "run.started"))
+            await put(records, finish(run))
+        await put(records, born("run_live", subject="ann"), born("run_b", subject="bob"))
+        await put(records, finish("run_b"))
+        rounds = [await records.erase_runs(TENANT, "ann", 2) for _ in range(3)]
+        assert [one.runs for one in rounds] == [2, 1, 0]
+        assert await records.get_run(TENANT, "run_0") is None
+        assert await all_events(records, "run_0") == []
+        assert (await read(records, "run_live")).status == "running"
+        assert (await read(records, "run_b")).status == "succeeded"
+
+    async def test_a_hold_stops_the_round_that_would_erase_what_it_covers(self, records: OpenRecords) -> None:
+        for number in range(3):
+            await put(records, born(f"run_{number}", subject="ann"), finish(f"run_{number}"))
+        await put(records, placed(hold(Selector(run="run_1"))))
+        assert await records.erase_runs(TENANT, "ann", 10) == Erased(0, "hold_1", "a lawsuit")
+        assert (await read(records, "run_0")).status == "succeeded"
+
+    async def test_a_session_is_trimmed_from_its_oldest_turn_on_as_long_as_none_is_live(
+        self, records: OpenRecords
+    ) -> None:
+        for number in range(3):
+            run = f"run_{number}"
+            await put(records, turn(run, input=LONG + b" " * number), told(run, "run.queued"))
+            await put(records, finish(run, output=LONG), takes(run))
+        trim = TrimSession(TENANT, "chat", AGENT, 2)
+        await put(records, turn("run_x"))
+        with pytest.raises(Conflict):
+            await put(records, trim)
+        await put(records, finish("run_x"), takes("run_x"))
+        assert (await put(records, trim)).status == MORE
+        assert await records.get_run(TENANT, "run_1") is None
+        turns = await records.list_turns(TENANT, AGENT, "chat", None, 10)
+        assert [(one.number, one.input[:1], one.output == LONG) for one in turns] == [
+            (3, LONG[:1], True), (4, turns[1].input[:1], False),
+        ]  # fmt: skip
+        statuses: list[str] = []
+        while not statuses or statuses[-1] == MORE:
+            statuses.append((await put(records, trim)).status)
+        assert len(statuses) <= 4
+        assert await records.list_turns(TENANT, AGENT, "chat", None, 10) == []
+        await put(records, DropSession(TENANT, "chat", AGENT))
+        with pytest.raises(Conflict):
+            await put(records, trim)
+
     async def test_a_round_is_bounded_by_what_hangs_on_its_runs(
         self, records: OpenRecords, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("pilothouse.storage.records.prune.ROWS", 5)
+        monkeypatch.setattr("pilothouse.storage.records.removal.ROWS", 5)
         for number in range(4):
             run = f"run_{number}"
             await put(records, born(run), told(run, "run.started"))

@@ -74,6 +74,14 @@ select pos, /* run */ from run where agent = :agent and session = :session and s
 -- name: list_runs_of_parent
 select pos, /* run */ from run where parent = :parent and parent is not null and /* wanted */;
 
+-- name: list_runs_of_subject
+select pos, id, agent, release, session, status from run
+where tenant = :tenant and subject = :subject and subject is not null and pos > :after order by pos limit :limit;
+
+-- name: list_sessions_of_subject
+select distinct agent, session from turn
+where tenant = :tenant and subject = :subject and subject is not null;
+
 -- name: list_failed_runs
 select pos, /* run */ from run where status = 'failed' and /* wanted */;
 

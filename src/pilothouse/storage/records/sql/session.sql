@@ -21,9 +21,10 @@ returning tenant, key, turns;
 -- name: append_turn
 -- Runs after all acts of the wave, so that it copies the run as its end left it.
 with n(tenant, agent, session, number, run, at, trail, is_whole) as (values :rows)
-insert into turn(tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole)
+insert into turn(
+  tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole, subject)
 select n.tenant, n.agent, n.session, n.number, n.run, r.input, r.output, r.status, coalesce(r.finished_at, n.at),
-  n.trail, n.is_whole
+  n.trail, n.is_whole, r.subject
 from n join run as r on r.tenant = n.tenant and r.id = n.run
 returning tenant, agent, session, substr(input, 1, 33), substr(output, 1, 33);
 
@@ -56,8 +57,10 @@ on conflict (tenant, agent, key) do nothing
 returning tenant, key, turns;
 
 -- name: fork_turns
-insert into turn(tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole)
-select t.tenant, t.agent, :key, t.number, t.run, t.input, t.output, t.status, t.finished_at, t.trail, t.is_whole
+insert into turn(
+  tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole, subject)
+select t.tenant, t.agent, :key, t.number, t.run, t.input, t.output, t.status, t.finished_at, t.trail, t.is_whole,
+  t.subject
 from turn as t
 where t.tenant = :tenant and t.agent = :agent and t.session = :source and t.number <= :turns
 order by t.number;
@@ -78,6 +81,31 @@ where (tenant, agent, key) in (
     where run.tenant = n.tenant and run.agent = n.agent and run.session = n.key
       and run.status in ('queued', 'running', 'waiting')))
 returning tenant, key;
+
+-- name: idle_sessions
+-- Those of which no turn is live.
+with n(tenant, key, agent) as (values :rows)
+select s.tenant, s.key from n join session as s on s.tenant = n.tenant and s.agent = n.agent and s.key = n.key
+where not exists (
+  select 1 from run
+  where run.tenant = s.tenant and run.agent = s.agent and run.session = s.key
+    and run.status in ('queued', 'running', 'waiting'));
+
+-- name: trim_runs
+select tenant, id from run where tenant = :tenant and agent = :agent and session = :key and session is not null
+order by pos limit :limit;
+
+-- name: trim_turns
+delete from turn where pos in (
+  select pos from turn where tenant = :tenant and agent = :agent and session = :key order by number limit :limit)
+returning pos;
+
+-- name: trim_uses
+-- What no turn uses any more, since there is none.
+delete from payload_use where tenant = :tenant and owner = :owner and digest in (
+  select digest from payload_use where tenant = :tenant and owner = :owner limit :limit)
+  and not exists (select 1 from turn where tenant = :tenant and agent = :agent and session = :key)
+returning tenant, digest;
 
 -- name: drop_turns
 delete from turn where tenant = :tenant and agent = :agent and session = :key;

@@ -13,10 +13,11 @@ order by r.tenant, r.id for no key update of r;
 -- name: gathered_turns
 -- The run ends in this statement: its end comes from there, and the number of the turn from behind the session's lock.
 with n(tenant, agent, session, run, output, status, finished_at, trail, is_whole) as (values :rows)
-insert into turn(tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole)
+insert into turn(
+  tenant, agent, session, number, run, input, output, status, finished_at, trail, is_whole, subject)
 select n.tenant, n.agent, n.session, coalesce((
     select s.turns from session as s where s.tenant = n.tenant and s.agent = n.agent and s.key = n.session), 0) + 1,
-  n.run, r.input, n.output, n.status, n.finished_at, n.trail, n.is_whole
+  n.run, r.input, n.output, n.status, n.finished_at, n.trail, n.is_whole, r.subject
 from n join run as r on r.tenant = n.tenant and r.id = n.run
 returning tenant, agent, session, input;
 

@@ -95,6 +95,12 @@ update run set due_at = null
 from l
 where run.pos = l.pos;
 
+-- name: ended_runs_of_subject
+select tenant, id, agent, release, session, finished_at from run
+where tenant = :tenant and subject = :subject and subject is not null and finished_at is not null
+order by pos limit :limit
+for update skip locked;
+
 -- name: ended_runs
 select tenant, id, agent, release, session, finished_at from run
 where finished_at is not null and session is null and finished_at >= :after and finished_at < :before
