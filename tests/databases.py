@@ -4,11 +4,13 @@ Started when the first test wants it and removed after the last. A conftest take
 """
 
 import itertools
+import os
 
 import pytest
 
 from pilothouse.storage.records.postgres.records import PostgresRecords
 from pilothouse.testing.postgres import PostgresServer
+from tests.pool import PgBouncer, program
 
 _numbers = itertools.count(1)
 
@@ -21,6 +23,28 @@ def postgres_server():
         yield server
     finally:
         server.remove()
+
+
+@pytest.fixture(scope="session")
+def pool(postgres_server):
+    """PgBouncer before that server; None where it is not installed."""
+    if program() is None:
+        yield None
+        return
+    pool = PgBouncer(postgres_server.port)
+    try:
+        pool.start()
+        yield pool
+    finally:
+        pool.remove()
+
+
+def require_pool(pool):
+    """Leaves a test out that needs it; continuous integration must have it."""
+    if pool is None:
+        if os.environ.get("BROKERS") == "required":
+            pytest.fail("pgbouncer is not installed")
+        pytest.skip("pgbouncer is not installed (Debian: apt-get install pgbouncer)")
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 """The server on which the records of PostgreSQL prove themselves."""
 
-from tests.databases import database, postgres_server
+from tests.databases import database, pool, postgres_server
 
-__all__ = ["database", "postgres_server"]
+__all__ = ["database", "pool", "postgres_server"]

@@ -11,7 +11,7 @@ import pytest
 from pilothouse.errors import RecordsInvalid, RecordsUnavailable
 from pilothouse.storage.records.postgres.options import PostgresOptions
 from pilothouse.storage.records.postgres.records import PostgresRecords
-from pilothouse.testing.postgres import PostgresServer
+from pilothouse.testing.postgres import USER, PostgresServer
 from pilothouse.testing.proxy import Proxy
 from pilothouse.testing.records.build import (
     TENANT,
@@ -164,40 +164,93 @@ async def test_a_transaction_of_a_lost_connection_that_comes_late_is_given_up(re
     assert len(await records.load_journal(TENANT, "run_a")) == 1
 
 
-async def test_a_server_that_is_stopped_at_once_again_and_again_loses_and_repeats_nothing(tmp_path):
-    server = PostgresServer()
-    server.start()
-    records = PostgresRecords(server.url(), options=PostgresOptions(hold_for=20.0))
-    try:
-        await records.open()
-        written = 0
+class Load:
+    """Twenty attempts that write forty steps each, side by side; `written` counts what was acknowledged."""
 
-        async def attempt(run):
-            nonlocal written
-            await put(records, born(run), told(run, "run.started"))
-            for number in range(40):
-                await put(records, fence(run), step(run, ended(f"s-{number}")), told(run, "step.finished"))
-                written += 1
-            await put(records, finish(run), told(run, "run.succeeded"))
+    def __init__(self, records):
+        self._records = records
+        self.written = 0
+        self._attempts = [asyncio.ensure_future(self._attempt(f"run_{number}")) for number in range(20)]
 
-        attempts = [asyncio.ensure_future(attempt(f"run_{number}")) for number in range(20)]
-        for _ in range(3):
-            goal = written + 60
-            while written < goal and not all(one.done() for one in attempts):
-                await asyncio.sleep(0.005)
-            await asyncio.to_thread(server.stop, "immediate")
-            await asyncio.to_thread(server.start)
-        await asyncio.gather(*attempts)
+    async def _attempt(self, run):
+        records = self._records
+        await put(records, born(run), told(run, "run.started"))
+        for number in range(40):
+            await put(records, fence(run), step(run, ended(f"s-{number}")), told(run, "step.finished"))
+            self.written += 1
+        await put(records, finish(run), told(run, "run.succeeded"))
+
+    async def write(self, steps):
+        """Until so many more are acknowledged, or all."""
+        goal = self.written + steps
+        while self.written < goal and not all(one.done() for one in self._attempts):
+            await asyncio.sleep(0.005)
+
+    async def end(self):
+        """All of it, each step once and in order."""
+        await asyncio.gather(*self._attempts)
         for number in range(20):
             run = f"run_{number}"
-            assert [row.key for row in await records.load_journal(TENANT, run)] == [f"s-{one}" for one in range(40)]
-            segments = await all_events(records, run)
+            journal = await self._records.load_journal(TENANT, run)
+            assert [row.key for row in journal] == [f"s-{one}" for one in range(40)]
+            segments = await all_events(self._records, run)
             assert is_gapless(segments)
             assert segments[-1].last == 42
-            assert (await read(records, run)).status == "succeeded"
+            assert (await read(self._records, run)).status == "succeeded"
+
+    async def stop(self):
+        for one in self._attempts:
+            one.cancel()
+        await asyncio.gather(*self._attempts, return_exceptions=True)
+
+
+async def test_a_server_that_is_stopped_at_once_again_and_again_loses_and_repeats_nothing():
+    server = PostgresServer()
+    server.start()
+    records = PostgresRecords(server.url(), options=PostgresOptions(hold_for=60.0))
+    try:
+        await records.open()
+        load = Load(records)
+        for _ in range(3):
+            await load.write(60)
+            await asyncio.to_thread(server.stop, "immediate")
+            await asyncio.to_thread(server.start)
+        await load.end()
     finally:
         await records.close()
         server.remove()
+
+
+async def test_a_replica_that_is_promoted_has_all_that_was_acknowledged_and_goes_on():
+    """The first server is gone for good in the middle of commits. It acknowledged only what its replica had synced
+    (`synchronous_standby_names`), and of a commit that nobody was told of the mark of the lane tells there as well."""
+    first, second = PostgresServer(), PostgresServer()
+    try:
+        await asyncio.to_thread(first.start)
+        await asyncio.to_thread(second.follow, first)
+        await asyncio.to_thread(second.start)
+        for statement in ("alter system set synchronous_standby_names = '*'", "select pg_reload_conf()"):
+            first.query("postgres", statement)
+        async with asyncio.timeout(60):
+            while first.query("postgres", "select sync_state from pg_stat_replication") != "sync":
+                await asyncio.sleep(0.05)
+        hosts = f"127.0.0.1:{first.port},127.0.0.1:{second.port}"
+        url = f"postgresql://{USER}@{hosts}/postgres?target_session_attrs=read-write"
+        records = PostgresRecords(url, options=PostgresOptions(hold_for=60.0, answer_within=20.0))
+        await records.open()
+        load = Load(records)
+        try:
+            await load.write(60)
+            await asyncio.to_thread(first.stop, "immediate")
+            await asyncio.to_thread(second.promote)
+            await load.end()
+        finally:
+            await load.stop()
+            await records.close()
+        assert second.query("postgres", "select count(*) from step") == "800"
+    finally:
+        first.remove()
+        second.remove()
 
 
 async def test_a_server_that_is_not_there_says_what_to_do():

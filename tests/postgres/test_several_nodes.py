@@ -7,11 +7,13 @@ to all of them at once, many times: a race that can be lost is lost in some of t
 import asyncio
 from collections import Counter
 
+import asyncpg
 import pytest
 
 from pilothouse.domain.retention import Retention
 from pilothouse.ports.change import (
     AdvanceSession,
+    AppendAudit,
     Conflict,
     InsertIdempotency,
     RememberCancel,
@@ -19,7 +21,9 @@ from pilothouse.ports.change import (
     RequeueRun,
     ResolveStep,
     WakeRun,
+    WriteDocument,
 )
+from pilothouse.storage.records.postgres.options import PostgresOptions
 from pilothouse.testing.records.build import (
     AGENT,
     AT,
@@ -192,6 +196,31 @@ async def test_changes_that_touch_the_same_rows_in_other_orders_all_come_through
         await asyncio.gather(*wakes, first.renew_leases("node-1", AT, LEASE))
     assert {(await read(second, run)).wakes for run in runs} == {20}
     assert (await deadlocks(first)) == 0
+
+
+async def test_who_still_wants_the_payload_of_another_holds_no_log_that_others_wait_for(
+    nodes, postgres_server, database
+):
+    """A batch in detail locked the heads of its logs first, and then wanted payloads; a batch in one statement does it
+    the other way round. Two nodes that brought the same content waited for each other until PostgreSQL ended one."""
+    [node] = await nodes(1, options=PostgresOptions(answer_within=60.0))
+    shared = b'"' + b"x" * 20_000 + b'"'
+    entry = AppendAudit(TENANT, "run_a", b'{"kind":"step"}')
+    await put(node, born("run_a", input=shared), entry)
+    other = await asyncpg.connect(postgres_server.url(database))
+    try:
+        async with other.transaction():
+            await other.execute("select 1 from payload for update")
+            bringing = put(node, fence("run_a"), step("run_a", ended("s", shared)), entry)
+            in_detail = put(node, WriteDocument(TENANT, "doc", "kind", 0, "", b"{}", AT))
+            async with asyncio.timeout(60):
+                while not await other.fetchval("select count(*) from pg_locks where not granted"):
+                    await asyncio.sleep(0.01)
+            await other.execute("select 1 from audit_head for update nowait")
+        await asyncio.gather(bringing, in_detail)
+    finally:
+        await other.close()
+    assert [(one.seq, one.count) for one in await node.read_audit(TENANT, 0, 10)] == [(1, 1), (2, 1)]
 
 
 async def deadlocks(records):

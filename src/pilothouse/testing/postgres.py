@@ -107,6 +107,18 @@ class PostgresServer:
             if time.monotonic() > deadline or self.port:
                 raise RuntimeError(f"PostgreSQL did not start: {self.log()[-2000:]}")
 
+    def follow(self, first: "PostgresServer") -> None:
+        """Before its first `start`: a copy of a server that runs, which from its start on follows it (streaming
+        replication) and takes no writes until `promote`."""
+        made = self._run("pg_basebackup", f"--pgdata={self._folder / 'files'}", f"--dbname={first.url()}",
+                         "--write-recovery-conf", "--checkpoint=fast", "--no-sync")  # fmt: skip
+        if made.returncode:
+            raise RuntimeError(f"pg_basebackup: {made.stderr.decode()}")
+
+    def promote(self) -> None:
+        """Returns once it takes writes."""
+        self.query("postgres", f"select pg_promote(true, {START_WITHIN:.0f})")
+
     def _answers(self, port: int, deadline: float) -> bool:
         """False: it has ended, as it does when somebody was faster at its port."""
         while self._process is not None and self._process.poll() is None and time.monotonic() < deadline:

@@ -15,6 +15,7 @@ from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import AppendAudit, Receipt, Refused, Statement
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.moves import DOERS
+from pilothouse.storage.records.shared import Shared
 from pilothouse.storage.records.statements import Database
 from pilothouse.storage.records.ticket import Ticket, find_moves, waves
 from pilothouse.storage.records.wave import Wave
@@ -64,8 +65,10 @@ def apply_tickets(connection: Database, memory: Memory, tickets: list[Ticket]) -
             ticket.moves = found
             moves += found
     sessions = memory.sessions(connection, moves) if moves else {}
+    shared = Shared()
     for wave in waves(tickets, sessions):
-        Wave(connection, memory, wave, DOERS).apply()
+        Wave(connection, memory, wave, DOERS, shared).apply()
+    shared.write(connection, memory)
 
 
 def apply_singly(connection: Database, memory: Memory, batch: Batch, out_of_order: tuple[type[Exception], ...]) -> None:

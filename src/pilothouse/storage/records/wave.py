@@ -5,7 +5,7 @@ statements. A Change of which a later act falls may have left traces of an earli
 its start and done again without it. Steps and events come last, when nothing can fall any more.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import msgpack
@@ -16,6 +16,7 @@ from pilothouse.ports import change as c
 from pilothouse.storage.records import payload
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.payload import Spilled
+from pilothouse.storage.records.shared import Shared
 from pilothouse.storage.records.statements import Database, many
 from pilothouse.storage.records.ticket import Key, Ticket
 
@@ -55,34 +56,18 @@ def in_rounds(movers: list[Ticket]) -> Iterator[dict[type[c.Statement], Members]
     yield from rounds
 
 
-ADDED = {"add_spend": 4, "add_cost": 6}
-"""Statements that add to sums, and how many columns are the key; the last is an instant, those between are added."""
-
-
-def add_up(name: str, rows: Iterable[Row]) -> list[Row]:
-    """One row for each key, however many steps used something. In the order of the keys: several nodes may add to the
-    same rows."""
-    width = ADDED[name]
-    sums: dict[Row, list[Any]] = {}
-    for row in rows:
-        key, amounts = row[:width], row[width:]
-        found = sums.get(key)
-        if found is None:
-            sums[key] = list(amounts)
-        else:
-            found[:-1] = [sum(pair) for pair in zip(found[:-1], amounts[:-1], strict=True)]
-            found[-1] = amounts[-1]
-    return [(*key, *sums[key]) for key in sorted(sums)]
-
-
 class Wave:
-    """`doers` has for each kind of move what applies it to all its members and tells which keys stood."""
+    """`doers` has for each kind of move what applies it to all its members and tells which keys stood; `shared` gets
+    what is written when all waves are done."""
 
-    def __init__(self, connection: Database, memory: Memory, tickets: list[Ticket], doers: Doers) -> None:
+    def __init__(
+        self, connection: Database, memory: Memory, tickets: list[Ticket], doers: Doers, shared: Shared
+    ) -> None:
         self.connection = connection
         self.memory = memory
         self.tickets = tickets
         self._doers = doers
+        self._shared = shared
         self._forget_traces()
 
     def _forget_traces(self) -> None:
@@ -107,18 +92,16 @@ class Wave:
             many(self.connection, "append_step", [self.step_row(ticket, statement) for ticket, statement in steps])
         if events:
             self._append(events)
-        if entries:
-            self._append_audit(entries)
-        if spends:
-            many(self.connection, "add_spend", add_up("add_spend", spends))
-        if costs:
-            many(self.connection, "add_cost", add_up("add_cost", costs))
         if self.aside:
             self._keep_payloads()
         for ticket in movers:
             for statement in ticket.moves:
                 if type(statement) in ENDS:
                     self.memory.forget_run(statement.key)
+                elif isinstance(statement, c.DropSession) and ticket.outcome is None:
+                    self._shared.forget_session(statement.tenant, statement.agent, statement.id)
+        if entries or spends or costs:
+            self._shared.add(entries, spends, costs)
         receipt = c.Receipt
         for ticket in standing:
             ticket.outcome = receipt(ticket.seq, ticket.status)
@@ -244,18 +227,6 @@ class Wave:
             row = (tenant, run, seq, count, at, lines)
             rows.append(row if len(lines) <= payload.LIMIT else self.spill(ticket, row, (5,), run))
         many(self.connection, "append_events", rows)
-
-    def _append_audit(self, entries: list[c.AppendAudit]) -> None:
-        """One row for each tenant, however many entries the wave has."""
-        lines: dict[str, list[bytes]] = {}
-        for entry in entries:
-            lines.setdefault(entry.tenant, []).append(entry.entry)
-        last = self.memory.last_entries(self.connection, lines)
-        rows = []
-        for tenant, found in lines.items():
-            rows.append((tenant, last[tenant] + 1, len(found), b"\n".join(found)))
-            last[tenant] += len(found)
-        many(self.connection, "append_audit", rows)
 
     def spill(self, ticket: Ticket, row: Row, columns: Sequence[int], owner: str) -> Row:
         """The row with its long payloads replaced by their marks; the tenant is its first column."""

@@ -87,6 +87,8 @@ class PostgresConnection:
     def many(self, name: str, rows: Sequence[tuple[Any, ...]]) -> list[Any]:
         if name in ("drop_unused_payloads", "move_payloads"):
             self.many("lock_payloads", [row[:2] for row in rows])
+        if name == "last_entry":
+            self.many("hold_heads", rows)
         return self.fetch(load()[name].text, *zip(*rows, strict=True))
 
     def ask(self, name: str, values: dict[str, Any]) -> list[Any]:

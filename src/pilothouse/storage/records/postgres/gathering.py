@@ -26,8 +26,9 @@ from pilothouse.storage.records.postgres.connection import PostgresConnection, i
 from pilothouse.storage.records.postgres.dialect import load
 from pilothouse.storage.records.postgres.link import Mark
 from pilothouse.storage.records.postgres.lock import Locks
+from pilothouse.storage.records.shared import ADDED, Shared, add_up
 from pilothouse.storage.records.ticket import Key, Ticket, name_of
-from pilothouse.storage.records.wave import ADDED, Wave, add_up
+from pilothouse.storage.records.wave import Wave
 
 LOCKS, HEADS = "gathered_locks", "gathered_heads"
 
@@ -229,7 +230,9 @@ def apply_at_once(
     gathering = Gathering(connection, memory)
     begun = False
     try:
-        Wave(gathering, memory, tickets, DOERS).apply()
+        shared = Shared()
+        Wave(gathering, memory, tickets, DOERS, shared).apply()
+        shared.write(gathering, memory)
         if locks.by_number or gathering.must_tell:
             connection.execute(locks.begin())
             begun = True

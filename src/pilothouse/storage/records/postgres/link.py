@@ -140,10 +140,13 @@ class Link:
         connection.execute("commit")
         return answer
 
+    def _close_lane(self, connection: PostgresConnection) -> None:
+        connection.ask("close_lane", {"owner": self._owner})
+
     async def close(self) -> None:
         if self._writing is not None and not self._writing.is_closed:
             with contextlib.suppress(*LOST, asyncpg.PostgresError):
-                await self._writing.run(self._writing.ask, "close_lane", {"owner": self._owner})
+                await self._writing.run(self._snapshot, self._writing, self._close_lane)
             await self._writing.close()
         self._writing = None
         while self._idle:

@@ -70,15 +70,14 @@ def find_locks(tickets: list[Ticket], sessions: dict[Key, set[Mark]]) -> Locks:
 
 
 def take_locks(connection: PostgresConnection, locks: Locks) -> None:
-    """Within a transaction that `Locks.begin` has begun."""
+    """Within a transaction that `Locks.begin` has begun. Heads of logs are locked when all else is done: who has one
+    must want nothing more (see `shared`)."""
     if locks.logs:
         # Nodes of the release before this one know of no rows of logs, and number under this.
         keys = sorted(number_of((tenant, "audit", "")) for tenant in locks.logs)
         connection.ask("hold", {"keys": keys})
     if locks.runs:
         connection.many("guard", list(locks.runs))
-    if locks.logs:
-        connection.many("hold_heads", [(tenant,) for tenant in locks.logs])
 
 
 def number_of(mark: Mark) -> int:
