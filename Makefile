@@ -114,6 +114,10 @@ messages: $(STAMP) ## measure messages from brokers beside a loop written by han
 bench: $(STAMP) ## measure beside the bare server and the bare file
 	$(BIN)/python -m benchmarks
 
+.PHONY: scale
+scale: $(STAMP) ## fit the capacity model of docs/explanation/scale.md to benchmarks/RESULTS.json
+	$(BIN)/python -m benchmarks.capacity --write
+
 .PHONY: docs
 docs: $(STAMP) ## build the pages into site/, without a network
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

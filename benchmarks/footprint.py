@@ -1,4 +1,4 @@
-"""What stays: memory for each open stream and waiting run, bytes of records for each turn, and how long a replay is.
+"""What stays: memory for each open stream, waiting run and session, bytes for each turn, and how long a replay is.
 
 Memory is what the resident set of the node grew by, from a warm node on. A waiting run is parked: its row is all that
 should be left of it. Turns are taken in one session, so a peer that copies the past into each would grow with the
@@ -7,10 +7,10 @@ pilothouse`, which every program that has an agent pays.
 """
 
 import asyncio
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import msgspec
 from benchmarks.growth import size_of
 from benchmarks.load import ask_on, connect, get, post
 from benchmarks.plan import Plan, Table, median
+from benchmarks.readers import reading
 from benchmarks.server import ALL_CORES, NodeServer
 from pilothouse import Context, agent
 from pilothouse.domain.journal import ENDED, StepRow, digest_arguments, step_key
@@ -28,6 +29,7 @@ from pilothouse.wire.host import HostConfig
 
 STEPS = 1000
 REPLAYS = IMPORTS = 7
+CALLERS = 16
 SETTLED_AFTER = 0.5
 HEAD = ["what", "measured"]
 WAITS = '''
@@ -49,21 +51,23 @@ class WaitingServer(NodeServer):
         agents = self.folder / "bench_agents.py"
         agents.write_text(agents.read_text() + WAITS)
         file = self.folder / "pilothouse.toml"
-        told = file.read_text().replace("[worker]", "[worker]\npark_after_seconds = 0.0")
+        told = file.read_text().replace("[server]", "[server]\nmax_requests = 50000")
+        told = told.replace("[worker]", "[worker]\npark_after_seconds = 0.0")
         file.write_text(told + '[agents.waits]\ntarget = "bench_agents:waits"\n')
 
 
 def measure_footprint(plan: Plan, folder: Path) -> Table:
-    streams, waiting = plan.kept, plan.kept * 2
+    streams, waiting, sessions = plan.readers, plan.waiting, plan.kept * 5
     turns = [plan.kept // 10 * times for times in (1, 2, 4)]
     server = WaitingServer(folder / "footprint")
     server.start(ALL_CORES)
     try:
         for _ in range(20):
             take_turn(server, "warm")
-        figures = {
-            "kb_a_waiting_run": kb_a_waiting_run(server, waiting),
-            "kb_a_stream": kb_a_stream(server, streams),
+        figures = {"kb_a_waiting_run": kb_a_waiting_run(server, waiting)}
+        figures["kb_a_stream"], figures["us_a_stream"] = kb_a_stream(server, streams, plan.seconds * 8)
+        figures |= {
+            "kb_a_session": kb_a_session(server, sessions),
             **{f"bytes_a_turn_of_{count}": size for count, size in bytes_a_turn(server, turns).items()},
         }
     finally:
@@ -72,7 +76,9 @@ def measure_footprint(plan: Plan, folder: Path) -> Table:
     figures["import_ms"] = import_ms()
     names = {
         "kb_a_waiting_run": f"KB of memory a waiting run ({waiting:,} of them)",
-        "kb_a_stream": f"KB of memory an open stream ({streams:,} of them)",
+        "kb_a_stream": f"KB of memory an open stream ({streams:,} readers of events)",
+        "us_a_stream": "us of processor time a second an idle reader",
+        "kb_a_session": f"KB of memory a session with one turn ({sessions:,} of them)",
         **{f"bytes_a_turn_of_{count}": f"bytes of records a turn, {count} turns in a session" for count in turns},
         "replay_ms": f"ms to replay a run of {STEPS:,} steps",
         "import_ms": "ms of processor time to import the sdk",
@@ -84,10 +90,8 @@ def measure_footprint(plan: Plan, folder: Path) -> Table:
 
 def kb_a_waiting_run(server: NodeServer, waiting: int) -> float:
     before = resident(server)
-    request = post("/v1/agents/waits/runs", b'{"input":"go"}', "Prefer: respond-async")
+    ask_many(server, waiting, lambda number: post("/v1/agents/waits/runs", b'{"input":"go"}', "Prefer: respond-async"))
     with connect(server.port) as connection:
-        for _ in range(waiting):
-            ask_on(connection, request)
         while True:
             page = msgspec.json.decode(ask_on(connection, get("/v1/runs?agent=waits&status=running,queued&limit=1")))
             if not page["items"]:
@@ -96,21 +100,37 @@ def kb_a_waiting_run(server: NodeServer, waiting: int) -> float:
     return (resident(server) - before) * 1024 / waiting
 
 
-def kb_a_stream(server: NodeServer, streams: int) -> float:
+def ask_many(server: NodeServer, count: int, request: Callable[[int], bytes]) -> None:
+    """On several connections, so that commits are shared."""
+
+    def some(first: int) -> None:
+        with connect(server.port) as connection:
+            for number in range(first, count, CALLERS):
+                ask_on(connection, request(number))
+
+    with ThreadPoolExecutor(CALLERS) as threads:
+        list(threads.map(some, range(CALLERS)))
+
+
+def kb_a_stream(server: NodeServer, streams: int, idle: float) -> tuple[float, float]:
+    """And microseconds of processor time a second: hints may be lost, so each looks at the records now and then."""
     with connect(server.port) as connection:
         page = msgspec.json.decode(ask_on(connection, get("/v1/runs?agent=waits&status=waiting&limit=1")))
-    run = page["items"][0]["id"]
     before = resident(server)
-    readers: list[socket.socket] = []
-    try:
-        for _ in range(streams):
-            readers.append(connect(server.port))
-            readers[-1].sendall(get(f"/v1/runs/{run}/events"))
-            readers[-1].recv(65_536)
-        return (resident(server) - before) * 1024 / streams
-    finally:
-        for one in readers:
-            one.close()
+    with reading(server.port, page["items"][0]["id"], streams):
+        memory = (resident(server) - before) * 1024 / streams
+        used, began_at = sum(server.cpu()), time.monotonic()
+        time.sleep(idle)
+        share = (sum(server.cpu()) - used) / (time.monotonic() - began_at)
+        return memory, share * 1e6 / streams
+
+
+def kb_a_session(server: NodeServer, sessions: int) -> float:
+    before = resident(server)
+    ask_many(
+        server, sessions, lambda number: post("/v1/agents/turn/runs", b'{"input":"Hi","session":"one-%d"}' % number)
+    )
+    return (resident(server) - before) * 1024 / sessions
 
 
 def bytes_a_turn(server: NodeServer, counts: list[int]) -> dict[int, float]:

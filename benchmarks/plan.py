@@ -20,9 +20,15 @@ class Plan:
     submits: int
     ended_runs: tuple[int, ...]
     kept: int
-    """Streams that are opened at once, half the runs that wait, and ten times the turns, to see what each leaves."""
+    """Ten times the turns whose bytes are counted, and sessions whose memory is."""
     within: float
     """No repeat begins later than this after the start, in seconds."""
+    ends_within: float = 540.0
+    """Nor any part later than this."""
+    readers: int = 10_000
+    """Of the events of one run, at once."""
+    waiting: int = 20_000
+    """Runs that wait at once."""
     began_at: float = field(default_factory=time.monotonic)
 
     @property
@@ -37,7 +43,8 @@ def full_plan() -> Plan:
 
 def quick_plan(seconds: float = 0.25) -> Plan:
     warm = min(0.1, seconds)
-    return Plan(seconds, warm, repeats=1, starts=1, submits=20, ended_runs=(1_000,), kept=50, within=30)
+    return Plan(seconds, warm, repeats=1, starts=1, submits=20, ended_runs=(1_000,), kept=50, within=30, readers=50,
+                waiting=100)  # fmt: skip
 
 
 @dataclass

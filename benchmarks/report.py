@@ -15,13 +15,14 @@ from pathlib import Path
 import apsw
 import msgspec
 
+from benchmarks.chart import CHARTS, draw_all
 from benchmarks.plan import Plan, Row, Section, Table, median, percentile, short, spread
 from benchmarks.server import LOAD_CORES, ROOT, SERVER_CORES
 
 LIBRARIES = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "apsw")
 HEAD = ["subject", "callers", "a second", "to limit", "p50 ms", "p99 ms", "CPU us server", "CPU us hosts", "load busy"]
 HOST = "host"
-REPEATED = """Repeat it: `python -m benchmarks` (all of it, within eight minutes, writes this file),
+REPEATED = """Repeat it: `python -m benchmarks` (all of it, within ten minutes, writes this file and its plots),
 `python -m benchmarks --only W1` (some of it, prints), `python -m benchmarks --quick` (one short look at everything,
 figures without meaning, prints).
 
@@ -44,15 +45,29 @@ class Results:
         self.plan = plan
         self.sections: list[Section] = []
         self.tables: list[Table] = []
+        self.skipped: list[tuple[str, str]] = []
+        self.took: dict[str, float] = {}
+        """Seconds of each part."""
         self.machine = describe_machine()
+
+    def skip(self, what: str, reason: str) -> None:
+        """Something could not be measured."""
+        self.skipped.append((what, reason))
 
     def markdown(self) -> str:
         parts = ["# Results", self._preface(), REPEATED, "## Targets", grid(TARGET_HEAD, self._verdicts())]
+        drawn = draw_all(self)
+        if self.skipped:
+            parts += [
+                "## Not measured",
+                grid(["what", "reason"], [[what, why.replace("|", "/")] for what, why in self.skipped]),
+            ]
         for section in self.sections:
             parts += [f"## {section.title} ({section.unit})", grid(*section_lines(section))]
             parts += [section.note] if section.note else []
         for table in self.tables:
             parts += [f"## {table.title}", grid(table.head, table.lines), *([table.note] if table.note else [])]
+            parts += [f"![{table.title}]({name})" for name in CHARTS.get(table.key, ()) if name in drawn]
         return "\n\n".join(parts) + "\n"
 
     def json(self) -> bytes:
@@ -62,6 +77,8 @@ class Results:
             "targets": [dict(zip(TARGET_HEAD, line, strict=True)) for line in self._verdicts()],
             "workloads": [section_values(one) for one in self.sections],
             "tables": {one.key: one.raw for one in self.tables},
+            "skipped": dict(self.skipped),
+            "took_s": {name: round(seconds, 1) for name, seconds in self.took.items()},
         }
         return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 

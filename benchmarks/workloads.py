@@ -70,7 +70,7 @@ class Workload:
 WORKLOADS = (
     Workload("W1", "W1 stateless runs", stateless, (1, 32, 128), unit="runs/s"),
     Workload(
-        "W2", "W2 durable session turns", turns, (1, 64), unit="turns/s",
+        "W2", "W2 durable session turns", turns, (1, 16, 64), unit="turns/s",
         note="The bare server commits each turn to SQLite with synchronous=FULL.",
     ),
     Workload(

@@ -25,7 +25,7 @@ from pilothouse.backing import blobs_of, bus_of, hot_of, records_of
 from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.communication.deliveries.loop import Sender
 from pilothouse.communication.http.app import HttpApp
-from pilothouse.communication.http.options import HttpOptions
+from pilothouse.communication.http.options import STREAMS, HttpOptions
 from pilothouse.communication.http.server import HttpServer, bind, is_loopback
 from pilothouse.compute.clock import SystemClock, SystemEntropy
 from pilothouse.compute.loops import Loops
@@ -356,6 +356,7 @@ def http_options(settings: Settings) -> HttpOptions:
         body_bytes=server.max_body_bytes,
         depth=server.max_depth,
         requests=server.max_requests,
+        streams=max(STREAMS, server.max_requests // 2),
         tenant_share=settings.limits.tenant_share,
         heartbeat_every=server.heartbeat_seconds,
         hosts=frozenset(server.trusted_hosts),

@@ -48,7 +48,7 @@ def examine(settings: Settings) -> Iterator[Examined]:
     yield examine_library()
     yield examine_records(settings)
     yield from examine_places(settings)
-    yield examine_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    yield examine_open_files(resource.getrlimit(resource.RLIMIT_NOFILE)[1])
     yield from examine_agents(settings)
 
 

@@ -3,7 +3,9 @@
 The node itself is `app.run_node`; here it is given its settings, and people or programs are told where it is.
 """
 
+import contextlib
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from pilothouse.cli.show import printable
 from pilothouse.errors import SettingsInvalid
 from pilothouse.settings import Flag, Settings, load_settings
 
+OPEN_FILES = 2**20
 PORT = click.IntRange(0, 65_535)
 
 
@@ -86,4 +89,13 @@ def start_node(settings: Settings, is_json: bool, closing: str = "") -> int:
         if closing:
             click.echo(closing.format(agent=names[0], url=url), err=True)
 
+    allow_open_files()
     return run_node(settings, announce=announce, ready=ready)
+
+
+def allow_open_files() -> None:
+    """As many as the system lets this user have: what shells give by default is a few hundred connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if most == resource.RLIM_INFINITY else min(most, OPEN_FILES)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))

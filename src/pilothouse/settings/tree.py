@@ -60,7 +60,7 @@ class ServerSettings(Struct, frozen=True, kw_only=True):
     max_depth: Annotated[int, Meta(ge=4, le=1000)] = 64
     """How deep arrays and objects may nest in a request."""
     max_requests: Count = 4096
-    """Requests at once, streams included; more are answered 503."""
+    """Requests at once, streams included; more are answered 503. Half of it, or 2048, may be streams."""
     trusted_hosts: tuple[Text, ...] = ()
     """Names, beside those of this machine, under which callers may address the node: those of a proxy in front."""
     heartbeat_seconds: Annotated[float, Meta(ge=0.1, le=300)] = 15.0

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pilothouse.domain.address import Networks
 
+STREAMS = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class HttpOptions:
@@ -21,7 +23,7 @@ class HttpOptions:
     """Requests at once, waiting ones and streams included; health is excepted."""
     tenant_share: float = 1.0
     """Of the requests at once, so many may be taken by whoever comes first, where there is more than one tenant."""
-    streams: int = 2048
+    streams: int = STREAMS
     """Event streams at once."""
     body_within: float = 30.0
     """The next part of a body must come so soon."""
