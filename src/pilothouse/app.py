@@ -45,9 +45,11 @@ from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
 from pilothouse.engine.outbox import tell_alert
 from pilothouse.engine.outgoing import Outgoing
+from pilothouse.engine.run import place_run
 from pilothouse.engine.scale import read_scale
 from pilothouse.engine.schedule import keep_schedules
 from pilothouse.engine.session_memory import SessionMemory
+from pilothouse.engine.taking import Takings
 from pilothouse.engine.world import World, persist, spawn
 from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable, SettingsInvalid, TargetInvalid
 from pilothouse.observability.alert import Alerts, watch
@@ -127,8 +129,7 @@ class Node:
         self.world.links = review_links(settings)
         self.world.is_traced = self.log.is_traced = self.tracer is not None
         self.world.on_end = self._tell_end
-        options = self.worker_options.outgoing
-        self.world.outgoing = outgoing_of(settings, options)
+        self.world.outgoing = outgoing_of(settings, self.worker_options.outgoing)
         self.metrics.providers = self.world.outgoing.state
         self.metrics.scale = partial(read_scale, self.world)
         if not isinstance(hot, MemoryHotStore):
@@ -137,6 +138,7 @@ class Node:
             )
         open_accounts(self.world)
         self.loops = Loops(self.world, self.worker, self.worker_options, self.log.warn)
+        self.takings = Takings(self.world, place_run)
         self.sources = sources(settings, self.world, self.log.warn)
         self.schedules = Schedules(self.world, self.log.warn)
         self.sender = Sender(self.world, delivery_options(settings), self.log.warn, self.metrics)
@@ -219,6 +221,7 @@ class Node:
         if isinstance(self.bus, CarriedBus):
             await self.bus.start()
         if self.shared is not None:
+            self.takings.start()
             await self.shared.join(self.world)
         await self.loops.start()
         for tenant, wanted in schedules(self.settings).items():
@@ -288,6 +291,7 @@ class Node:
         if self.server is not None:
             await self.server.stop()
         await self.worker.stop(STOP_HOSTS_WITHIN)
+        self.takings.stop()
         if isinstance(self.bus, CarriedBus):
             await self.bus.stop()
         await self.sender.stop(STOP_SENDER_WITHIN)

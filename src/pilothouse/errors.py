@@ -173,9 +173,7 @@ class Forbidden(PilothouseError):
     """This request is not allowed: {reason}."""
 
     code = "forbidden"
-    hint_text = (
-        "Without keys Pilothouse answers only programs and pages of this machine; with keys, what their scopes say."
-    )
+    hint_text = "Without keys only programs and pages of this machine are answered; with keys, what their scopes say."
 
 
 class LinkRefused(PilothouseError):
@@ -203,9 +201,7 @@ class PolicyInvalid(PilothouseError):
     """The policies cannot be used."""
 
     code = "policy_invalid"
-    hint_text = (
-        "Each entry of `faults` has the policy and what is wrong with it; `pilothouse policy check` tells before."
-    )
+    hint_text = "Each entry of `faults` has the policy and its fault; `pilothouse policy check` tells before."
 
     def __init__(self, message: str | None = None, *, faults: list[dict[str, str]], hint: str | None = None) -> None:
         told = "; ".join(f"{one['path']}: {one['message']}" for one in faults[:3])
@@ -278,6 +274,13 @@ class HostUnavailable(Overloaded):
 
     code = "host_unavailable"
     hint_text = "Try again in a few seconds; `pilothouse doctor` tells when an agent cannot be loaded."
+
+
+class WorkerLost(Overloaded):
+    """The worker that was given this run is not heard of any more. The run may have begun."""
+
+    code = "worker_lost"
+    hint_text = "Try again where a second run does no harm. With an Idempotency-Key the next worker goes on with a run."
 
 
 class RecordsUnavailable(Overloaded):

@@ -38,8 +38,8 @@ CODES: dict[Exit, str] = {
     Exit.REFUSED: "malformed_request invalid_input too_large bad_cursor limit_reached unauthenticated forbidden "
     "unsupported webhook_refused schedule_refused signature_refused method_not_allowed media_type_refused "
     "upgrade_required client_gone vote_refused link_refused policy_invalid",
-    Exit.UNAVAILABLE: "unreachable overloaded tenant_overloaded draining host_unavailable records_unavailable"
-    " request_timeout",
+    Exit.UNAVAILABLE: "unreachable overloaded tenant_overloaded draining host_unavailable worker_lost "
+    "records_unavailable request_timeout",
     Exit.OPERATOR: "settings_invalid target_invalid environment_failed records_locked records_invalid "
     "address_refused address_in_use",
     Exit.CANCELLED: "cancelled",

@@ -6,7 +6,7 @@ place for it here. So a gateway is a node whose own worker has no agents.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -16,6 +16,7 @@ from pilothouse.domain.roster import (
     RENEW_EVERY,
     Entry,
     Role,
+    direct_takers,
     hosted_releases,
     is_hosted,
     is_there,
@@ -38,6 +39,11 @@ class SharedWorker(Worker):
         """How many runs that have begun wait for a release of an agent that no worker hosts."""
         self.entries: list[Entry] = []
         self._others: dict[str, Agent] = {}
+        self._beat_at = 0
+        self._suspects: dict[str, int] = {}
+        """Takers that did not answer, and as of when."""
+        self._takers: dict[str, list[str]] = {}
+        self._turn = 0
         self._releases: dict[str, list[Agent]] = {}
         self._heart: asyncio.Task[None] | None = None
         self._workers = int(role != "gateway")
@@ -72,10 +78,17 @@ class SharedWorker(Worker):
     async def _beat(self, world: World) -> None:
         await announce(world, self.role, tuple(self.own.agents()))
         self.entries = await read_roster(world)
-        now = world.clock.now()
+        now = self._beat_at = world.clock.now()
         self._workers = sum(is_there(one, now) and one.role != "gateway" for one in self.entries)
-        # Whoever asks here waits for a run that is elsewhere, so it must be in the records.
-        self._others = {name: replace(one, keep=KEEP_ALL) for name, one in known_agents(self.entries).items()}
+        heard = {one.owner: one.at for one in self.entries}
+        self._suspects = {owner: at for owner, at in self._suspects.items() if heard.get(owner, 0) <= at}
+        self._takers = direct_takers(self.entries, now, self.owner) if world.bus.post_limit else {}
+        # Whoever asks here waits for a run that is elsewhere: when nobody there answers at once, it must be in the
+        # records.
+        self._others = {
+            name: one if name in self._takers else replace(one, keep=KEEP_ALL)
+            for name, one in known_agents(self.entries).items()
+        }
         self._releases = hosted_releases(self.entries, now)
         self.own.elsewhere = releases_elsewhere(self.entries, world.clock.now(), self.owner)
         await self._tell_unplaced(world)
@@ -104,6 +117,23 @@ class SharedWorker(Worker):
 
     def find(self, agent: str) -> Agent | None:
         return self.own.find(agent) or self._others.get(agent)
+
+    def releases(self, agent: str) -> frozenset[str]:
+        """By the last heartbeat: of nodes that died since the list is some seconds late."""
+        now = self._beat_at
+        there = (one for entry in self.entries if is_there(entry, now) for one in entry.agents)
+        return self.own.releases(agent) | {one.release for one in there if one.name == agent}
+
+    def takers(self, agent: str) -> Sequence[str]:
+        if self.own.find(agent) is not None or (found := self._takers.get(agent)) is None:
+            return ()
+        self._turn += 1
+        start = self._turn % len(found)
+        turns = found[start:] + found[:start]
+        return turns if not self._suspects else [one for one in turns if one not in self._suspects] or turns
+
+    def suspect(self, taker: str) -> None:
+        self._suspects.setdefault(taker, self._beat_at)
 
     def agents(self) -> list[Agent]:
         return list((self._others | {one.name: one for one in self.own.agents()}).values())

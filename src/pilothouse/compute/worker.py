@@ -305,6 +305,16 @@ class NodeWorker(Worker):
     def find(self, agent: str) -> Agent | None:
         return self._agents.get(agent)
 
+    def releases(self, agent: str) -> frozenset[str]:
+        found = self._agents.get(agent)
+        return frozenset() if found is None else frozenset((found.release,))
+
+    def takers(self, agent: str) -> Sequence[str]:
+        return ()
+
+    def suspect(self, taker: str) -> None:
+        """There is no other."""
+
     def agents(self) -> list[Agent]:
         return list(self._agents.values())
 

@@ -28,6 +28,8 @@ class Entry(Struct, frozen=True):
     role: Role
     agents: tuple[Agent, ...]
     at: int
+    takes_direct: bool = False
+    """It does stateless runs for whoever asks it over the bus."""
 
 
 def is_there(entry: Entry, now: int) -> bool:
@@ -53,6 +55,19 @@ def hosted_releases(entries: Sequence[Entry], now: int) -> dict[str, list[Agent]
     for agent in there.values():
         found[agent.name].append(agent)
     return found
+
+
+def direct_takers(entries: Iterable[Entry], now: int, own: str) -> dict[str, list[str]]:
+    """By agent the nodes that are there, host it in the release that was heard of last, and may be asked directly."""
+    found: dict[str, list[str]] = {}
+    newest: dict[str, str] = {}
+    for entry in sorted(entries, key=lambda one: one.at, reverse=True):
+        if is_there(entry, now):
+            for agent in entry.agents:
+                is_newest = newest.setdefault(agent.name, agent.release) == agent.release
+                if is_newest and entry.takes_direct and entry.owner != own:
+                    found.setdefault(agent.name, []).append(entry.owner)
+    return {name: sorted(owners) for name, owners in found.items()}
 
 
 def is_hosted(entries: Iterable[Entry], now: int, agent: str, release: str) -> bool:

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Sequence
 
 from pilothouse.domain.event import Segment
+from pilothouse.engine.direct import Distant
 from pilothouse.engine.run import Started, get_run
-from pilothouse.engine.unkept import Unkept
+from pilothouse.engine.unkept import InMemory, Unkept
 from pilothouse.engine.waiting import wait_done
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor
@@ -28,7 +29,7 @@ LOOK_AGAIN_EVERY = 5.0
 class Follower:
     """The events of one run, after a number. Use `take` until `is_over`, then `close`; closing twice does nothing."""
 
-    def __init__(self, world: World, tenant: str, run: str, after: int, unkept: Unkept | None) -> None:
+    def __init__(self, world: World, tenant: str, run: str, after: int, unkept: InMemory | None) -> None:
         self.is_over = False
         self._world, self._tenant, self._run, self._last = world, tenant, run, after
         self._unkept = unkept
@@ -143,13 +144,13 @@ async def follow_run(world: World, tenant: str, run: str, after: int) -> Followe
         raise BadCursor()
     await get_run(world, tenant, run)
     live = world.attempts.get((tenant, run))
-    return Follower(world, tenant, run, after, live if isinstance(live, Unkept) else None)
+    return Follower(world, tenant, run, after, live if isinstance(live, Unkept | Distant) else None)
 
 
 async def read_events(world: World, tenant: str, run: str, after: int, limit: int) -> Sequence[Segment]:
     """Segments that hold events after number `after`; there may be more when `is_full`. Raises `RunNotFound`."""
     await get_run(world, tenant, run)
     live = world.attempts.get((tenant, run))
-    if isinstance(live, Unkept):
+    if isinstance(live, Unkept | Distant):
         return [segment for segment in live.segments if segment.last > after][:limit]
     return await world.records.read_events(tenant, run, after, limit)

@@ -24,7 +24,7 @@ async def announce(world: World, role: Role, agents: tuple[Agent, ...]) -> None:
     """Writes or renews the entry of this node."""
     owner = world.worker.owner
     at = world.clock.now()
-    body = encode(Entry(owner, role, agents, at))
+    body = encode(Entry(owner, role, agents, at, role != "gateway" and world.bus.post_limit > 0))
     found = await world.records.get_document(NOBODY, owner)
     version = found.version if found is not None else 0
     try:

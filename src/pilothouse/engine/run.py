@@ -6,6 +6,7 @@ others wait in the records for a claim. The same Idempotency-Key finds the same 
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import Literal
 
@@ -22,13 +23,14 @@ from pilothouse.domain.session import decide_turn
 from pilothouse.engine.admission import admit
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import request_cancel
+from pilothouse.engine.direct import Ask, begin_distant, has_room
 from pilothouse.engine.encoding import encode, instant
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
 from pilothouse.engine.hold import hold_over, refuse_held
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.review import open_question
-from pilothouse.engine.unkept import Unkept, begin_unkept
+from pilothouse.engine.unkept import InMemory, Unkept, begin_unkept
 from pilothouse.engine.waiting import wait_done
 from pilothouse.engine.world import World
 from pilothouse.errors import (
@@ -100,7 +102,7 @@ class Started(Struct):
 
     run: Run
     fresh: bool = True
-    unkept: Unkept | None = None
+    unkept: InMemory | None = None
     ended: asyncio.Future[Run | None] | None = None
 
 
@@ -116,7 +118,11 @@ async def start_run(world: World, command: StartRun) -> Started:
         raise InvalidInput(faults=[fault])
     at = world.clock.now()
     if _is_unkept(world, command, agent):
-        return await _start_unkept(world, command, agent, at)
+        takers = world.worker.takers(agent.name)
+        if not takers:
+            return await _start_unkept(world, command, agent, at)
+        if _fits_a_message(world, command):
+            return await _start_distant(world, command, agent, at, takers)
     return await _start_kept(world, command, agent, at)
 
 
@@ -140,7 +146,13 @@ WAIT_FOR_PLACE = 10.0
 
 
 async def _start_unkept(world: World, command: StartRun, agent: Agent, at: int) -> Started:
-    run = Run(
+    run = _unkept_run(world, command, agent, at)
+    unkept = await _place(world, run, agent, command.traceparent, is_stream=command.wants == "stream", waits=True)
+    return Started(run, True, unkept, unkept.ended)
+
+
+def _unkept_run(world: World, command: StartRun, agent: Agent, at: int) -> Run:
+    return Run(
         tenant=command.tenant,
         id=ids.run_id(at, world.entropy.bits()),
         agent=agent.name,
@@ -159,18 +171,50 @@ async def _start_unkept(world: World, command: StartRun, agent: Agent, at: int) 
         deadline_at=_deadline(command, at),
         started_by=command.started_by or command.by,
     )
+
+
+async def _place(
+    world: World, run: Run, agent: Agent, traceparent: str | None, *, is_stream: bool, waits: bool
+) -> Unkept:
+    """Stateless callers wait in line for a short time, in order, and no longer than callers like to wait."""
     if world.holds and (hold := hold_over(world, run)) is not None:
         raise Held(hold=hold.id, reason=hold.reason)
-    if not world.worker.reserve(agent.name, run.tenant):
-        await _wait_for_place(world, agent, run.tenant)
-    unkept = begin_unkept(world, run, agent, command.traceparent, stream=command.wants == "stream")
-    return Started(run, True, unkept, unkept.ended)
-
-
-async def _wait_for_place(world: World, agent: Agent, tenant: str) -> None:
-    """Stateless callers wait in line for a short time, in order, and no longer than callers like to wait."""
-    if not await world.worker.wait_place(agent.name, tenant, WAIT_FOR_PLACE):
+    if not world.worker.reserve(agent.name, run.tenant) and not (
+        waits and await world.worker.wait_place(agent.name, run.tenant, WAIT_FOR_PLACE)
+    ):
         raise Overloaded()
+    return begin_unkept(world, run, agent, traceparent, stream=is_stream)
+
+
+def _fits_a_message(world: World, command: StartRun) -> bool:
+    said = (command.input, command.metadata, command.subject, command.agent, command.tenant, command.by)
+    return has_room(world, *said, command.started_by, command.traceparent)
+
+
+async def _start_distant(world: World, command: StartRun, agent: Agent, at: int, takers: Sequence[str]) -> Started:
+    """A worker elsewhere does the run, and nothing of it is kept there either."""
+    run = _unkept_run(world, command, agent, at)
+    if world.holds and (hold := hold_over(world, run)) is not None:
+        raise Held(hold=hold.id, reason=hold.reason)
+    is_stream = command.wants == "stream"
+    distant = await begin_distant(world, run, agent, command.traceparent, takers, is_stream=is_stream)
+    return Started(run, True, distant, distant.ended)
+
+
+async def place_run(world: World, ask: Ask) -> Unkept:
+    """Begins a run that another node asks this one to do. Raises why not; then nothing has begun."""
+    agent = world.worker.find(ask.agent)
+    if agent is None or world.worker.takers(ask.agent):
+        raise AgentNotFound(agent=ask.agent)
+    if world.is_draining:
+        raise Draining()
+    command = StartRun(
+        tenant=ask.tenant, agent=ask.agent, input=ask.input, subject=ask.subject, metadata=ask.metadata,
+        started_by=ask.started_by,
+    )  # fmt: skip
+    run = _unkept_run(world, command, agent, world.clock.now())
+    run.id, run.deadline_at = ask.run, ask.deadline_at
+    return await _place(world, run, agent, ask.traceparent, is_stream=ask.is_stream, waits=ask.waits)
 
 
 # --- kept -----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ that turns out to be kept is in the records too.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import Segment, line
@@ -39,6 +40,15 @@ from pilothouse.ports.worker import Actor, Notebook
 LOOK_AGAIN_AFTER = 0.05
 
 
+class InMemory(Protocol):
+    """A run that is not kept, here or in the node of a worker, as whoever waits for it sees it."""
+
+    run: Run
+    ended: "asyncio.Future[Run | None]"
+    segments: list[Segment]
+    problem: PilothouseError | None
+
+
 class Unkept(Calling, Notebook):
     """One stateless run in memory. `ended` gets the run at its end; `faults` is set when the input did not fit."""
 
@@ -61,6 +71,8 @@ class Unkept(Calling, Notebook):
         self.ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
         self.problem: PilothouseError | None = None
         self.segments: list[Segment] = []
+        self.on_told: Callable[[], None] | None = None
+        """Set when another node reads the segments, instead of the bus."""
         self._keeps_errors = keeps_errors
         self._lines: list[bytes] = []
         self._seq = 1
@@ -213,7 +225,10 @@ class Unkept(Calling, Notebook):
             if self.actor is not None:
                 self.actor.cancel(error.message)
         self.segments.append(segment)
-        self.world.bus.publish(self.run.tenant, segment)
+        if self.on_told is None:
+            self.world.bus.publish(self.run.tenant, segment)
+        else:
+            self.on_told()
 
     def _try_again(self, delay: float) -> None:
         actor, self.actor = self.actor, None

@@ -14,6 +14,18 @@ Watcher = Callable[[Segment], None]
 
 
 class Bus(Protocol):
+    post_limit: int
+    """Bytes of one message to one node; 0: there is no other node to write to."""
+
+    def post(self, to: str, message: bytes) -> None:
+        """Tells one who receives under that name, in this node or another. Never blocks. Raises `ValueError` when the
+        message is longer than the limit."""
+        ...
+
+    def receive(self, name: str, hear: Callable[[bytes], None]) -> Callable[[], None]:
+        """From now on `hear` gets what is posted to the name; what is returned ends that and may be called twice."""
+        ...
+
     def publish(self, tenant: str, segment: Segment) -> None: ...
 
     def watch(self, tenant: str, run: str, watcher: Watcher) -> Callable[[], None]:

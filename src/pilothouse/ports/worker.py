@@ -180,6 +180,19 @@ class Worker(Protocol):
 
     def agents(self) -> list[Agent]: ...
 
+    def releases(self, agent: str) -> frozenset[str]:
+        """Of the agent, that nodes which are there host."""
+        ...
+
+    def takers(self, agent: str) -> Sequence[str]:
+        """The names of nodes that do stateless runs of the agent for this one, the next to be asked first; none when
+        this node hosts it."""
+        ...
+
+    def suspect(self, taker: str) -> None:
+        """It does not answer: the others are to be asked, until it is heard of again."""
+        ...
+
     def reserve(self, agent: str, tenant: str) -> bool:
         """Takes a place for a run of the agent, when there is one now that the tenant may have. It is used up by
         `begin` or given back by `unreserve`."""

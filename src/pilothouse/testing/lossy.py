@@ -45,6 +45,16 @@ class LossyBus(Bus):
     def ring(self, bell: str, key: str = "") -> None:
         self._carry(lambda: self._inside.ring(bell, key))
 
+    @property
+    def post_limit(self) -> int:  # type: ignore[override]
+        return self._inside.post_limit
+
+    def post(self, to: str, message: bytes) -> None:
+        self._carry(lambda: self._inside.post(to, message))
+
+    def receive(self, name: str, hear: Callable[[bytes], None]) -> Callable[[], None]:
+        return self._inside.receive(name, hear)
+
     def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]:
         return self._inside.answer(bell, ringer)
 

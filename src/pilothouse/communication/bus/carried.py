@@ -26,6 +26,8 @@ WISH_AGAIN = 10.0
 WISHES_LIMIT = 100_000
 REMEMBERED = 4096
 """Runs whose last segment is remembered."""
+ROOM_FOR_NAMES = 400
+"""Bytes of a message that is posted, beside what it carries."""
 SMALL = 4096
 """Bytes of a segment that is remembered or sent; of a longer one only that it is there is told."""
 
@@ -42,6 +44,7 @@ class CarriedBus(Bus):
     def __init__(self, carrier: Carrier) -> None:
         self._here = MemoryBus()
         self._carrier = carrier
+        self.post_limit = carrier.limit - ROOM_FOR_NAMES
         self._me = secrets.token_hex(4)
         self._leaving: OrderedDict[tuple[Any, ...], None] = OrderedDict()
         self._last: OrderedDict[Name, Segment] = OrderedDict()
@@ -103,6 +106,16 @@ class CarriedBus(Bus):
     def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]:
         return self._here.answer(bell, ringer)
 
+    def post(self, to: str, message: bytes) -> None:
+        """All nodes are sent it, since the carriers have one channel; those that do not have the name drop it."""
+        if len(message) > self.post_limit:
+            raise ValueError(f"a message of {len(message)} bytes is longer than {self.post_limit}")
+        self._here.post(to, message)
+        self._send("post", to, message)
+
+    def receive(self, name: str, hear: Callable[[bytes], None]) -> Callable[[], None]:
+        return self._here.receive(name, hear)
+
     # --- elsewhere --------------------------------------------------------------------------------------------------
 
     def _tell(self, tenant: str, segment: Segment) -> None:
@@ -153,6 +166,8 @@ class CarriedBus(Bus):
             match kind, values:
                 case "ring", [str(bell), str(key)]:
                     self._here.ring(bell, key)
+                case "post", [str(to), bytes(said)]:
+                    self._here.post(to, said)
                 case "watch", [str(tenant), str(run)]:
                     self._want((tenant, run))
                 case "event", [str(tenant), str(run), int(seq), int(count), int(at), bytes(data)]:

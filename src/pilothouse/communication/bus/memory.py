@@ -18,7 +18,10 @@ Ear = Callable[[Told], None]
 
 
 class MemoryBus(Bus):
+    post_limit = 0
+
     def __init__(self) -> None:
+        self._receivers: dict[str, tuple[Callable[[bytes], None], ...]] = {}
         self._watchers: dict[tuple[str, str], tuple[Watcher, ...]] = {}
         self._everything: dict[str, tuple[Watcher, ...]] = {}
         self._ringers: dict[str, tuple[Callable[[str], None], ...]] = {}
@@ -40,6 +43,14 @@ class MemoryBus(Bus):
         ringers = self._ringers.get(bell)
         if ringers is not None:
             _tell(ringers, key)
+
+    def post(self, to: str, message: bytes) -> None:
+        receivers = self._receivers.get(to)
+        if receivers is not None:
+            _tell(receivers, message)
+
+    def receive(self, name: str, hear: Callable[[bytes], None]) -> Callable[[], None]:
+        return _join(self._receivers, name, hear)
 
     def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]:
         return _join(self._ringers, bell, ringer)

@@ -116,6 +116,7 @@ STATUS: dict[str, int] = {
     "overloaded": 503,
     "draining": 503,
     "host_unavailable": 503,
+    "worker_lost": 503,
     "records_unavailable": 503,
     # how runs and steps end: shown inside a run, a refusal only if something is wrong here
     "internal": 500,

@@ -29,7 +29,7 @@ from pilothouse.domain.run import Run, Status
 from pilothouse.engine import cancel, event, journal, retry, signal
 from pilothouse.engine import run as verbs
 from pilothouse.engine.run import Idempotent, Started, StartRun, Wants
-from pilothouse.engine.unkept import Unkept
+from pilothouse.engine.unkept import InMemory
 from pilothouse.errors import (
     BadCursor,
     Draining,
@@ -167,7 +167,7 @@ async def _stream_started(call: Call, started: Started, position: int) -> None:
     await Stream(call, follower, run.id, 0).send([(b"location", _location(run))])
 
 
-async def _answer_unkept(call: Call, started: Started, unkept: Unkept) -> None:
+async def _answer_unkept(call: Call, started: Started, unkept: InMemory) -> None:
     """What `_answer_started` does, for the run that most callers want: at its end, and of nothing else."""
     with EarlyEnd(call.patience, RUN, call.began_at + call.front.options.end_within) as waiting:
         await unkept.ended

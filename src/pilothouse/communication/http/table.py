@@ -71,6 +71,7 @@ from pilothouse.errors import (
     Unsupported,
     VoteRefused,
     WebhookRefused,
+    WorkerLost,
 )
 from pilothouse.wire.agent import AgentPage, AgentView
 from pilothouse.wire.alert import AlertPage
@@ -120,7 +121,7 @@ RUNS = (
         "POST", "/v1/agents/{agent}/runs", run.start_run, "Start a run",
         {200: _either("The run at its end, or its events.", RunView), 202: RUN_LATER, 204: Reply("Seen to its end.")},
         (AgentNotFound, BadCursor, Held, HostUnavailable, IdempotencyMismatch, RunExists, SessionBusy, Unsupported,
-         WebhookRefused),
+         WebhookRefused, WorkerLost),
         (PREFER, Header("Idempotency-Key", "The same key and body is the same run, for 24 hours.",
                         {"type": "string", "pattern": "^[!-~]{1,255}$"}),
          LAST_EVENT_ID, ON_DISCONNECT),
