@@ -40,7 +40,8 @@ async def test_a_run_goes_on_where_its_release_is_and_waits_while_that_is_nowher
     assert (await caller.ask("POST", "/v1/runs/run_left/signals/go", {"payload": 2})).status == 202
     told = f"they began on release {release}, which no worker hosts"
     await wait_until(lambda: look(gateway, told), 60.0)
-    assert (await caller.run("run_left"))["status"] == "queued"
+    left = await caller.run("run_left")
+    assert (left["status"], left["waits_for"]["kind"], left["waits_for"]["on"]) == ("queued", "release", release)
     fresh = await caller.start("echo", "hello", headers={})  # the new worker is there and takes what it can
     assert fresh.body["output"] == "hello"
 

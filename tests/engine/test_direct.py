@@ -185,6 +185,7 @@ async def test_a_stream_has_all_events_in_order_on_a_bad_wire(installed):
 
 async def test_a_full_worker_leaves_the_run_to_the_next_and_when_all_are_full_it_waits_in_line(installed, monkeypatch):
     async with installed(workers=2, slots=1) as (_, gateway, *workers):
+        monkeypatch.setattr(run, "WAIT_FOR_PLACE", 120.0)
         first = asyncio.create_task(ask(gateway, "hold", b'"a"'))
         await until(lambda: len(agents.begun) == 1)
         second = asyncio.create_task(ask(gateway, "hold", b'"b"'))
@@ -260,18 +261,30 @@ async def test_a_worker_that_falls_silent_is_told_of_and_no_other_is_asked(insta
 
 
 async def test_a_worker_that_does_not_answer_is_not_asked_again_before_its_next_heartbeat(installed, monkeypatch):
-    async with installed(workers=2) as (house, gateway, first, _):
-        monkeypatch.setattr(direct, "SUSPECT_AFTER", 0.1)
-        monkeypatch.setattr(direct, "GOOD_FOR", 0.5)
-        house.takings[1].stop()
-        told = await asyncio.gather(*(ask(gateway, "echo", b'"x"') for _ in range(2)), return_exceptions=True)
-        assert sorted(type(one).__name__ for one in told) == ["Run", "WorkerLost"]
-        assert [(await ask(gateway, "echo", b'"x"')).status for _ in range(4)] == ["succeeded"] * 4
+    async with installed(workers=2) as (house, gateway, *_):
+        monkeypatch.setattr(direct, "SUSPECT_AFTER", 0.05)
+        for taker in house.takings[1:]:
+            taker.stop()
+        asked = [asyncio.create_task(ask(gateway, "echo", b'"x"')) for _ in range(2)]
+        await until(lambda: len(gateway.worker._suspects) == 2)
+        assert len(gateway.worker.takers("echo")) == 2, "who else should be asked?"
+        for taker in house.takings[1:]:
+            taker.start()
+        assert [(await one).status for one in asked] == ["succeeded"] * 2
+        await house.meet()
+        gateway.worker.suspect("worker-0")
         assert [gateway.worker.takers("echo") for _ in range(2)] == [["worker-1"]] * 2
-        house.takings[1].start()
-        await first.worker._beat(first)
-        await gateway.worker._beat(gateway)
+        await house.meet()
         assert len(gateway.worker.takers("echo")) == 2
+
+
+async def test_a_caller_who_has_gone_is_waited_for_nowhere(installed):
+    async with installed() as (_, gateway, worker):
+        asked = asyncio.create_task(ask(gateway, "hold", b'"x"'))
+        await until(lambda: agents.begun)
+        asked.cancel()
+        await until(lambda: not gateway.attempts and not worker.attempts)
+        assert agents.ended == agents.begun
 
 
 async def test_a_run_whose_asker_falls_silent_is_cancelled_and_forgotten(installed, monkeypatch):

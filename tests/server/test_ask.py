@@ -98,6 +98,20 @@ def test_a_wait_ends_with_the_run_and_not_with_its_time(served):
 # --- changing -------------------------------------------------------------------------------------------------------
 
 
+def test_a_run_that_does_not_go_on_says_what_it_waits_for(served):
+    first = start(served, "vigil", "go", session="waits/for")
+    asked = wait_status(served, first, "waiting")["waits_for"]
+    assert asked["kind"] in ("answer", "review")
+    second = start(served, "vigil", "go", session="waits/for")
+    turn = served.http.get(f"/v1/runs/{second}").json()["waits_for"]
+    assert (turn["kind"], turn["on"]) == ("turn", first)
+    later = start(served, "digest", "x", delay_seconds=3600)
+    assert served.http.get(f"/v1/runs/{later}").json()["waits_for"]["kind"] == "time"
+    for run in (second, first, later):
+        served.http.post(f"/v1/runs/{run}/cancel")
+        assert "waits_for" not in ended(served, run)
+
+
 def test_a_cancelled_run_stays_cancelled_however_often_it_is_cancelled(served):
     run = start(served, "vigil", "go", session="cancel-1")
     first = served.http.post(f"/v1/runs/{run}/cancel", json={"reason": "not needed"})

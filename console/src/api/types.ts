@@ -43,6 +43,14 @@ export interface Run {
     deadline_at: string | null;
     parent: string | null;
     origin: string | null;
+    /** Of a run that was asked for by its id: why it does not go on now. */
+    waits_for?: Obstacle | null;
+}
+
+export interface Obstacle {
+    kind: "answer" | "time" | "hold" | "turn" | "worker" | "release" | "place" | "review";
+    message: string;
+    on: string | null;
 }
 
 export interface Step {

@@ -74,6 +74,7 @@ function RunView({ run, told }: { run: Run; told: Told }) {
             <RunFacts run={run} />
             {run.error && <RunError run={run} />}
             <OpenReview run={run} />
+            <WaitsFor run={run} />
             <div className="pair">
                 <section className="card" aria-labelledby="run-input">
                     <h2 id="run-input">Input</h2>
@@ -220,6 +221,22 @@ function OpenReview({ run }: { run: Run }) {
                     {review.question} <a href={to(["reviews", review.id])}>Decide</a>
                 </p>
             ))}
+        </section>
+    );
+}
+
+function WaitsFor({ run }: { run: Run }) {
+    const obstacle = run.waits_for;
+    if (!obstacle || obstacle.kind === "review") return null; // a review is shown with its question
+    return (
+        <section className="asks" aria-label="What it waits for">
+            <p>
+                <span className="strong">It waits: </span>
+                {obstacle.message}{" "}
+                {obstacle.kind === "turn" && obstacle.on && <a href={to(["runs", obstacle.on])}>That turn</a>}
+                {obstacle.kind === "hold" && <a href={to(["holds"])}>Holds</a>}
+                {obstacle.kind === "release" && <code>{obstacle.on}</code>}
+            </p>
         </section>
     );
 }

@@ -111,6 +111,7 @@ def show_run(run: str, url: str | None, is_json: bool) -> int:
             ("finished", found.finished_at),
             ("took", between(found.started_at, found.finished_at)),
             ("due", None if found.is_terminal else found.due_at),
+            ("waits", None if found.waits_for is None else found.waits_for.message),
             ("deadline", None if found.is_terminal else found.deadline_at),
             ("parent", found.parent),
             ("origin", found.origin),

@@ -38,6 +38,14 @@ class OverridePage(Struct):
     next_cursor: str | None = None
 
 
+class Obstacle(Struct, kw_only=True):
+    """Why a run does not go on."""
+
+    kind: str
+    message: str
+    on: str | None = None
+
+
 class Run(Struct, kw_only=True):
     id: str
     agent: str = ""
@@ -62,6 +70,7 @@ class Run(Struct, kw_only=True):
     parent: str | None = None
     origin: str | None = None
     override: Override | None = None
+    waits_for: Obstacle | None = None
 
     @property
     def is_terminal(self) -> bool:

@@ -158,6 +158,7 @@ class Distant:
         self._reason: str | None = None
         self._bell = asyncio.Event()
         self._row: _Row | None = None
+        self.ended.add_done_callback(lambda ended: self._bell.set())
         world.attempts[(run.tenant, run.id)] = self
 
     @property
@@ -204,6 +205,7 @@ class Distant:
                 problem = await self._ask_one(full[0], waits=True) or problem
         finally:
             self._fail(problem)  # nothing, when the run is over
+            self.world.attempts.pop((self.run.tenant, self.run.id), None)
 
     async def _ask_one(self, taker: str, *, waits: bool) -> PilothouseError | None:
         """Why the worker does not do it; None: the run is over, one way or another."""
@@ -223,6 +225,8 @@ class Distant:
             await self._follow(row, taker, lambda: world.bus.post(taker, request))
             return row.refused
         finally:
+            if self.ended.cancelled() and self._reason is None:
+                self._reason = "its caller has gone"
             row.confirm(False)
             leave()
 

@@ -8,10 +8,12 @@ of a session key) is checked by `communication.http.run`.
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Raw, Struct, field
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
+from msgspec.structs import astuple
 
 from pilothouse.domain.delivery import ToldEvent
 from pilothouse.domain.journal import StepKind, StepRow, StepStatus
+from pilothouse.domain.obstacle import Obstacle, ObstacleKind
 from pilothouse.domain.run import Mode, OnBusy, Run, Status
 from pilothouse.wire.instant import stamp, stamp_if
 from pilothouse.wire.override import OverrideView, Reason, mark_overridden
@@ -110,6 +112,28 @@ class RunView(Struct):
     parent: str | None
     origin: str | None
     override: OverrideView | None = None
+
+
+class ObstacleView(Struct):
+    """Why a run does not go on now. `kind` is stable, `message` is for people; `on` is the id of a review, a run or a
+    hold, or the name of a release."""
+
+    kind: ObstacleKind
+    message: str
+    on: str | None
+
+
+class RunNow(RunView):
+    """A run that was asked for by its id. `waits_for` is there while it is neither at work nor over."""
+
+    waits_for: ObstacleView | UnsetType = UNSET
+
+
+def run_now(run: Run, obstacle: Obstacle | None) -> RunNow:
+    view = RunNow(*astuple(run_view(run)))
+    if obstacle is not None:
+        view.waits_for = ObstacleView(obstacle.kind, obstacle.message, obstacle.on)
+    return view
 
 
 def run_view(run: Run) -> RunView:

@@ -28,6 +28,7 @@ from pilothouse.domain.journal import StepKind
 from pilothouse.domain.run import Run, Status
 from pilothouse.engine import cancel, event, journal, retry, signal
 from pilothouse.engine import run as verbs
+from pilothouse.engine.obstacle import find_obstacle
 from pilothouse.engine.run import Idempotent, Started, StartRun, Wants
 from pilothouse.engine.unkept import InMemory
 from pilothouse.errors import (
@@ -49,6 +50,7 @@ from pilothouse.wire.run import (
     SignalRequest,
     StepPage,
     encode_run,
+    run_now,
     run_view,
     short_view,
     step_view,
@@ -232,7 +234,7 @@ async def get_run(call: Call, run: str, query: RunQuery) -> None:
             found = await verbs.wait_run(front.world, tenant, run, query.wait)
     if found is None:
         found = await verbs.get_run(front.world, tenant, run)
-    await call.answer(200, encode_run(found))
+    await call.show(run_now(found, await find_obstacle(front.world, found)))
 
 
 async def list_runs(call: Call, query: RunsQuery) -> None:

@@ -86,7 +86,7 @@ from pilothouse.wire.overview import OverviewView
 from pilothouse.wire.policy import CheckView, ComparisonView, PolicyState, RulingView
 from pilothouse.wire.provider import ProviderPage
 from pilothouse.wire.review import DelegationPage, DelegationView, ReviewPage, ReviewView
-from pilothouse.wire.run import CancelNoted, RunPage, RunView, StepPage
+from pilothouse.wire.run import CancelNoted, RunNow, RunPage, RunView, StepPage
 from pilothouse.wire.scale import ScaleView
 from pilothouse.wire.schedule import FiringPage, SchedulePage, ScheduleView
 from pilothouse.wire.session import HistoryPage, SessionPage, SessionView
@@ -127,7 +127,7 @@ RUNS = (
          LAST_EVENT_ID, ON_DISCONNECT),
     ),
     Endpoint("GET", "/v1/runs", run.list_runs, "List runs", {200: Reply("A page of runs.", RunPage)}, (BadCursor,)),
-    Endpoint("GET", "/v1/runs/{run}", run.get_run, "Get a run", {200: RUN}, (RunNotFound,)),
+    Endpoint("GET", "/v1/runs/{run}", run.get_run, "Get a run", {200: Reply("The run.", RunNow)}, (RunNotFound,)),
     Endpoint(
         "GET", "/v1/runs/{run}/events", run.read_events, "Read or follow the events of a run",
         {200: _either("The events as a stream, or a page of them with `after`.", EventPage),
