@@ -22,7 +22,7 @@ from pilothouse.errors import (
 )
 from pilothouse.sdk.agent import agent, tool
 from pilothouse.sdk.context import BlockingContext, Context
-from pilothouse.sdk.scope import idempotency_key
+from pilothouse.sdk.scope import idempotency_key, now
 
 __all__ = [
     "Answer",
@@ -45,5 +45,6 @@ __all__ = [
     "UnknownOutcome",
     "agent",
     "idempotency_key",
+    "now",
     "tool",
 ]

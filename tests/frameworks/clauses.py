@@ -7,6 +7,8 @@ over with `class TestTheClerk(InCharge)`, and says how its model ends and what i
 """
 
 import json
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Any, ClassVar
 
 import apsw
@@ -167,6 +169,64 @@ class InCharge:
         assert (ended["status"], self.said(ended["output"])) == ("succeeded", "done")
         assert [one.step for one in desk.receiver.of(run)] == ["fetch mail"]
         assert desk.calls == 2
+
+
+class HandingOver:
+    """A hand-off inside of the object: the agent `LEAD` gives its work to `finder`, who looks for a lamp. `HANDS` is
+    the call by which its model says so."""
+
+    LEAD: ClassVar[str]
+    LEAD_INPUT: ClassVar[Any] = "where is my lamp?"
+    HANDS: ClassVar[Any]
+    ENDS: ClassVar[Any] = "it is here"
+    """What the model of either says at last."""
+
+    def script(self, request: Any) -> Any:
+        if self.is_finder(request):
+            return self.ENDS if stage_of(request) else calls(call("look", "f1", what="lamp"))
+        return self.ENDS if stage_of(request) else calls(self.HANDS)
+
+    def is_finder(self, request: Any) -> bool:
+        return any(one["function"]["name"] == "look" for one in request.body.get("tools") or ())
+
+    async def ruled(self, desk: Any, text: str) -> None:
+        answer = await desk.caller.ask("PUT", "/v1/policies", {"text": text, "signed": True})
+        assert answer.status == 200, answer
+
+    @pytest.fixture(autouse=True)
+    async def unruled(self, desk: Any) -> AsyncIterator[None]:
+        yield
+        await desk.caller.ask("DELETE", "/v1/policies")
+
+    async def test_a_hand_off_that_nobody_permits_does_not_happen_and_its_agent_is_told(self, desk: Any) -> None:
+        desk.answers(self.script)
+        await self.ruled(desk, 'permit (principal, action, resource) unless { context.tool like "hand_off:*" };')
+        run = await desk.caller.start_known(self.LEAD, "run_kept_back", self.LEAD_INPUT)
+        ended = await desk.caller.wait_end(run)
+        assert ended["status"] == "succeeded", ended
+        assert desk.receiver.of(run) == []
+        assert not any(self.is_finder(one) for one in desk.requests)
+        assert "was not allowed" in told(desk)
+
+    async def test_a_hand_off_is_an_action_that_people_decide_and_a_step_that_is_not_repeated(self, desk: Any) -> None:
+        desk.answers(self.script)
+        await self.ruled(
+            desk,
+            "permit (principal, action, resource);\n"
+            '@review("chief") permit (principal, action in Action::"hand_off", resource);',
+        )
+        run = await desk.caller.start_known(self.LEAD, "run_handed", self.LEAD_INPUT)
+        await desk.caller.wait_run(run, lambda found: found["status"] == "waiting")
+        await desk.node.restart()
+        review = await desk.caller.decide(run, "approve")
+        assert review["details"]["tool"] == "hand_off:finder"
+        ended = await desk.caller.wait_end(run)
+        assert ended["status"] == "succeeded", ended
+        assert [one.step for one in desk.receiver.of(run)] == ["look lamp"]
+        asked = Counter((self.is_finder(one), stage_of(one)) for one in desk.requests)
+        assert set(asked.values()) == {1}, asked
+        tools = [one["name"] for one in await desk.caller.steps(run) if one["kind"] == "tool"]
+        assert tools == ["hand_off:finder", "look"]
 
 
 class Bridged:

@@ -2,11 +2,14 @@
 
 import asyncio
 import dataclasses
+from datetime import UTC
 
 import msgspec
 import pytest
 
+import pilothouse
 from pilothouse import Answer, Context, Retry, StepTimeout
+from pilothouse.domain.journal import ENDED
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call, verdict_of
 from pilothouse.sdk.scope import attempt_here, counting_here, step_here
 from tests.sdk.node import Node
@@ -85,6 +88,26 @@ async def test_tool_calls_are_told_apart_by_the_id_their_framework_gave_them():
     assert await node.output(["a", "b"]) == {"a": "a", "b": "b"}
     assert await node.output(["b", "a"]) == {"a": "a", "b": "b"}
     assert len(node.ended("tool")) == 2
+
+
+async def test_the_time_of_a_run_is_the_same_on_a_replay_wherever_it_is_asked_for():
+    """A framework has no context to ask. What a prompt is made of must not change, or it is another prompt."""
+    told = []
+
+    async def run(attempt):
+        async def body(_):
+            assert pilothouse.now() is not None  # of the clock: a step that ended is not replayed
+            return None
+
+        at = [pilothouse.now(), await asyncio.to_thread(pilothouse.now)]
+        await attempt.effect("model", "gpt", {"prompt": f"It is {at}."}, body)
+        told.append(at)
+
+    node = Node(bridged(run))
+    await replayed(node)
+    assert told[0] == told[1]
+    assert [row.kind for row in node.rows if row.phase == ENDED] == ["value", "value", "model"]
+    assert pilothouse.now().tzinfo is UTC
 
 
 async def test_calls_of_another_scope_are_counted_by_themselves():

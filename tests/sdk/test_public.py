@@ -28,6 +28,7 @@ NAMES = [
     "UnknownOutcome",
     "agent",
     "idempotency_key",
+    "now",
     "tool",
 ]
 VERBS = [

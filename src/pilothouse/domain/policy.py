@@ -239,6 +239,19 @@ def hand_off_tool(agent: str, input_schema: bytes) -> Tool:
     return Tool(hand_off_name(agent), "reversible", schema=_encode(whole))
 
 
+INNER_MARK = "hand_off:"
+
+
+def inner_hand_off_name(to: str) -> str:
+    """The action of handing over to an agent of the same framework object, inside of one run. `*`: to all there are."""
+    return INNER_MARK + to
+
+
+def inner_hand_off(to: str, schema: bytes = b"{}") -> Tool:
+    """The same as policies see it. `schema`: what the model says beside the name of the other agent."""
+    return Tool(inner_hand_off_name(to), "reversible", schema=schema)
+
+
 PUBLISH = "topic:publish"
 """The action of publishing an event: an outgoing message. No tool is named like that either."""
 

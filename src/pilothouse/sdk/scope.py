@@ -5,9 +5,11 @@ Its `kind` tells who counts: what a `model` or `tool` step of a bridge calls out
 neither recorded nor counted a second time.
 """
 
+import threading
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Protocol
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
 
 from pilothouse.domain.journal import StepKind
 from pilothouse.errors import PilothouseError
@@ -91,6 +93,28 @@ def in_part(encoded: bytes) -> bytes:
     if counting is None or not (part := counting()):
         return encoded
     return b"%b\n%b" % (encoded, part.encode())
+
+
+class Timekeeper(Protocol):
+    """The attempt, as code sees it that only wants to know the time."""
+
+    surroundings: Any
+
+    def now(self) -> datetime: ...
+
+    def from_thread(self, begin: Callable[[], Any]) -> Any: ...
+
+
+def now() -> datetime:
+    """The time in UTC. Within a run it is recorded, as `ctx.now()` is, and so the same on every replay: what a node of
+    a graph puts into a prompt asks the same question again. Inside a step, which is not replayed, and outside of every
+    run it is what the clock says."""
+    attempt = cast("Timekeeper | None", attempt_here.get())
+    if attempt is None or step_here.get() is not None:
+        return datetime.now(UTC)
+    is_on_loop = threading.get_ident() == attempt.surroundings.thread
+    at: datetime = attempt.now() if is_on_loop else attempt.from_thread(attempt.now)
+    return at
 
 
 def idempotency_key() -> str:

@@ -15,12 +15,24 @@ from typing import Any
 
 import msgspec
 
-from pilothouse.domain.policy import ANNOTATIONS, HAND_OFF, HAND_OFF_MARK, Evaluation, PolicyRequest, Tool, ask_of
+from pilothouse.domain.policy import (
+    ANNOTATIONS,
+    HAND_OFF,
+    HAND_OFF_MARK,
+    INNER_MARK,
+    Evaluation,
+    PolicyRequest,
+    Tool,
+    ask_of,
+    inner_hand_off_name,
+)
 from pilothouse.errors import PolicyInvalid
 from pilothouse.ports.policy import CompiledPolicies, PolicyLanguage
 
 TEXT_LIMIT = 1024 * 1024
 ANY_TOOL = "any_tool"
+ANY_HAND_OFF = inner_hand_off_name("any_agent")
+"""The action of handing over to an agent that was not known when the host told of its tools."""
 """The action of a tool that no host has described: its arguments are not typed, so policies see its name only."""
 
 DEPTH = 6
@@ -119,7 +131,8 @@ class CedarPolicies(CompiledPolicies):
         context |= {name: value for name, value in optional.items() if value is not None}
         if shape is not None:
             context["arguments"] = fitted(msgspec.json.decode(request.arguments), shape)
-        action = request.tool if shape is not None else ANY_TOOL
+        unknown = ANY_HAND_OFF if request.tool.startswith(INNER_MARK) else ANY_TOOL
+        action = request.tool if shape is not None else unknown
         return {
             "principal": {"type": "Agent", "id": request.agent},
             "action": {"type": "Action", "id": action},
@@ -151,8 +164,9 @@ def make_schema(tools: Sequence[Tool]) -> dict[str, Any]:
     """What policies can speak about: agents, tools with their risk, and for each tool an action with its arguments."""
     actions = {tool.name: _action(shape_of(_decoded(tool.schema))) for tool in tools}
     actions[ANY_TOOL] = _action(None)
+    actions[ANY_HAND_OFF] = _action(None)
     for name, action in actions.items():
-        if name.startswith(HAND_OFF_MARK):
+        if name.startswith((HAND_OFF_MARK, INNER_MARK)):
             action["memberOf"] = [{"id": HAND_OFF}]
     actions[HAND_OFF] = {}
     return {

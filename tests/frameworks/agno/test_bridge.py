@@ -3,7 +3,7 @@
 import pytest
 
 from pilothouse.testing import Answer
-from tests.frameworks.clauses import Remembering
+from tests.frameworks.clauses import HandingOver, Remembering
 from tests.frameworks.stage import call, calls, stage_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -45,7 +45,14 @@ async def test_the_calls_of_members_of_a_team_are_steps_as_well(desk):
     assert [one.step for one in desk.receiver.of(run)] == ["look lamp"]
     assert desk.calls == 4
     steps = await desk.caller.steps(run)
-    assert [one["name"] for one in steps if one["kind"] == "tool"] == ["look"], "what its members call are the steps"
+    assert [one["name"] for one in steps if one["kind"] == "tool"] == ["hand_off:finder", "look"]
+
+
+class TestATeam(HandingOver):
+    """Its leader delegates."""
+
+    LEAD = "crew"
+    HANDS = call("delegate_task_to_member", "t1", member_id="finder", task="find the lamp")
 
 
 async def test_input_and_output_are_typed(desk):

@@ -5,7 +5,8 @@ from typing import ClassVar
 import pytest
 
 from pilothouse.testing import Answer
-from tests.frameworks.clauses import Bridged
+from tests.frameworks.clauses import Bridged, HandingOver
+from tests.frameworks.stage import call
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -14,6 +15,7 @@ SUPPORT = 'target = "desk:support"\nmode = "event"'
 AGENTS = {
     "support": SUPPORT,
     "hurried": f"{SUPPORT}\ntimeout_seconds = 1.0",
+    "team": 'target = "desk:team"\nmode = "event"',
     "judges": 'target = "desk:judges"\nmode = "event"',
 }
 
@@ -22,6 +24,14 @@ class TestACrew(Bridged):
     """Its input fills the words of its task."""
 
     INPUT: ClassVar = {"thing": "lamp"}
+
+
+class TestATeam(HandingOver):
+    """One of its agents may delegate."""
+
+    LEAD = "team"
+    LEAD_INPUT: ClassVar = {"thing": "lamp"}
+    HANDS = call("delegate_work_to_coworker", "t1", coworker="Finder", task="find the lamp", context="it is gone")
 
 
 async def test_input_and_output_are_typed(desk):

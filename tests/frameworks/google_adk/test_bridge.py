@@ -8,6 +8,7 @@ import pytest
 
 from pilothouse.testing import Answer, Fault, Usage
 from tests.faults.client import wait_until
+from tests.frameworks.clauses import HandingOver
 from tests.frameworks.stage import (
     LOADS_WITHIN,
     call,
@@ -29,7 +30,7 @@ AGENTS = {
     "hurried": f'target = "desk:support"\n{EVENT}\ntimeout_seconds = 1.0',
     "chat": 'target = "desk:support"\nmode = "session"',
     "quick": 'target = "desk:support"',
-    **{name: f'target = "desk:{name}"\n{EVENT}' for name in ("app", "front", "asker", "both", "judge", "boss")},
+    **{name: f'target = "desk:{name}"\n{EVENT}' for name in ("app", "front", "lead", "asker", "both", "judge", "boss")},
     "filer": f'target = "desk:filer"\n{EVENT}\noptions = {{max_llm_calls = 3, artifact_service = "desk:artifacts"}}',
 }
 
@@ -129,6 +130,16 @@ async def test_of_parallel_tools_those_that_ended_are_not_repeated(desk, victim)
     assert desk.calls == 2
 
 
+class TestATransfer(HandingOver):
+    """The conversation goes on with the other agent, who is told of what happened in words."""
+
+    LEAD = "lead"
+    HANDS = call("transfer_to_agent", "t1", agent_name="finder")
+
+    def is_finder(self, request):
+        return "You find." in json.dumps(request.messages)
+
+
 def expert_says(request):
     """The script of two agents: which one asks is told by its instructions."""
     stage = stage_of(request)
@@ -144,7 +155,7 @@ async def test_the_calls_of_an_agent_that_is_used_as_a_tool_are_steps_as_well(de
     run = "run_nested"
     gates = [desk.receiver.hold(run, "look lamp"), desk.receiver.hold(run, "count lamp")]
     await desk.caller.start_known("asker", run, "where is it?")
-    for gate, ended in zip(gates, (2, 5), strict=True):
+    for gate, ended in zip(gates, (3, 6), strict=True):
         await gate.wait_reached()
         await wait_ended(desk.caller, run, ended)
         await desk.node.kill()
@@ -153,7 +164,7 @@ async def test_the_calls_of_an_agent_that_is_used_as_a_tool_are_steps_as_well(de
     assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "done"
     assert [one.step for one in desk.receiver.of(run)] == ["look lamp", "count lamp"]
     assert desk.calls == 5
-    assert steps_by_kind(await desk.caller.steps(run)) == {"model": 5, "tool": 2}
+    assert steps_by_kind(await desk.caller.steps(run)) == {"model": 5, "tool": 3}
 
 
 @pytest.mark.parametrize(

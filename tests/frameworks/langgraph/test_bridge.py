@@ -39,6 +39,7 @@ AGENTS = {
     "raw": 'target = "desk:raw"\nmode = "event"',
     "stopping": 'target = "desk:stopping"\nmode = "event"',
     "flow": 'target = "desk:flow"\nmode = "session"',
+    "timed": 'target = "desk:timed"\nmode = "event"',
     "diary": 'target = "desk:diary"\nmode = "session"',
     "hasty": 'target = "desk:support"\nmode = "event"\noptions = {recursion_limit = 2}',
 }
@@ -405,6 +406,24 @@ async def test_a_stateless_run_is_answered_at_once(desk):
     desk.says("hello there")
     answer = await desk.caller.start("quick", "hi", headers={})
     assert (answer.status, said_last(answer.body)) == (200, "hello there")
+
+
+@pytest.mark.parametrize(("clock", "asked"), [("run", 1), ("wall", 2)])
+async def test_a_prompt_with_the_time_in_it_is_paid_once_where_that_is_the_time_of_the_run(desk, clock, asked):
+    """Another prompt never gets the answer to the one before: with the time of the wall it is asked again."""
+    desk.says("noted")
+    run = f"run_time_{clock}"
+    gate = desk.receiver.hold(run, "asked")
+    await desk.caller.start_known("timed", run, {"order": {"number": clock}, "log": []})
+    await gate.wait_reached()
+    await wait_ended(desk.caller, run, 1)
+    await desk.strike("node")
+    gate.drop()
+    await desk.recover("node")
+    assert (await desk.caller.wait_end(run))["output"]["log"] == ["noted"]
+    assert desk.calls == asked
+    prompts = {one.messages[-1]["content"] for one in desk.requests}
+    assert len(prompts) == asked
 
 
 async def test_a_delta_channel_is_kept_between_the_turns_of_a_session(desk):

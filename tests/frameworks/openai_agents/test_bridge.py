@@ -10,6 +10,7 @@ import pytest
 
 from pilothouse.testing import Answer, Fault, Usage
 from tests.faults.client import wait_until
+from tests.frameworks.clauses import HandingOver
 from tests.frameworks.stage import (
     LOADS_WITHIN,
     ROOT,
@@ -35,7 +36,8 @@ AGENTS = {
     "quick": 'target = "desk:support"',
     "short": f'target = "desk:support"\n{EVENT}\noptions = {{max_turns = 2, run_config = "desk:config"}}',
     **{
-        name: f'target = "desk:{name}"\n{EVENT}' for name in ("by_name", "front", "formal", "asker", "shelver", "judge")
+        name: f'target = "desk:{name}"\n{EVENT}'
+        for name in ("by_name", "front", "formal", "lead", "asker", "shelver", "judge")
     },
 }
 
@@ -162,6 +164,18 @@ async def test_the_calls_of_an_agent_that_was_handed_to_are_steps_as_well(desk, 
     assert [one["body"]["agent"] for one in told if one["name"] == "agent_updated_stream_event"][-1] == "billing"
 
 
+class TestAHandOff(HandingOver):
+    """The conversation goes on with the other agent."""
+
+    LEAD = "lead"
+    HANDS = call("transfer_to_finder", "t1")
+
+    def script(self, request):
+        if self.is_finder(request):
+            return self.ENDS if stage_of(request) > 1 else calls(call("look", "f1", what="lamp"))
+        return super().script(request)
+
+
 def expert_says(request):
     """The script of two agents: which one asks is told by its instructions."""
     stage = stage_of(request)
@@ -177,7 +191,7 @@ async def test_the_calls_of_an_agent_that_is_used_as_a_tool_are_steps_as_well(de
     run = "run_nested"
     gates = [desk.receiver.hold(run, "look lamp"), desk.receiver.hold(run, "count lamp")]
     await desk.caller.start_known("asker", run, "where is it?")
-    for gate, ended in zip(gates, (2, 5), strict=True):
+    for gate, ended in zip(gates, (3, 6), strict=True):
         await gate.wait_reached()
         await wait_ended(desk.caller, run, ended)
         await desk.node.kill()
@@ -186,7 +200,7 @@ async def test_the_calls_of_an_agent_that_is_used_as_a_tool_are_steps_as_well(de
     assert (await desk.caller.wait_end(run, LOADS_WITHIN))["output"] == "done"
     assert [one.step for one in desk.receiver.of(run)] == ["look lamp", "count lamp"]
     assert desk.calls == 5
-    assert steps_by_kind(await desk.caller.steps(run)) == {"model": 5, "tool": 2}
+    assert steps_by_kind(await desk.caller.steps(run)) == {"model": 5, "tool": 3}
 
 
 @pytest.mark.parametrize(

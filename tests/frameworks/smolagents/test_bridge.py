@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import pytest
 
 from pilothouse.testing import Answer, Usage
-from tests.frameworks.clauses import Remembering
+from tests.frameworks.clauses import HandingOver, Remembering
 from tests.frameworks.stage import call, stage_of, wait_ended
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -17,6 +17,7 @@ AGENTS = {
     "hurried": f"{SUPPORT}\ntimeout_seconds = 1.0",
     "chat": 'target = "desk:support"\nmode = "session"',
     "coder": 'target = "desk:coder"\nmode = "event"',
+    "lead": 'target = "desk:lead"\nmode = "event"',
 }
 
 
@@ -31,6 +32,14 @@ class TestAnAgent(Remembering):
     def heard(self, request: Any) -> list[str]:
         found = [str(one["content"]) for one in request.messages if one["role"] == "user"]
         return [one.partition("New task:\\n")[2].partition("'")[0] for one in found if "New task:" in one]
+
+
+class TestAManagedAgent(HandingOver):
+    """It is called like a tool."""
+
+    LEAD = "lead"
+    HANDS = call("finder", "t1", task="find the lamp")
+    ENDS = Answer(tool_calls=[call("final_answer", "end", answer="it is here")])
 
 
 CODE = """Thought: I look.

@@ -19,10 +19,12 @@ from agno.session.agent import AgentSession
 from agno.session.team import TeamSession
 from agno.tools.function import Function
 from agno.tools.toolkit import Toolkit
+from agno.utils.team import get_member_id
 from msgspec import Struct
 
 from pilothouse.domain.policy import Tool
 from pilothouse.errors import Unsupported
+from pilothouse.sdk.bridges.hand_off import EVERYBODY, hand_off_action, hand_over
 from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.tagged import dump_tagged, load_tagged
 from pilothouse.sdk.execution import Execution
@@ -33,7 +35,7 @@ from pilothouse.sdk.toolbox import schema_of, tool_of
 
 FRAMEWORK = "agno"
 DELEGATING = ("delegate_task_to_member", "delegate_task_to_members")
-"""A team's own words to itself: what its members call are the steps."""
+"""How a team hands over: what its members then call are the steps."""
 DELTAS = ("RunContent", "TeamRunContent")
 
 
@@ -78,8 +80,12 @@ class AgnoBridge:
                 if not (agent.tool_hooks or one.tool_hooks or iscoroutinefunction(one.entrypoint)):
                     self._blocking.add(one.name)
         members = getattr(agent, "members", None)
-        for member in members if isinstance(members, list) else []:
+        members = members if isinstance(members, list) else []
+        for member in members:
+            self.tools.update(hand_off_action(str(get_member_id(member))))
             self._find_tools(member)
+        if members:
+            self.tools.update(hand_off_action(EVERYBODY))
 
     def read(self, raw: bytes) -> Any:
         return self.input.read(raw)
@@ -164,22 +170,32 @@ async def recorded(function_name: str, function_call: Callable[..., Any], argume
     """Stands around a tool call; outside of a run of ours it only calls. Agno calls the tool with the very arguments
     that it shows to hooks, so those that somebody has edited are put into them."""
     known = here.get()
-    if known is None or function_name in DELEGATING:
+    if known is None:
         result = function_call(**arguments)
         return await result if isawaitable(result) else result
     attempt = known.attempt
 
+    def use(chosen: dict[str, Any]) -> None:
+        for name in shown:
+            del arguments[name]
+        arguments.update(chosen)
+
     async def body(chosen: dict[str, Any]) -> Any:
         if chosen is not shown:
-            for name in shown:
-                del arguments[name]
-            arguments.update(chosen)
+            use(chosen)
         result = function_call(**arguments)
         if function_name in known.blocking and iscoroutine(result):
             return await attempt.in_step_thread(_driven, (result,), {})
         return await result if isawaitable(result) else result
 
     shown = {name: value for name, value in arguments.items() if not isinstance(value, Function)}
+    if function_name in DELEGATING:
+        other = await hand_over(attempt, str(shown.get("member_id", EVERYBODY)), shown)
+        if other.arguments is None:
+            return other.message
+        use(other.arguments)
+        result = function_call(**arguments)
+        return await result if isawaitable(result) else result
     return await attempt.effect("tool", function_name, shown, body, dump=dump_tagged, load=load_tagged)
 
 

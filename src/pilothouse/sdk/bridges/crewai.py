@@ -11,14 +11,17 @@ from typing import Any
 
 from crewai import Crew
 from crewai.tools import BaseTool
+from crewai.tools.agent_tools.base_agent_tools import BaseAgentTool
 from crewai.types.streaming import StreamChunkType
 
 from pilothouse.sdk.bridges.blocking import call_tool_blocking
+from pilothouse.sdk.bridges.hand_off import hand_off_action, hand_over_blocking
 from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.context import BlockingContext
 from pilothouse.sdk.execution import Execution
 from pilothouse.sdk.function import step_name
 from pilothouse.sdk.schema import FREE_CODEC, Codec, codec_for
+from pilothouse.sdk.scope import attempt_here
 from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "crewai"
@@ -30,6 +33,7 @@ class CrewAiBridge:
 
     def __init__(self, crew: Crew, options: Options) -> None:
         quiet_ends()
+        stand_between()
         self._crew = crew
         holders = [*crew.agents, *crew.tasks]
         self.tools = {
@@ -37,6 +41,9 @@ class CrewAiBridge:
             for holder in holders
             for tool in holder.tools or []
         }
+        if any(agent.allow_delegation for agent in crew.agents):
+            for agent in crew.agents:
+                self.tools.update(hand_off_action(_told(agent.role)))
         self.input: Codec = codec_for(dict[str, Any] | None)
         self.output: Codec = FREE_CODEC
         self.description = crew.name or ""
@@ -78,6 +85,32 @@ def quiet_ends() -> None:
 
     tell.is_quiet = True  # type: ignore[attr-defined]
     threading.excepthook = tell
+
+
+def stand_between() -> None:
+    """Puts this file where an agent of a crew gives work or a question to another, for runs of ours. A second call
+    does nothing."""
+    execute: Any = BaseAgentTool._execute
+    if hasattr(execute, "is_between"):
+        return
+
+    def executed(tool: Any, agent_name: str | None, task: str, context: str | None = None) -> Any:
+        attempt = attempt_here.get()
+        if not isinstance(attempt, Execution):
+            return execute(tool, agent_name, task, context)
+        asked = {"task": task, "context": context}
+        other = hand_over_blocking(attempt, _told(agent_name or ""), asked)
+        if other.arguments is None:
+            return other.message
+        return execute(tool, agent_name, str(other.arguments.get("task")), other.arguments.get("context"))
+
+    executed.is_between = True  # type: ignore[attr-defined]
+    BaseAgentTool._execute = executed
+
+
+def _told(role: str) -> str:
+    """A role, however the model spells it."""
+    return " ".join(role.replace('"', "").split()).casefold()
 
 
 class RecordedTool(BaseTool):

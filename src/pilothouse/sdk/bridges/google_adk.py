@@ -35,6 +35,7 @@ from pydantic import ValidationError
 from pilothouse.domain.policy import Tool
 from pilothouse.errors import ActionDenied, InvalidInput
 from pilothouse.sdk.bridges.google_adk_sessions import APP, TrailSessions, dump
+from pilothouse.sdk.bridges.hand_off import hand_off_action, hand_over
 from pilothouse.sdk.bridges.live import Kept, Push, watch
 from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call
@@ -49,7 +50,8 @@ FRAMEWORK = "google-adk"
 CONFIRM = "adk_request_confirmation"
 REJECTED = {"error": "This tool call is rejected."}
 CALL, GATE = "_call_tool_async", "apply_confirmation_gate"
-OWN_TOOLS = ("transfer_to_agent", "exit_loop")
+TRANSFER = "transfer_to_agent"
+OWN_TOOLS = (TRANSFER, "exit_loop")
 """ADK's own words to itself: nothing happens outside, and there is nothing to keep."""
 PAUSES_AT_MOST = 1000
 
@@ -84,6 +86,7 @@ class GoogleAdkBridge:
         when they are called."""
         for tool in getattr(agent, "tools", ()):
             if isinstance(tool, AgentTool):
+                self.tools.update(hand_off_action(tool.agent.name))
                 self._find_tools(tool.agent)
             elif isinstance(tool, BaseTool):
                 self.tools[step_name(tool.name)] = tool_of(tool.name, _schema_of(tool), tool.custom_metadata)
@@ -91,6 +94,8 @@ class GoogleAdkBridge:
                 function = FunctionTool(tool)
                 self.tools[step_name(function.name)] = tool_of(function.name, _schema_of(function))
         for other in getattr(agent, "sub_agents", ()):
+            for one in (agent, other):  # a sub-agent may hand back
+                self.tools.update(hand_off_action(one.name))
             self._find_tools(other)
 
     def read(self, raw: bytes) -> Any:
@@ -369,7 +374,14 @@ async def _call_tool(run: _Run, call: Any, tool: Any, args: dict[str, Any], cont
         return {"result": verdict.message}
     if verdict is not None and verdict.arguments is not None:
         args = verdict.arguments
-    if isinstance(tool, AgentTool):  # its own calls are the steps
+    is_agent = isinstance(tool, AgentTool)
+    if is_agent or tool.name == TRANSFER:
+        to = tool.agent.name if is_agent else str(args.get("agent_name"))
+        other = await hand_over(run.attempt, to, args, call_id=call_id, scope=scope.get())
+        if other.arguments is None:
+            return {"result": other.message}
+        args = other.arguments
+    if is_agent:  # its own calls are the steps
         token = scope.set(f"{scope.get()}/{call_id}")
         try:
             return await call(tool, args, context)

@@ -9,6 +9,7 @@ is a review; the SDK's own state of a run is never kept, since a replay brings i
 
 import asyncio
 import contextlib
+import copy
 import dataclasses
 import json
 import typing
@@ -17,11 +18,11 @@ from contextvars import ContextVar
 from typing import Any
 
 import agents
-from agents import Agent, FunctionTool, Model, ModelResponse, RunConfig, Runner
+from agents import Agent, FunctionTool, Model, ModelResponse, RunConfig, RunHooks, Runner
 from agents import tool as tool_module
 from agents.exceptions import UserError
 from agents.run_config import DEFAULT_MAX_TURNS
-from agents.run_internal import run_loop, tool_execution
+from agents.run_internal import run_loop, tool_execution, turn_resolution
 from agents.usage import Usage
 from openai.types.responses import (
     Response,
@@ -36,6 +37,7 @@ from pydantic import TypeAdapter
 
 from pilothouse.domain.policy import Tool
 from pilothouse.errors import ActionDenied
+from pilothouse.sdk.bridges.hand_off import hand_off_action, hand_over
 from pilothouse.sdk.bridges.live import Kept, Push, watch
 from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.bridges.pause import Verdict, ask_about_call
@@ -50,6 +52,7 @@ from pilothouse.sdk.toolbox import tool_of
 
 FRAMEWORK = "openai-agents"
 INVOKE, RESULT = "_invoke_function_tool_with_metadata", "_FunctionToolInvocationResult"
+HAND = "execute_handoffs"
 INVOCATION: Any = getattr(tool_module, RESULT, None)
 SDK_ERROR = "$error"
 TERMINAL: dict[str, Any] = {
@@ -107,11 +110,15 @@ class OpenAiAgentsBridge:
             if not isinstance(tool, FunctionTool):
                 continue
             if tool._is_agent_tool:
-                self._find_tools(tool._agent_instance, seen)
+                other = tool._agent_instance
+                self.tools.update(hand_off_action(other.name, tool.params_json_schema))
+                self._find_tools(other, seen)
             else:
                 self.tools[step_name(tool.qualified_name)] = tool_of(tool.qualified_name, tool.params_json_schema)
         for other in agent.handoffs:
             reference = getattr(other, "_agent_ref", None)
+            to, schema = (other.name, None) if isinstance(other, Agent) else (other.agent_name, other.input_json_schema)
+            self.tools.update(hand_off_action(to, schema))
             self._find_tools(other if reference is None else reference(), seen)
 
     def read(self, raw: bytes) -> Any:
@@ -309,7 +316,8 @@ def stand_between() -> None:
     """Puts this file where the SDK asks for a model and calls a function tool. A second call does nothing. Raises
     `ValueError` when this version of the SDK does it elsewhere."""
     get_model, invoke = getattr(run_loop, "get_model", None), getattr(tool_execution, INVOKE, None)
-    if get_model is None or invoke is None or INVOCATION is None:
+    hand = getattr(turn_resolution, HAND, None)
+    if get_model is None or invoke is None or hand is None or INVOCATION is None:
         raise ValueError(
             f"openai-agents {agents.__version__} works inside in a way that Pilothouse does not know; "
             "pip install 'openai-agents>=0.24,<0.25'"
@@ -328,8 +336,13 @@ def stand_between() -> None:
             return await invoke(function_tool=function_tool, context=context, arguments=arguments)
         return await _call_tool(run, invoke, function_tool, context, arguments)
 
+    async def handed(**given: Any) -> Any:
+        run = here.get()
+        return await hand(**(given if run is None else await _hand_over(run, given)))
+
     model_of.is_between = True  # type: ignore[attr-defined]
     run_loop.get_model = model_of
+    setattr(turn_resolution, HAND, handed)
     setattr(tool_execution, INVOKE, called)
 
 
@@ -341,6 +354,12 @@ async def _call_tool(run: _Run, invoke: Any, tool: Any, context: Any, arguments:
     if verdict is not None and verdict.arguments is not None:
         arguments = json.dumps(verdict.arguments)
     if tool._is_agent_tool:  # its own calls are the steps
+        asked = _arguments(arguments)
+        other = await hand_over(run.attempt, tool._agent_instance.name, asked, call_id=call_id, scope=scope.get())
+        if other.arguments is None:
+            return INVOCATION(other.message)
+        if other.arguments != asked:
+            arguments = json.dumps(other.arguments)
         token = scope.set(f"{scope.get()}/{call_id}")
         try:
             return await invoke(function_tool=tool, context=context, arguments=arguments)
@@ -372,6 +391,27 @@ async def _call_tool(run: _Run, invoke: Any, tool: Any, context: Any, arguments:
         if told is None:  # its author wants failures raised
             raise
         return INVOCATION(told, is_sdk_generated_error=True)
+
+
+async def _hand_over(run: _Run, given: dict[str, Any]) -> dict[str, Any]:
+    """What the SDK is to do instead of what it was about to do: the same; or the same agent goes on, and hears why."""
+    first, *others = given["run_handoffs"]
+    said = _arguments(first.tool_call.arguments)
+    call_id = first.tool_call.call_id
+    other = await hand_over(run.attempt, first.handoff.agent_name, said, call_id=call_id, scope=scope.get())
+    if other.arguments == said:
+        return given
+    chosen, config = copy.copy(first.handoff), given["run_config"]
+    if other.arguments is not None:
+        invoke, edited = first.handoff.on_invoke_handoff, json.dumps(other.arguments)
+        chosen.on_invoke_handoff = lambda context, _: invoke(context, edited)
+    else:
+        chosen.on_invoke_handoff = lambda context, _: asyncio.sleep(0, given["public_agent"])
+        chosen.get_transfer_message = lambda agent: other.message
+        chosen.input_filter, chosen.nest_handoff_history, chosen._agent_ref = None, False, None
+        config = dataclasses.replace(config, handoff_input_filter=None)
+        given = {**given, "hooks": RunHooks()}
+    return {**given, "run_config": config, "run_handoffs": [dataclasses.replace(first, handoff=chosen), *others]}
 
 
 def _dump_result(result: Any) -> Any:

@@ -15,6 +15,7 @@ from smolagents.monitoring import Timing
 
 from pilothouse.domain import policy
 from pilothouse.sdk.bridges.blocking import call_tool_blocking
+from pilothouse.sdk.bridges.hand_off import hand_off_action, hand_over_blocking
 from pilothouse.sdk.bridges.options import Options
 from pilothouse.sdk.context import BlockingContext
 from pilothouse.sdk.execution import Execution
@@ -44,7 +45,8 @@ class SmolagentsBridge:
                 needed = [one for one, says in tool.inputs.items() if not says.get("nullable")]
                 schema = {"type": "object", "properties": tool.inputs, "required": needed}
                 self.tools[step_name(name)] = tool_of(name, schema)
-        for managed in agent.managed_agents.values():
+        for name, managed in agent.managed_agents.items():
+            self.tools.update(hand_off_action(name))
             self._find_tools(managed)
 
     def read(self, raw: bytes) -> Any:
@@ -133,7 +135,8 @@ def _copy(agent: MultiStepAgent, attempt: Execution, scope: str) -> MultiStepAge
         name: _recorded(tool, attempt, scope, isinstance(agent, CodeAgent)) for name, tool in agent.tools.items()
     }
     own.managed_agents = {
-        name: _copy(managed, attempt, f"{scope}/{name}") for name, managed in agent.managed_agents.items()
+        name: _handed(_copy(managed, attempt, f"{scope}/{name}"), name, attempt, scope, isinstance(agent, CodeAgent))
+        for name, managed in agent.managed_agents.items()
     }
     own.monitor = copy.copy(agent.monitor)
     own.monitor.reset()
@@ -142,6 +145,22 @@ def _copy(agent: MultiStepAgent, attempt: Execution, scope: str) -> MultiStepAge
     if isinstance(own, CodeAgent):
         own.python_executor = own.create_python_executor()
     return own
+
+
+def _handed(agent: MultiStepAgent, name: str, attempt: Execution, scope: str, is_code: bool) -> MultiStepAgent:
+    """An agent that another one manages: a call of it is a hand-off. Python looks for `__call__` in its class only."""
+    plain = type(agent)
+
+    def call(self: Any, task: str, **kwargs: Any) -> Any:
+        other = hand_over_blocking(attempt, name, {"task": task, **kwargs}, scope)
+        if other.arguments is None:
+            if is_code:  # code that calls it is better stopped than given an excuse to work on
+                raise PermissionError(other.message)
+            return other.message
+        return plain.__call__(self, **other.arguments)
+
+    agent.__class__ = type(plain.__name__, (plain,), {"__call__": call, "__module__": plain.__module__})
+    return agent
 
 
 def _recorded(tool: Tool, attempt: Execution, scope: str, is_code: bool) -> Tool:

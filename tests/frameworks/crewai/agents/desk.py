@@ -21,6 +21,11 @@ task = Task(description="Find the {thing}.", expected_output="Where it is.", age
 support = Crew(agents=[finder], tasks=[task], tracing=False, verbose=False)
 
 
+lead = Agent(role="lead", goal="lead", backstory="You lead.", llm=model, allow_delegation=True, verbose=False)
+led = Task(description="Have the {thing} found.", expected_output="Where it is.", agent=lead)
+team = Crew(agents=[lead, finder], tasks=[led], tracing=False, verbose=False)
+
+
 class Verdict(BaseModel):
     allowed: bool
     reason: str

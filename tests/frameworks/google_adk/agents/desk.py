@@ -68,6 +68,9 @@ app = App(name="desk_app", root_agent=support)
 billing = LlmAgent(name="billing", description="Bills.", instruction="You do bills.", model=MODEL, tools=[count])
 front = LlmAgent(name="front", instruction="You hand over.", model=MODEL, tools=[look], sub_agents=[billing])
 
+finder = LlmAgent(name="finder", description="Finds.", instruction="You find.", model=MODEL, tools=[look])
+lead = LlmAgent(name="lead", instruction="You hand over.", model=MODEL, sub_agents=[finder])
+
 expert = LlmAgent(name="expert", description="Knows.", instruction="You know it all.", model=MODEL, tools=[look])
 asker = LlmAgent(name="asker", instruction="Ask the expert.", model=MODEL, tools=[AgentTool(expert), count])
 

@@ -1,7 +1,8 @@
-"""Graphs as users of LangGraph write them; nothing here is for Pilothouse."""
+"""Graphs as users of LangGraph write them; nothing but the time of a run is of Pilothouse."""
 
 import asyncio
 import operator
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, TypedDict
@@ -17,6 +18,8 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import interrupt
 from openai import OpenAI
 from outside import tell, tell_of
+
+from pilothouse import now
 
 MODEL = "scripted"
 
@@ -206,6 +209,20 @@ raw_of.add_node("two", ask_raw)
 raw_of.add_edge(START, "one")
 raw_of.add_edge("one", "two")
 raw = raw_of.compile()
+
+
+def ask_when(state: Book, config: RunnableConfig) -> dict[str, list[str]]:
+    """A prompt with the time in it: that of the run, or that of the clock."""
+    at = now() if state["order"].number == "run" else time.time_ns()
+    said = model().invoke(f"It is {at}.")
+    tell_of(run_of(config), "asked")
+    return {"log": [str(said.content)]}
+
+
+timed_of = StateGraph(Book)
+timed_of.add_node("ask", ask_when)
+timed_of.add_edge(START, "ask")
+timed = timed_of.compile()
 
 
 def add_all(before: list[str], new: Sequence[list[str]]) -> list[str]:

@@ -86,6 +86,8 @@ by_name = Agent(name="by_name", model=os.environ["OPENAI_MODEL"], tools=[look])
 
 billing = Agent(name="billing", instructions="You do bills.", model=model(), tools=[count, refund])
 front = Agent(name="front", instructions="You hand over.", model=model(), handoffs=[billing], tools=[look])
+finder = Agent(name="finder", instructions="You find.", model=model(), tools=[look])
+lead = Agent(name="lead", instructions="You hand over.", model=model(), handoffs=[finder])
 formal = Agent(name="formal", model=model(), handoffs=[handoff(billing, tool_name_override="to_billing")])
 
 expert = Agent(name="expert", instructions="You know it all.", model=model(), tools=[look, refund])

@@ -18,4 +18,8 @@ def look(what: str) -> str:
 
 
 support = ToolCallingAgent([look], OpenAIModel(os.environ["OPENAI_MODEL"]), verbosity_level=0)
+finder = ToolCallingAgent(
+    [look], OpenAIModel(os.environ["OPENAI_MODEL"]), name="finder", description="Finds things.", verbosity_level=0
+)
+lead = ToolCallingAgent([], OpenAIModel(os.environ["OPENAI_MODEL"]), managed_agents=[finder], verbosity_level=0)
 coder = CodeAgent([look], OpenAIModel(os.environ["OPENAI_MODEL"]), verbosity_level=0)
