@@ -79,6 +79,7 @@ def test_what_is_no_json_is_a_fault_whatever_the_annotation(kind, raw):
 def test_only_what_is_exactly_free_or_text_says_so():
     assert [codec_for(kind).is_free for kind in (object, dict, str, Order)] == [True, False, False, False]
     assert [codec_for(kind).is_text for kind in (object, dict, str, Letter)] == [True, False, True, False]
+    assert [codec_for(kind).is_text for kind in (str | dict, str | None, int | dict)] == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ class MsgspecCodec:
         schema = msgspec.json.schema(annotation, schema_hook=_schema_of_more)
         self._decode = msgspec.json.Decoder(annotation, dec_hook=_read_more).decode
         self._annotation = annotation
-        self.is_text = annotation is str
+        self.is_text = annotation is str or (_is_union(annotation) and str in typing.get_args(annotation))
         self.is_exact = _is_exact(annotation)
         self._exact = annotation if annotation in EXACT else None
         self._open = OPEN.get(annotation)
@@ -359,9 +359,13 @@ def result_codec(annotation: Any) -> Codec:
         return codec_for(annotation)
     except TypeError:
         members = [member for member in typing.get_args(annotation) if _is_readable(member)]
-    if not members or typing.get_origin(annotation) not in (typing.Union, type(int | str)):
+    if not members or not _is_union(annotation):
         return FREE_CODEC
     return result_codec(typing.Union[tuple(members)])  # noqa: UP007
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, type(int | str))
 
 
 def _is_readable(annotation: Any) -> bool:
