@@ -6,7 +6,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pilothouse.compute.inline import InlineHost
 from pilothouse.compute.options import AgentOptions, WorkerOptions
+from pilothouse.compute.process import host_config
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.testing import LocalNode
 from tests.engine.agents import echo
@@ -18,6 +20,51 @@ def worker(concurrency: int = 0) -> NodeWorker:
     """Two inline agents and SLOTS places, without any host code."""
     agents = {name: AgentOptions("builtins:len", is_inline=True, concurrency=concurrency) for name in ("a", "b")}
     return NodeWorker("test", WorkerOptions("/nowhere", agents, slots=SLOTS), lambda: None)
+
+
+def spare_of(node: NodeWorker, options: WorkerOptions) -> InlineHost:
+    """A second host, loaded and in reserve."""
+    spare = node.inline_host(host_config(options, list(options.agents), ""))
+    spare.is_spare = True
+    node.hosts.append(spare)
+    spare.start()
+    return spare
+
+
+async def test_a_spare_has_no_place_until_a_host_is_lost_which_is_the_spare_when_it_is_up_again():
+    agents = {"a": AgentOptions("builtins:len", is_inline=True)}
+    options = WorkerOptions("/nowhere", agents, slots=SLOTS, spares=1)
+    node = await up(NodeWorker("test", options, lambda: None))
+    node.backlog.clear()
+    [first] = node.hosts
+    spare = spare_of(node, options)
+    assert (first.places, spare.places) == (SLOTS, 0)
+    for serving, other in ((first, spare), (spare, first)):
+        serving.lost()
+        assert (serving.places, other.places) == (0, SLOTS)
+        node.backlog.clear()
+        assert [node.reserve("a", "acme") for _ in range(SLOTS + 1)] == [True] * SLOTS + [False]
+        for _ in range(SLOTS):
+            node.unreserve("a", "acme")
+        serving.start()
+        assert serving.is_up
+        assert (serving.is_spare, serving.places) == (True, 0)
+    assert [fact.name for fact in node.host_facts()] == ["0 (inline)", "1 (inline, spare)"]
+    await node.stop(1.0)
+
+
+async def test_a_host_without_a_living_spare_is_its_own_next_host():
+    agents = {"a": AgentOptions("builtins:len", is_inline=True)}
+    options = WorkerOptions("/nowhere", agents, slots=SLOTS, spares=1)
+    node = await up(NodeWorker("test", options, lambda: None))
+    [first] = node.hosts
+    spare = spare_of(node, options)
+    spare.lost()
+    first.lost()
+    assert (first.is_spare, spare.is_spare) == (False, True)
+    first.start()
+    assert (first.places, spare.places) == (SLOTS, 0)
+    await node.stop(1.0)
 
 
 async def up(node: NodeWorker) -> NodeWorker:

@@ -68,6 +68,8 @@ class Host(ABC):
         self._ref = 0
         self._is_gated = False
         self.heard_at = 0.0
+        self.is_spare = False
+        """It has loaded its agents and gets no run before it takes the place of a host that serves; see `worker`."""
         self.used = 0
         """Resident bytes when it was looked at last; 0 for the node's own process."""
 
@@ -75,7 +77,12 @@ class Host(ABC):
 
     @property
     def places(self) -> int:
-        return len(self._free) if self.is_up and self.left_behind < LEFT_BEHIND_LIMIT else 0
+        return len(self._free) if self.serves else 0
+
+    @property
+    def serves(self) -> bool:
+        """Whether new attempts may come here."""
+        return self.is_up and not self.is_spare and self.left_behind < LEFT_BEHIND_LIMIT
 
     @property
     def is_idle(self) -> bool:

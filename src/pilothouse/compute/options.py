@@ -48,6 +48,8 @@ class WorkerOptions:
     project: str
     agents: dict[str, AgentOptions]
     hosts: int = 1
+    spares: int = 0
+    """Hosts in reserve in each environment."""
     slots: int = 256
     """Attempts at once in one host."""
     tenant_share: float = 0.8

@@ -180,6 +180,28 @@ class NodeWorker(Worker):
                 if name not in self._agents:
                     problem = f"The agent {name!r} was not loaded within {options.time_to_load([name]):g} s"
                     self.problems.setdefault(name, problem)
+        self._keep_spares()
+
+    def _keep_spares(self) -> None:
+        """After the hosts that serve, so that these are up sooner."""
+        options = self._options
+        for kind, ground in self._grounds.items():
+            names = self._agents_of(kind)
+            for number in range(options.spares if names else 0):
+                name = f"spare-{number}" if kind == OWN else f"{kind}-spare-{number}"
+                spare = ProcessHost(name, options, names, options.slots, self._call, self._changed, ground)
+                spare.is_spare = True
+                self._add(spare)
+
+    def _relieve(self) -> None:
+        """Spares take the places of hosts that are down or must be replaced; these are the spares once they are up."""
+        for host in self.hosts:
+            if host.is_spare or host.serves:
+                continue
+            for spare in self.hosts:
+                if spare.is_spare and spare.kind == host.kind and spare.is_up and not spare.is_tainted:
+                    spare.is_spare, host.is_spare = False, True
+                    break
 
     async def _prepare_environments(self) -> None:
         options = self._options
@@ -244,6 +266,8 @@ class NodeWorker(Worker):
         if host.is_up and host.agents is not self._described.get(host):
             self._described[host] = host.agents
             self._describe(list(host.agents.values()))
+        if self._options.spares:
+            self._relieve()
         self._came_up.set()
         if self._lines:
             self._serve_lines()
@@ -298,9 +322,8 @@ class NodeWorker(Worker):
         return facts + [self._fact("quarantine", host) for host in self._quarantines.values()]
 
     def _fact(self, name: str, host: Host) -> HostFact:
-        return HostFact(
-            f"{name} ({host.kind})", host.is_up, sorted(host.agents), len(host.seats), host.places, host.used
-        )
+        kind = f"{host.kind}, spare" if host.is_spare else host.kind
+        return HostFact(f"{name} ({kind})", host.is_up, sorted(host.agents), len(host.seats), host.places, host.used)
 
     def find(self, agent: str) -> Agent | None:
         return self._agents.get(agent)
@@ -320,7 +343,7 @@ class NodeWorker(Worker):
 
     def _all_places(self, kind: str) -> int:
         """Taken ones included; of hosts that are up."""
-        return sum(host.slots for host in self.hosts if host.kind == kind and host.is_up)
+        return sum(host.slots for host in self.hosts if host.kind == kind and host.is_up and not host.is_spare)
 
     def _may_take(self, agent: str, tenant: str) -> bool:
         free, places = self._places(agent), self._all_places(self._kinds[agent])

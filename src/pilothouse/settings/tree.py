@@ -127,6 +127,8 @@ class WorkerSettings(Struct, frozen=True, kw_only=True):
     """Attempts at once in one host."""
     hosts: Annotated[int, Meta(ge=1, le=256)] = 1
     """Host processes for each release."""
+    spare_hosts: Annotated[int, Meta(ge=0, le=16)] = 0
+    """Hosts that have loaded their agents and take the place of one that died, at once."""
     threads: Annotated[int, Meta(ge=1, le=1024)] = 32
     """Synchronous functions that run at once in a host."""
     isolation: Isolation = "process"

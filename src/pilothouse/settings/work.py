@@ -44,6 +44,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         project=str(settings.folder),
         agents={} if settings.server.role == "gateway" else agents,
         hosts=worker.hosts,
+        spares=worker.spare_hosts,
         slots=worker.slots,
         tenant_share=settings.limits.tenant_share,
         park_after=worker.park_after_seconds,
