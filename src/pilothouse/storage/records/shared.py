@@ -47,7 +47,7 @@ class Shared:
         self._spends += spends
         self._costs += costs
 
-    def forget_session(self, tenant: str, agent: str, key: str) -> None:
+    def forget_session(self, tenant: str, key: str, agent: str) -> None:
         """What it cost goes with it, also when it is not written yet."""
         if self._costs:
             self._costs = [row for row in self._costs if row[:3] != (tenant, agent, key)]

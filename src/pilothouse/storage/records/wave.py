@@ -96,10 +96,11 @@ class Wave:
             self._keep_payloads()
         for ticket in movers:
             for statement in ticket.moves:
-                if type(statement) in ENDS:
+                kind = type(statement)
+                if kind in ENDS:
                     self.memory.forget_run(statement.key)
-                elif isinstance(statement, c.DropSession) and ticket.outcome is None:
-                    self._shared.forget_session(statement.tenant, statement.agent, statement.id)
+                elif kind is c.DropSession and ticket.outcome is None:
+                    self._shared.forget_session(*statement.key, statement.agent)  # type: ignore[attr-defined]
         if entries or spends or costs:
             self._shared.add(entries, spends, costs)
         receipt = c.Receipt
