@@ -1,13 +1,16 @@
-"""Grafana dashboards as plain values: what an operator looks at first, made from the metrics of this room.
+"""Grafana dashboards as plain values, made from the metrics of this room.
 
-One dashboard answers the questions of the person on call in their order: is anything wrong, for whom, since when, and
-is it us or what we call. `pilothouse dashboards export` writes them, `deploy/grafana` has them as files, and a test
-asks promtool about every expression. The format is Grafana's dashboard JSON model (schema version 39).
+One that answers the questions of the person on call in their order (is anything wrong, for whom, since when, is it us
+or what we call), and three that go deeper where it leads (`dashboard_rows`). `pilothouse dashboards export` writes
+them, `deploy/grafana` has them as files, and a test asks promtool about every expression. The format is Grafana's
+dashboard JSON model (schema version 39).
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from msgspec import Struct
+from pilothouse.observability.dashboard_rows import CLUSTER, OVERSIGHT, OVERVIEW, WORLD, Query, Rows
 
 SCHEMA = 39
 SOURCE = {"type": "prometheus", "uid": "${source}"}
@@ -15,106 +18,11 @@ WIDTH = 24
 Panel = dict[str, Any]
 
 
-class Query(Struct, frozen=True):
-    expr: str
-    legend: str = ""
-
-
-def rate(metric: str, by: str, where: str = "") -> str:
-    return f'sum by ({by}) (rate({metric}{{job="pilothouse",agent=~"$agent"{where}}}[$__rate_interval]))'
-
-
-def plain_rate(metric: str, by: str) -> str:
-    return f'sum by ({by}) (rate({metric}{{job="pilothouse"}}[$__rate_interval]))'
-
-
-def quantile(share: float, metric: str) -> str:
-    return f"histogram_quantile({share:g}, {rate(f'{metric}_bucket', 'le')})"
-
-
-def three(metric: str) -> tuple[Query, ...]:
-    return tuple(Query(quantile(share, metric), f"p{share * 100:g}") for share in (0.5, 0.95, 0.99))
-
-
-ENDED = "pilothouse_runs_ended_total"
-IS_FAILED = ',status="failed"'
-FAILED = f"sum({rate(ENDED, 'agent', IS_FAILED)}) / sum({rate(ENDED, 'agent')})"
-
-ROWS: tuple[tuple[str, tuple[tuple[str, str, str, tuple[Query, ...]], ...]], ...] = (
-    (
-        "Is anything wrong?",
-        (
-            ("stat", "Runs a second", "reqps", (Query(f"sum({rate('pilothouse_runs_started_total', 'agent')})"),)),
-            ("stat", "Failed", "percentunit", (Query(FAILED),)),
-            ("stat", "Waiting to start", "short",
-             (Query('sum(pilothouse_queue_runs{job="pilothouse",state="ready"})'),)),
-            ("stat", "Nodes", "short", (Query('count(up{job="pilothouse"} == 1)'),)),
-            ("stat", "Cost in 24 hours", "currencyUSD",
-             (Query('sum(increase(pilothouse_cost_usd_total{job="pilothouse",agent=~"$agent"}[1d]))'),)),
-        ),
-    ),
-    (
-        "For whom?",
-        (
-            ("timeseries", "Runs started, by agent", "reqps",
-             (Query(rate("pilothouse_runs_started_total", "agent"), "{{agent}}"),)),
-            ("timeseries", "Runs that failed, by agent", "reqps",
-             (Query(rate(ENDED, "agent", IS_FAILED), "{{agent}}"),)),
-            ("timeseries", "Objectives: share that misses, 1 h", "percentunit",
-             (Query('pilothouse:objective_missed:ratio_rate1h{agent=~"$agent"}', "{{agent}} {{objective}}"),)),
-        ),
-    ),
-    (
-        "How long does it take?",
-        (
-            ("timeseries", "Run, creation to end", "s", three("pilothouse_run_duration_seconds")),
-            ("timeseries", "Creation to first output", "s", three("pilothouse_run_first_output_seconds")),
-            ("timeseries", "Wait for a worker", "s", three("pilothouse_run_wait_seconds")),
-        ),
-    ),
-    (
-        "Is it what we call?",
-        (
-            ("timeseries", "Steps, by kind and end", "ops",
-             (Query(rate("pilothouse_steps_ended_total", "kind, status"), "{{kind}} {{status}}"),)),
-            ("timeseries", "Model call (p95)", "s",
-             (Query('histogram_quantile(0.95, sum by (le) (rate(pilothouse_step_duration_seconds_bucket'
-                    '{job="pilothouse",kind="model"}[$__rate_interval])))', "model"),
-              Query('histogram_quantile(0.95, sum by (le) (rate(pilothouse_step_duration_seconds_bucket'
-                    '{job="pilothouse",kind="tool"}[$__rate_interval])))', "tool"))),
-            ("timeseries", "Tokens", "ops",
-             (Query(rate("pilothouse_tokens_total", "agent, direction"), "{{agent}} {{direction}}"),)),
-        ),
-    ),
-    (
-        "Is it us?",
-        (
-            ("timeseries", "Requests, by status", "reqps",
-             (Query(plain_rate("pilothouse_http_requests_total", "status"), "{{status}}"),)),
-            ("timeseries", "Runs that have not ended", "short",
-             (Query('sum by (state) (pilothouse_queue_runs{job="pilothouse"})', "{{state}}"),)),
-            ("timeseries", "Commit (p99)", "s",
-             (Query('histogram_quantile(0.99, sum by (le, instance) (rate(pilothouse_commit_duration_seconds_bucket'
-                    '{job="pilothouse"}[$__rate_interval])))', "{{instance}}"),)),
-            ("timeseries", "Memory", "bytes",
-             (Query('process_resident_memory_bytes{job="pilothouse"}', "node {{instance}}"),
-              Query('pilothouse_host_memory_bytes{job="pilothouse"}', "host {{instance}}/{{host}}"))),
-            ("timeseries", "Lost hosts and takeovers", "short",
-             (Query('increase(pilothouse_hosts_lost_total{job="pilothouse"}[$__rate_interval])', "lost {{instance}}"),
-              Query('increase(pilothouse_leases_taken_over_total{job="pilothouse"}[$__rate_interval])',
-                    "taken over {{instance}}"))),
-            ("timeseries", "Open streams", "short",
-             (Query('sum by (instance) (pilothouse_http_streams{job="pilothouse"})', "{{instance}}"),)),
-        ),
-    ),
-)  # fmt: skip
-
-
-def overview() -> dict[str, Any]:
-    """The dashboard `Pilothouse`, for import or provisioning."""
+def make(uid: str, title: str, rows: Rows) -> dict[str, Any]:
+    """A dashboard, for import or provisioning; each has links to the others."""
     return {
-        "uid": "pilothouse-overview",
-        "title": "Pilothouse",
+        "uid": f"pilothouse-{uid}",
+        "title": title,
         "tags": ["pilothouse"],
         "schemaVersion": SCHEMA,
         "editable": True,
@@ -122,8 +30,10 @@ def overview() -> dict[str, Any]:
         "time": {"from": "now-3h", "to": "now"},
         "templating": {"list": [_source(), _agents()]},
         "annotations": {"list": []},
-        "panels": _panels(),
-    }
+        "links": [{"type": "dashboards", "tags": ["pilothouse"], "title": "Pilothouse", "keepTime": True,
+                   "includeVars": True, "asDropdown": True}],
+        "panels": _panels(rows),
+    }  # fmt: skip
 
 
 def _source() -> dict[str, Any]:
@@ -146,10 +56,10 @@ def _agents() -> dict[str, Any]:
     }
 
 
-def _panels() -> list[Panel]:
+def _panels(rows: Rows) -> list[Panel]:
     found: list[Panel] = []
     y = 0
-    for title, panels in ROWS:
+    for title, panels in rows:
         found.append({"id": len(found) + 1, "type": "row", "title": title, "collapsed": False, "panels": [],
                       "gridPos": {"x": 0, "y": y, "w": WIDTH, "h": 1}})  # fmt: skip
         y += 1
@@ -177,4 +87,9 @@ def _panel(id: int, kind: str, name: str, unit: str, queries: tuple[Query, ...],
     }
 
 
-DASHBOARDS = {"pilothouse.json": overview}
+DASHBOARDS: dict[str, Callable[[], dict[str, Any]]] = {
+    "pilothouse.json": partial(make, "overview", "Pilothouse", OVERVIEW),
+    "pilothouse-world.json": partial(make, "world", "Pilothouse: requests, deliveries, model providers", WORLD),
+    "pilothouse-oversight.json": partial(make, "oversight", "Pilothouse: reviews, decisions, holds", OVERSIGHT),
+    "pilothouse-cluster.json": partial(make, "cluster", "Pilothouse: nodes, queue, records", CLUSTER),
+}
