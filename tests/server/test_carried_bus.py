@@ -1,11 +1,13 @@
 """The bus of several nodes: bells reach everybody, events reach who watches, and a bad wire costs time only."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
 from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.domain.event import Segment, line
+from pilothouse.engine.feed import Feed
 from pilothouse.testing.lossy import Wire
 
 
@@ -93,6 +95,23 @@ async def test_all_of_a_tenant_may_be_watched(buses):
     first.publish("other", segment(1, run="run_y"))
     await settle()
     assert [one.run for one in heard] == ["run_x"]
+
+
+async def test_the_feed_of_a_node_hears_the_runs_of_all_nodes_while_somebody_listens(buses):
+    first, second = await buses(Wire())
+    world = SimpleNamespace(bus=second)
+    feed = Feed(world, "acme")  # type: ignore[arg-type]
+    await settle()
+    first.publish("acme", segment(1, "run.queued", run="run_there"))
+    second.publish("acme", segment(1, "run.queued", run="run_here"))
+    first.publish("other", segment(1, "run.queued", run="run_of_another_tenant"))
+    first.publish("acme", Segment("run_asks", 1, 1, 1, line("review.requested", b'{"fill":"%b"}' % (b"x" * 9000))))
+    await settle()
+    news = await feed.take(30)
+    assert news is not None
+    assert (sorted(news.runs), news.reviews) == (["run_asks", "run_here", "run_there"], True)
+    feed.close()
+    assert await feed.take(0) is None
 
 
 async def test_what_is_said_in_one_tick_leaves_in_few_messages(buses):
