@@ -167,10 +167,10 @@ class Node:
 
 
 @contextmanager
-def serve(folder: Path, *flags: str, more: str = "", **variables: str) -> Iterator[Node]:
-    """`more`: code beside that of the agents, which makes them another release."""
+def serve(folder: Path, *flags: str, more: str = "", settings: str = "", **variables: str) -> Iterator[Node]:
+    """`more`: code beside that of the agents, which makes them another release. `settings`: further tables of them."""
     (folder / "agents.py").write_text(AGENTS + more, encoding="utf-8")
-    (folder / "pilothouse.toml").write_text(SETTINGS, encoding="utf-8")
+    (folder / "pilothouse.toml").write_text(SETTINGS + settings, encoding="utf-8")
     with (folder / "serve.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "pilothouse", "serve", "--json", *flags],

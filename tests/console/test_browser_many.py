@@ -110,17 +110,62 @@ def test_a_page_goes_on_where_it_was_when_its_node_is_killed_and_comes_again(bro
     context.close()
 
 
-def test_the_overview_says_when_an_agent_went_over_to_another_release(browser, tmp_path):
-    for more in ("", "\n\ndef added() -> None: ...\n"):
-        with serve(tmp_path, more=more) as node:
-            release = node.ended(node.start("quick", 1)["id"])["release"]
-            if more:
-                context = browser.new_context(base_url=node.url)
-                page = context.new_page()
-                page.goto("/#/overview")
-                expect(page.get_by_role("link", name=f"quick went over to release {release[:12]}")).to_be_visible()
-                assert faults_of(page) == []
-                context.close()
+PLANNED = "\n[agents.refunds.objectives]\ncost_usd_a_day = 0.001\n"
+DRAWN = """() => {
+    // In each plot, how many pixels have the colour of each kind of mark, as the topmost three rows of it have them.
+    const colour = (name) => {
+        const probe = document.createElement('span');
+        probe.style.color = `var(${name})`;
+        document.body.append(probe);
+        const [r, g, b] = getComputedStyle(probe).color.match(/[0-9]+/g).map(Number);
+        probe.remove();
+        return `${r},${g},${b}`;
+    };
+    const kinds = {release: colour('--accent'), alert: colour('--bad'), hold: colour('--warn')};
+    return [...document.querySelectorAll('canvas')].map((canvas) => {
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        const found = {};
+        for (let at = 0; at < data.length; at += 4) {
+            const one = data.slice(at, at + 3).join();
+            for (const [kind, wanted] of Object.entries(kinds)) found[kind] = (found[kind] || 0) + (one === wanted);
+        }
+        return Object.keys(kinds).filter((kind) => found[kind] > 0).join();
+    });
+}"""
+
+
+def test_the_overview_marks_releases_alerts_and_holds_in_its_plots_and_lists_them(browser, tmp_path):
+    with serve(tmp_path) as node:
+        node.ended(node.start("refunds", {"customer": "ada", "cents": 5})["id"])
+    with serve(tmp_path, more="\n\ndef added() -> None: ...\n", settings=PLANNED) as node:
+        release = node.ended(node.start("refunds", {"customer": "eve", "cents": 5})["id"])["release"]
+        context = browser.new_context(base_url=node.url, viewport={"width": 1280, "height": 860}, color_scheme="light")
+        page = context.new_page()
+        page.goto("/#/overview?range=15m")
+        expect(page.get_by_role("link", name=f"refunds went over to release {release[:12]}")).to_be_visible()
+        expect(page.locator("canvas")).to_have_count(4)
+        drawn = f"(kind) => ({DRAWN})().every((one) => one.includes(kind))"
+        page.wait_for_function(drawn, arg="release")
+        assert "hold" not in "".join(page.evaluate(DRAWN)), "what did not happen is not drawn"
+        hold = node.http.post("/v1/holds", json={"agent": "desk", "reason": "Looks odd."}).json()["id"]
+        page.reload()
+        row = page.get_by_role("listitem").filter(has_text="Hold (pause) over agent desk: Looks odd.")
+        expect(row).to_contain_text("goes on")
+        node.http.delete(f"/v1/holds/{hold}")
+        page.reload()
+        expect(row).to_contain_text("was over after")
+        expect(page.get_by_role("link", name=re.compile("refunds cost .* 0.00 are planned"))).to_be_visible()
+        for kind in ("release", "alert", "hold"):
+            page.wait_for_function(drawn, arg=kind)
+        tiles = page.evaluate("""() => [...document.querySelectorAll('.tile')].map((one) => one.getBoundingClientRect())
+            .map((one) => [Math.round(one.left), Math.round(one.right), Math.round(one.top)])""")
+        box = page.locator(".tiles").bounding_box()
+        rows = {top: [(left, right) for left, right, at in tiles if at == top] for _, _, top in tiles}
+        for row in rows.values():  # no band of grey beside the last tile of a row
+            assert abs(max(right for _, right in row) - (box["x"] + box["width"])) <= 2
+            assert abs(min(left for left, _ in row) - box["x"]) <= 2
+        assert faults_of(page) == []
+        context.close()
 
 
 @pytest.mark.parametrize("name", ["overview", "runs", "sessions", "reviews", "queue", "audit", "alerts", "deliveries"])

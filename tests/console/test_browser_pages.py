@@ -56,6 +56,41 @@ def test_the_overview_says_how_runs_did_and_leads_to_those_that_failed(page, fil
     expect(page.get_by_role("row").filter(has_text="less than nothing").first).to_be_visible()
 
 
+FIRST = """() => {
+    const [page] = performance.getEntriesByType('navigation');
+    const loaded = performance.getEntriesByType('resource');
+    const sum = (some) => some.reduce((all, one) => all + one.transferSize, 0);
+    return {
+        requests: loaded.length + 1,
+        calls: loaded.filter((one) => one.name.includes('/v1/') || one.name.endsWith('.json')).map((one) => one.name),
+        script: sum(loaded.filter((one) => one.name.endsWith('.js'))),
+        bytes: sum(loaded) + page.transferSize,
+        painted: performance.getEntriesByName('first-contentful-paint').length,
+        again: loaded.filter((one) => one.name.includes('/assets/') && one.transferSize > 0).length,
+    };
+}"""
+
+
+def test_the_first_page_is_small_and_asks_for_little_and_a_second_visit_loads_no_file_again(browser, filled):
+    """What its time is made of, since a test must not depend on speed; `python -m benchmarks --only page` has that."""
+    context = browser.new_context(base_url=filled.url)
+    page = context.new_page()
+    page.goto("/")
+    expect(page.locator(".tile").first).to_be_visible()
+    expect(page.locator("canvas")).to_have_count(4)
+    first = page.evaluate(FIRST)
+    assert first["painted"] == 1
+    assert first["requests"] <= 20, first
+    assert first["script"] <= 200_000, first
+    assert first["bytes"] <= 650_000, first
+    assert len(first["calls"]) <= 10, "each figure is asked for once"
+    page.goto("/docs")
+    page.goto("/")
+    expect(page.locator(".tile").first).to_be_visible()
+    assert page.evaluate(FIRST)["again"] == 0, "files with a digest in their name are kept by the browser"
+    context.close()
+
+
 def test_a_review_is_edited_and_approved_with_the_keyboard(page, node):
     run = node.start("refunds", {"customer": "edith", "cents": 70_000})
     review = node.parked(run["id"])

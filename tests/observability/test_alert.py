@@ -2,7 +2,7 @@
 
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.usual import IN_A_ROW, RECENT
-from pilothouse.observability.alert import SAMPLES_LIMIT, Alerts, History
+from pilothouse.observability.alert import RESOLVED_KEPT, SAMPLES_LIMIT, Alerts, History
 from pilothouse.observability.metric import Metrics
 from pilothouse.observability.objective import agent_alerts
 from pilothouse.wire.alert import alert_view
@@ -42,6 +42,19 @@ def test_an_outage_pages_within_minutes_and_is_resolved_soon_after_it_ends():
     traffic.go_on(24 * 60)
     assert traffic.alerts.firing() == []
     assert traffic.told[-1].resolved_at is not None
+
+
+def test_what_was_resolved_is_remembered_newest_first_and_only_so_many():
+    traffic = Traffic()
+    for number in range(RESOLVED_KEPT + 5):
+        key = ("desk", f"ended{number}")
+        traffic.alerts._fire(key, 1.0, 0.5, 60, START + number)
+        traffic.alerts._resolve(key, START + number + 1)
+    assert traffic.alerts.firing() == []
+    found = traffic.alerts.resolved()
+    assert len(found) == RESOLVED_KEPT
+    assert found[0].resolved_at == START + RESOLVED_KEPT + 5
+    assert alert_view(found[0]).resolved_at is not None
 
 
 def test_a_blip_wakes_nobody():

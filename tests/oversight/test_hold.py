@@ -331,3 +331,16 @@ async def test_a_hold_outlives_a_restart_and_reaches_a_node_that_was_away(node):
     await hold.load_holds(node.world)
     found: Hold = node.world.holds[placed.id]
     assert found.selector == Selector(agent="desk")
+
+
+async def test_those_that_were_on_in_a_span_are_listed_and_those_lifted_before_are_not():
+    async with LocalNode({"desk": desk}) as node:
+        first = await hold.place_hold(node.world, LOCAL, "pause", Selector(agent="desk"), "old")
+        await hold.lift_hold(node.world, LOCAL, first.id)
+        second = await hold.place_hold(node.world, LOCAL, "pause", Selector(agent="desk"), "goes on")
+        await node.advance(hours=2)
+        third = await hold.place_hold(node.world, LOCAL, "pause", Selector(tool="hold_pay"), "short")
+        await hold.lift_hold(node.world, LOCAL, third.id)
+        for within, wanted in ((3600.0, [second.id, third.id]), (3 * 3600.0, [first.id, second.id, third.id])):
+            found, _ = await hold.list_holds(node.world, "default", None, None, 50, within)
+            assert [one.id for one in found] == wanted

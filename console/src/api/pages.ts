@@ -3,7 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { get } from "./call";
-import type { Agent, Alert, PageOf } from "./types";
+import type { Agent, Alert, Hold, PageOf } from "./types";
 
 export function useAgents() {
     return useQuery({ queryKey: ["agents"], queryFn: () => get<PageOf<Agent>>("v1/agents"), staleTime: 10_000 });
@@ -11,6 +11,39 @@ export function useAgents() {
 
 export function useAlerts() {
     return useQuery({ queryKey: ["alerts"], queryFn: () => get<PageOf<Alert>>("v1/alerts"), refetchInterval: 15_000 });
+}
+
+/** Those that fire, and the last ones that were resolved. */
+export function useIncidents() {
+    return useQuery({
+        queryKey: ["alerts", "resolved"],
+        queryFn: () => get<PageOf<Alert>>("v1/alerts", { resolved: true }),
+        refetchInterval: 15_000,
+    });
+}
+
+const PAGES_AT_MOST = 20;
+
+/** Holds that were on at some moment of the last so many seconds. A key that may not read holds sees none. */
+export function useHoldsWithin(seconds: number) {
+    return useQuery({
+        queryKey: ["holds", seconds],
+        queryFn: async ({ signal }) => {
+            const found: Hold[] = [];
+            let cursor: string | null = null;
+            for (let page = 0; page < PAGES_AT_MOST; page++) {
+                const query: Record<string, string | number> = { within_seconds: seconds, limit: 200 };
+                if (cursor !== null) query.cursor = cursor;
+                const answer: PageOf<Hold> = await get<PageOf<Hold>>("v1/holds", query, signal);
+                found.push(...answer.items);
+                cursor = answer.next_cursor;
+                if (cursor === null) break;
+            }
+            return found;
+        },
+        refetchInterval: 15_000,
+        retry: false,
+    });
 }
 
 interface Document {

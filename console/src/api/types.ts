@@ -221,6 +221,7 @@ export interface Alert {
     expected: number;
     window_seconds: number;
     summary: string;
+    resolved_at: string | null;
 }
 
 export interface AuditEntry {

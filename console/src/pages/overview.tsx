@@ -9,8 +9,10 @@ import { useAlerts } from "../api/pages";
 import type { Figures, Overview } from "../api/types";
 import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
 import { type Line, Plot } from "../parts/plot";
+import type { Mark } from "../pure/marks";
 import { brief, count, money, readAt, share, shortId, span } from "../pure/words";
 import { adjust, to } from "../shell/place";
+import { Changes, useMarks } from "./overview_changes";
 
 const RANGES: Record<string, { label: string; seconds: number; slices: number }> = {
     "15m": { label: "15 minutes", seconds: 900, slices: 45 },
@@ -80,12 +82,14 @@ function Covered({ found }: { found: Overview }) {
 
 function Standing({ found, agent }: { found: Overview; agent: string }) {
     const { total } = found;
+    const marks = useMarks(found, agent);
     const ended = total.succeeded + total.failed;
     if (total.created === 0 && ended === 0 && total.cancelled === 0) {
         return (
             <>
                 <Alerts />
                 <Tiles found={found} />
+                <Changes marks={marks} />
                 <Empty title="No run in this span">
                     <p>
                         Choose a longer one above, or start a run from the page of an <a href={to(["agents"])}>agent</a>
@@ -99,8 +103,8 @@ function Standing({ found, agent }: { found: Overview; agent: string }) {
         <>
             <Alerts />
             <Tiles found={found} />
-            <Plots found={found} />
-            <Changes found={found} />
+            <Plots found={found} marks={marks} />
+            <Changes marks={marks} />
             {!agent && <ByAgent found={found} />}
             <Faults found={found} />
         </>
@@ -215,50 +219,8 @@ function seconds(value: number | null): string {
     return value === null ? "–" : span(value * 1000);
 }
 
-/** What changed in the span and may be why: releases that began, objectives that began to be missed. */
-function useMarks(found: Overview): { at: string; text: string; href: string }[] {
-    const alerts = useAlerts();
-    return useMemo(() => {
-        const begun = found.releases.map((one) => ({
-            at: one.at,
-            text: `${one.agent} went over to release ${one.release.slice(0, 12)}`,
-            href: to(["runs"], { agent: one.agent }),
-        }));
-        const missed = (alerts.data?.items ?? [])
-            .filter((one) => one.since >= found.begin)
-            .map((one) => ({
-                at: one.since,
-                text: `${one.agent} began to miss an objective`,
-                href: to(["alerts"]),
-            }));
-        return [...begun, ...missed].sort((a, b) => b.at.localeCompare(a.at));
-    }, [found, alerts.data]);
-}
-
-function Changes({ found }: { found: Overview }) {
-    const marks = useMarks(found);
-    if (marks.length === 0) return null;
-    return (
-        <section className="card" aria-labelledby="changes">
-            <h2 id="changes">What changed</h2>
-            <ul className="changes">
-                {marks.slice(0, 12).map((mark) => (
-                    <li key={mark.at + mark.text}>
-                        <span className="faint">
-                            <Ago at={mark.at} />
-                        </span>{" "}
-                        <a href={mark.href}>{mark.text}</a>
-                    </li>
-                ))}
-            </ul>
-        </section>
-    );
-}
-
-function Plots({ found }: { found: Overview }) {
+function Plots({ found, marks }: { found: Overview; marks: Mark[] }) {
     const { slices } = found;
-    const changes = useMarks(found);
-    const marks = useMemo(() => changes.map((one) => readAt(one.at) / 1000), [changes]);
     const times = useMemo(() => slices.map((slice) => readAt(slice.at) / 1000), [slices]);
     const traffic = useMemo<Line[]>(() => {
         const good = slices.map((slice) => slice.succeeded);

@@ -5,6 +5,8 @@ import "uplot/dist/uPlot.min.css";
 import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 
+import { type Mark, touches } from "../pure/marks";
+
 export interface Line {
     label: string;
     values: (number | null)[];
@@ -39,11 +41,12 @@ interface Drawn {
     lines: Line[];
     format: (value: number) => string;
     sync: string;
-    /** Instants (seconds) at which something changed: a line for each. */
-    marks?: number[];
+    /** What changed meanwhile: a line for a moment, a band for what lasted. */
+    marks?: Mark[];
 }
 
 const HEIGHT = 150;
+const COLOURS = { release: "--accent", alert: "--bad", hold: "--warn" };
 
 /** The colour that a custom property stands for now: the canvas knows no `light-dark()`. */
 function resolved(name: string): string {
@@ -62,21 +65,34 @@ function drawn(times: number[], lines: Line[]): uPlot.AlignedData {
     return [[...times, (times.at(-1) ?? 0) + width], ...lines.map(more)] as uPlot.AlignedData;
 }
 
-function drawMarks(plot: uPlot, marks: number[], colour: string): void {
+/** Incidents lie behind the lines, for as long as they lasted; a release is a moment. */
+function drawMarks(plot: uPlot, marks: Mark[], isBehind: boolean): void {
     const { ctx } = plot;
     const { left, top, width, height } = plot.bbox;
+    const pixel = devicePixelRatio;
+    const place = (at: number) => Math.round(plot.valToPos(at / 1000, "x", true));
     ctx.save();
-    ctx.strokeStyle = ctx.fillStyle = colour;
-    ctx.lineWidth = devicePixelRatio;
-    ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.rect(left, top, width, height);
+    ctx.clip();
     for (const mark of marks) {
-        const x = Math.round(plot.valToPos(mark, "x", true));
-        if (x < left || x > left + width) continue;
-        ctx.beginPath();
-        ctx.moveTo(x, top);
-        ctx.lineTo(x, top + height);
-        ctx.stroke();
-        ctx.fillRect(x - 2.5 * devicePixelRatio, top, 5 * devicePixelRatio, 5 * devicePixelRatio);
+        ctx.strokeStyle = ctx.fillStyle = resolved(COLOURS[mark.kind]);
+        const begin = place(mark.begin);
+        if (mark.kind !== "release") {
+            const end = mark.end === null ? left + width : place(mark.end);
+            const wide = Math.max(end - begin, 3 * pixel);
+            ctx.globalAlpha = isBehind ? 0.14 : 1;
+            ctx.fillRect(begin, top, wide, isBehind ? height : 3 * pixel);
+        } else if (!isBehind) {
+            ctx.globalAlpha = 1;
+            ctx.lineWidth = pixel;
+            ctx.setLineDash([4 * pixel, 3 * pixel]);
+            ctx.beginPath();
+            ctx.moveTo(begin, top);
+            ctx.lineTo(begin, top + height);
+            ctx.stroke();
+            ctx.fillRect(begin - 2.5 * pixel, top, 5 * pixel, 5 * pixel);
+        }
     }
     ctx.restore();
 }
@@ -154,7 +170,8 @@ export function Plot({ title, times, lines, format, sync, marks = [] }: Drawn) {
                     }),
                 ],
                 hooks: {
-                    draw: [(one) => drawMarks(one, marked.current, resolved("--warn"))],
+                    drawClear: [(one) => drawMarks(one, marked.current, true)],
+                    draw: [(one) => drawMarks(one, marked.current, false)],
                     setCursor: [
                         (one) =>
                             setAt(
@@ -183,6 +200,9 @@ export function Plot({ title, times, lines, format, sync, marks = [] }: Drawn) {
     }, [times, lines, marks]);
 
     const isEmpty = lines.every((line) => line.values.every((value) => value === null || (value === 0 && line.isArea)));
+    const kinds = [...new Set(marks.map((mark) => mark.kind))].sort();
+    const width = times.length > 1 ? times[1]! - times[0]! : 60;
+    const here = at === null ? [] : marks.filter((one) => touches(one, times[at]! * 1000, (times[at]! + width) * 1000));
     const said = (line: Line, index: number) => {
         const value = (line.says ?? line.values)[index];
         return value === null || value === undefined ? "–" : format(value);
@@ -198,6 +218,12 @@ export function Plot({ title, times, lines, format, sync, marks = [] }: Drawn) {
                             {line.label} {at !== null && <span className="number">{said(line, at)}</span>}
                         </li>
                     ))}
+                    {kinds.map((kind) => (
+                        <li key={kind}>
+                            <span className={`swatch cause ${kind}`} aria-hidden="true" />
+                            {kind}
+                        </li>
+                    ))}
                 </ul>
             </figcaption>
             <div
@@ -209,7 +235,14 @@ export function Plot({ title, times, lines, format, sync, marks = [] }: Drawn) {
                 {isEmpty && <p className="none">nothing in this span</p>}
             </div>
             <details>
-                <summary>{at === null ? "Figures" : new Date(times[at]! * 1000).toLocaleTimeString("en-GB")}</summary>
+                <summary>
+                    {at === null
+                        ? "Figures"
+                        : [
+                              new Date(times[at]! * 1000).toLocaleTimeString("en-GB"),
+                              ...here.map((mark) => mark.text),
+                          ].join(" · ")}
+                </summary>
                 <div className="scroll" tabIndex={0} role="group" aria-label={`Figures of ${title}`}>
                     <table>
                         <thead>

@@ -328,6 +328,7 @@ class Alert(Struct, kw_only=True):
     expected: float = 0.0
     window_seconds: int = 0
     summary: str = ""
+    resolved_at: str | None = None
 
 
 class AlertPage(Struct):

@@ -59,10 +59,15 @@ async def place_hold(world: World, by: Principal, effect: HoldEffect, selector: 
 
 
 async def list_holds(
-    world: World, tenant: str, state: str | None, cursor: str | None, limit: int
+    world: World, tenant: str, state: str | None, cursor: str | None, limit: int, within: float | None = None
 ) -> tuple[Sequence[Hold], str | None]:
+    """A page of them, oldest first. `within`: of these only the ones that were on in the last so many seconds."""
     page, following = await world.records.list_documents(tenant, HOLD, state, cursor, limit)
-    return [_read(one.body) for one in page], following
+    found = [_read(one.body) for one in page]
+    if within is not None:
+        since = world.clock.now() - round(within * 1e6)
+        found = [one for one in found if one.lifted_at is None or one.lifted_at >= since]
+    return found, following
 
 
 async def lift_hold(world: World, by: Principal, id: str) -> Hold:

@@ -9,6 +9,7 @@ node judges the runs that ended on it. Several nodes are judged together by Prom
 import asyncio
 from array import array
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from msgspec import Struct
@@ -23,6 +24,8 @@ EVERY = 15.0
 """Seconds between rounds."""
 SAMPLES_LIMIT = 20_000
 """Of one objective. When there are more, the oldest half is given up: the longest windows become shorter."""
+RESOLVED_KEPT = 200
+"""Alerts that are remembered after they were resolved."""
 SECOND = 1_000_000
 DOLLAR = 1_000_000
 LONGEST = max(burn.long for burn in BURNS) * SECOND
@@ -108,12 +111,16 @@ class Alerts(AlertBoard):
         self._objectives, self._counts, self._on_change, self._totals = objectives, counts, on_change, totals
         self._histories: dict[tuple[str, str], History] = {}
         self._firing: dict[tuple[str, str], Alert] = {}
+        self._resolved: deque[Alert] = deque(maxlen=RESOLVED_KEPT)
         self._habits: dict[str, Habits] = {}
         self.reviews: Callable[[], Mapping[str, tuple[int, float]]] = dict
         """Gives the open reviews by agent: how many, and for how many seconds the oldest has been."""
 
     def firing(self) -> list[Alert]:
         return sorted(self._firing.values(), key=lambda one: (one.severity, one.since))
+
+    def resolved(self) -> list[Alert]:
+        return list(reversed(self._resolved))
 
     def round(self, at: int) -> None:
         for key, (total, missed) in self._counts.items():
@@ -192,7 +199,9 @@ class Alerts(AlertBoard):
     def _resolve(self, key: tuple[str, str], at: int) -> None:
         before = self._firing.pop(key, None)
         if before is not None:
-            self._on_change(replace(before, resolved_at=at))
+            now = replace(before, resolved_at=at)
+            self._resolved.append(now)
+            self._on_change(now)
 
 
 async def watch(alerts: Alerts, clock: Clock, every: float = EVERY) -> None:

@@ -38,6 +38,10 @@ class AlertBoard(Protocol):
         """The worst first."""
         ...
 
+    def resolved(self) -> list[Alert]:
+        """The last ones that were resolved, a bounded number, the newest first."""
+        ...
+
 
 class RunMeter(Protocol):
     """Told by compute, of attempts of this node; of the ends of runs by whoever listens to the engine."""

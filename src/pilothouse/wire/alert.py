@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from pilothouse.domain.objective import Alert
-from pilothouse.wire.instant import stamp
+from pilothouse.wire.instant import stamp, stamp_if
 
 
 class AlertView(Struct):
@@ -22,6 +22,7 @@ class AlertView(Struct):
     """The share that was promised, what was planned, or what is usual."""
     window_seconds: int
     summary: str
+    resolved_at: str | None = None
 
 
 class AlertPage(Struct):
@@ -39,6 +40,7 @@ def alert_view(alert: Alert) -> AlertView:
         expected=round(alert.expected, 6),
         window_seconds=alert.window,
         summary=summary(alert),
+        resolved_at=stamp_if(alert.resolved_at),
     )
 
 

@@ -43,6 +43,14 @@ async def get_metrics(call: Call) -> None:
     await call.answer(200, call.front.meter.render(), media=METRICS_TEXT)
 
 
-async def list_alerts(call: Call) -> None:
+class AlertsQuery(Struct, forbid_unknown_fields=True):
+    resolved: bool = False
+
+
+async def list_alerts(call: Call, query: AlertsQuery) -> None:
+    """Those that fire; with `resolved=true` also the last ones that did, as far as this node remembers."""
     board = call.front.alerts
-    await call.show(AlertPage([alert_view(alert) for alert in board.firing()] if board is not None else [], None))
+    found = [] if board is None else board.firing()
+    if board is not None and query.resolved:
+        found = [*found, *board.resolved()]
+    await call.show(AlertPage([alert_view(alert) for alert in found], None))

@@ -12,16 +12,21 @@ from pilothouse.domain.hold import HoldStatus
 from pilothouse.engine import hold as verbs
 from pilothouse.wire.hold import HoldPage, HoldRequest, hold_view
 
+YEAR = 366 * 86_400.0
+
 
 class HoldsQuery(Struct, forbid_unknown_fields=True):
     status: HoldStatus | None = None
     cursor: Annotated[str, Meta(max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
+    within_seconds: Annotated[float, Meta(ge=0, le=YEAR)] | None = None
+    """Only those that were on at some moment of so long ago until now: a page may then be short and have a next one."""
 
 
 async def list_holds(call: Call, query: HoldsQuery) -> None:
     check_cursor(query.cursor)
-    found, cursor = await verbs.list_holds(call.front.world, tenant_of(call), query.status, query.cursor, query.limit)
+    found, cursor = await verbs.list_holds(call.front.world, tenant_of(call), query.status, query.cursor, query.limit,
+                                         query.within_seconds)  # fmt: skip
     await call.show(HoldPage([hold_view(one) for one in found], cursor))
 
 
