@@ -12,6 +12,7 @@ from pilothouse.ports.change import Change
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.testing.records.build import SECOND, born, finish
 from tests.console.accessibility import faults_of
+from tests.console.conftest import PATIENCE
 from tests.console.prefix import PREFIX, Prefixed
 from tests.console.project import host_of, serve
 
@@ -144,8 +145,9 @@ def test_the_overview_marks_releases_alerts_and_holds_in_its_plots_and_lists_the
         page.goto("/#/overview?range=15m")
         expect(page.get_by_role("link", name=f"refunds went over to release {release[:12]}")).to_be_visible()
         expect(page.locator("canvas")).to_have_count(4)
+        context.set_default_timeout(PATIENCE)
         drawn = f"(kind) => ({DRAWN})().every((one) => one.includes(kind))"
-        page.wait_for_function(drawn, arg="release")
+        page.wait_for_function(drawn, arg="release", polling=500)
         assert "hold" not in "".join(page.evaluate(DRAWN)), "what did not happen is not drawn"
         hold = node.http.post("/v1/holds", json={"agent": "desk", "reason": "Looks odd."}).json()["id"]
         page.reload()
@@ -156,7 +158,7 @@ def test_the_overview_marks_releases_alerts_and_holds_in_its_plots_and_lists_the
         expect(row).to_contain_text("was over after")
         expect(page.get_by_role("link", name=re.compile("refunds cost .* 0.00 are planned"))).to_be_visible()
         for kind in ("release", "alert", "hold"):
-            page.wait_for_function(drawn, arg=kind)
+            page.wait_for_function(drawn, arg=kind, polling=500)
         tiles = page.evaluate("""() => [...document.querySelectorAll('.tile')].map((one) => one.getBoundingClientRect())
             .map((one) => [Math.round(one.left), Math.round(one.right), Math.round(one.top)])""")
         box = page.locator(".tiles").bounding_box()

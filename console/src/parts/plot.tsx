@@ -46,6 +46,7 @@ interface Drawn {
 }
 
 const HEIGHT = 150;
+const LANES = { alert: 0, hold: 4, release: 8 };
 const COLOURS = { release: "--accent", alert: "--bad", hold: "--warn" };
 
 /** The colour that a custom property stands for now: the canvas knows no `light-dark()`. */
@@ -65,7 +66,8 @@ function drawn(times: number[], lines: Line[]): uPlot.AlignedData {
     return [[...times, (times.at(-1) ?? 0) + width], ...lines.map(more)] as uPlot.AlignedData;
 }
 
-/** Incidents lie behind the lines, for as long as they lasted; a release is a moment. */
+/** Incidents lie behind the lines, for as long as they lasted; a release is a moment. Each kind has a lane of its own at
+ *  the top, so that none hides another. */
 function drawMarks(plot: uPlot, marks: Mark[], isBehind: boolean): void {
     const { ctx } = plot;
     const { left, top, width, height } = plot.bbox;
@@ -82,7 +84,8 @@ function drawMarks(plot: uPlot, marks: Mark[], isBehind: boolean): void {
             const end = mark.end === null ? left + width : place(mark.end);
             const wide = Math.max(end - begin, 3 * pixel);
             ctx.globalAlpha = isBehind ? 0.14 : 1;
-            ctx.fillRect(begin, top, wide, isBehind ? height : 3 * pixel);
+            if (isBehind) ctx.fillRect(begin, top, wide, height);
+            else ctx.fillRect(begin, top + LANES[mark.kind] * pixel, wide, 3 * pixel);
         } else if (!isBehind) {
             ctx.globalAlpha = 1;
             ctx.lineWidth = pixel;
@@ -91,7 +94,7 @@ function drawMarks(plot: uPlot, marks: Mark[], isBehind: boolean): void {
             ctx.moveTo(begin, top);
             ctx.lineTo(begin, top + height);
             ctx.stroke();
-            ctx.fillRect(begin - 2.5 * pixel, top, 5 * pixel, 5 * pixel);
+            ctx.fillRect(begin - 2 * pixel, top + LANES.release * pixel, 5 * pixel, 5 * pixel);
         }
     }
     ctx.restore();
