@@ -95,6 +95,20 @@ def test_before_three_hours_nothing_is_usual():
         assert slots.usual is None
 
 
+def test_weekends_are_quiet_after_five_busy_days_and_that_is_usual_from_the_second_week_on():
+    slots = Slots("runs")
+    far = set()
+    for day in range(21):
+        for _ in range(DAY):
+            slots.add(0.0 if day % 7 >= 5 else 40.0)
+            if slots.is_far:
+                far.add(day)
+    assert far <= {5, 6, 7}, "the first weekend is news; the next ones are not"
+    for _ in range(IN_A_ROW):
+        slots.add(0.0)
+    assert slots.is_far, "a Monday without runs is"
+
+
 def test_a_slot_with_few_runs_says_nothing_of_what_a_run_took():
     assert isnan(share_of(100.0, 3))
     slots = Slots("seconds")

@@ -2,9 +2,11 @@
 
 A **quantity** of an agent (runs, seconds a run, US dollars a run) is one value for each slot of five minutes. What is
 usual for a slot is the median of the slots around the same time of the days before, once two of those are known, else
-of the last three hours; how far is far is told by their median absolute deviation (times 1.4826, which makes it the
-standard deviation of a normal distribution: Rousseeuw and Croux 1993, doi:10.1080/01621459.1993.10476408). Medians are
-not moved by the outliers that are looked for. Three slots in a row must be far: one odd slot tells nobody.
+of the last three hours. Once a week is known, only days count that were about as busy at that time as the day a week
+ago: so a quiet weekend is compared with quiet days, and widens nothing for the others. How far is far is told by their
+median absolute deviation (times 1.4826, which makes it the standard deviation of a normal distribution: Rousseeuw and
+Croux 1993, doi:10.1080/01621459.1993.10476408). Medians are not moved by the outliers that are looked for. Three slots
+in a row must be far: one odd slot tells nobody.
 """
 
 from array import array
@@ -29,6 +31,8 @@ AROUND = 2
 LEAST_DAYS = 2
 LEAST_RUNS = 10
 """In a slot with fewer, what one run took or cost says nothing."""
+ALIKE = 1.5
+"""Days whose middles differ by no more than this are of one kind."""
 FAR = 6.0
 """Standard deviations."""
 IN_A_ROW = 3
@@ -57,13 +61,15 @@ class Slots:
         self.is_far = False
         self.usual: Usual | None = None
         """What the last slot was compared with."""
+        self._others: list[float] = []
+        """The middles of the days that were left out of that."""
 
     def add(self, value: float) -> bool:
         """Takes in the next slot; whether `is_far` changed."""
         self.usual = self._usual()
         was_far = self.is_far
         if self.usual is not None and not isnan(value):
-            far = is_far(self.quantity, value, self.usual)
+            far = is_far(self.quantity, value, self.usual) and not self._is_as_others(value)
             self._far_for, self._near_for = (self._far_for + 1, 0) if far else (0, self._near_for + 1)
         else:
             self._far_for, self._near_for = 0, self._near_for + 1
@@ -78,8 +84,23 @@ class Slots:
     def _usual(self) -> Usual | None:
         days = [self._same_time(day) for day in range(1, DAYS + 1)]
         known = [slots for slots in days if slots]
-        sample = [value for slots in known for value in slots] if len(known) >= LEAST_DAYS else self._recent()
-        return usual_of(self.quantity, sample) if sample else None
+        self._others = []
+        if len(known) < LEAST_DAYS:
+            sample = self._recent()
+            return usual_of(self.quantity, sample) if sample else None
+        if days[-1]:
+            week_ago = median(days[-1])
+            self._others = [middle for slots in known if not self._is_like(middle := median(slots), week_ago)]
+            known = [slots for slots in known if self._is_like(median(slots), week_ago)]
+        self._others = self._others if len(self._others) > len(known) else []
+        return usual_of(self.quantity, [value for slots in known for value in slots])
+
+    def _is_like(self, one: float, other: float) -> bool:
+        return max(one, other) <= ALIKE * min(one, other) + (LEAST_RUNS if self.quantity == "runs" else 0)
+
+    def _is_as_others(self, value: float) -> bool:
+        """A week after a public holiday it is as on most days: the day a week ago was the odd one."""
+        return bool(self._others) and self._is_like(value, median(self._others))
 
     def _same_time(self, day: int) -> list[float]:
         """The slots around the one that is `day` days before the next."""
