@@ -88,11 +88,18 @@ def test_a_cloudevent_is_read_in_each_of_its_forms():
 
 def test_a_push_of_pubsub_is_read():
     push = {
-        "message": {"data": base64.b64encode(b'{"a":1}').decode(), "messageId": "99", "attributes": {"b": "c"}},
+        "message": {
+            "data": base64.b64encode(b'{"a":1}').decode(),
+            "messageId": "99",
+            "attributes": {"b": "c"},
+            "orderingKey": "k",
+        },
         "subscription": "s",
     }
     [message] = read_messages(desk("token"), {"content-type": "application/json"}, json.dumps(push).encode())
-    assert (message.key, message.body, message.attributes) == ("99", b'{"a":1}', {"b": "c"})
+    assert (message.key, message.body, message.attributes) == ("99", b'{"a":1}', {"b": "c", "orderingKey": "k"})
+    [unwrapped] = read_messages(desk("oidc"), {"x-goog-pubsub-message-id": "99"}, b'{"a":1}')
+    assert (unwrapped.key, unwrapped.body) == (message.key, message.body)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ CODES: dict[Exit, str] = {
     "unsupported webhook_refused schedule_refused signature_refused method_not_allowed media_type_refused "
     "upgrade_required client_gone vote_refused link_refused policy_invalid",
     Exit.UNAVAILABLE: "unreachable overloaded tenant_overloaded draining host_unavailable worker_lost "
-    "records_unavailable request_timeout",
+    "records_unavailable keys_unavailable request_timeout",
     Exit.OPERATOR: "settings_invalid target_invalid environment_failed records_locked records_invalid "
     "address_refused address_in_use",
     Exit.CANCELLED: "cancelled",

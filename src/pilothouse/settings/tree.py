@@ -43,7 +43,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=1024)]
 Url = Annotated[str, Meta(min_length=1, max_length=1024, extra={"secret": "password"})]
 Secret = Annotated[str, Meta(min_length=1, max_length=2048, extra={"secret": "all"})]
 """Never shown. In the file it may be written as $NAME: then the variable NAME has it."""
-Verify = Literal["key", "standard", "github", "stripe", "slack", "token"]
+Verify = Literal["key", "standard", "github", "stripe", "slack", "token", "oidc"]
 Isolation = Literal["process", "inline"]
 Keep = bool | Literal["errors"] | Share
 Environment = Text | tuple[Text, ...]
@@ -303,6 +303,14 @@ class SourceSettings(Struct, frozen=True, kw_only=True):
     """http: what its messages are signed with."""
     previous_secret: Secret | None = None
     """http: is taken beside it while it is replaced."""
+    audience: Text | None = None
+    """verify "oidc": for whom its identity tokens are made."""
+    senders: tuple[Text, ...] = ()
+    """verify "oidc": who may send: the email that the token has, or its sub where it has none."""
+    issuer: Text = "https://accounts.google.com"
+    """verify "oidc": who signs the tokens."""
+    keys_url: Text = "https://www.googleapis.com/oauth2/v3/certs"
+    """verify "oidc": where the public keys of the issuer are, as a JSON Web Key Set."""
     path: Text | None = None
     """folder: the folder; a relative path is taken from that of pilothouse.toml."""
     pattern: Text = "*"

@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from msgspec import Raw, json
 
@@ -32,6 +33,7 @@ from pilothouse.engine.cron import check_rule
 from pilothouse.engine.source import Intake
 from pilothouse.engine.world import World
 from pilothouse.errors import SettingsInvalid
+from pilothouse.ports.identity import Identity
 from pilothouse.ports.source import Source
 from pilothouse.settings.tree import Settings, SourceSettings
 
@@ -165,7 +167,7 @@ def sources(settings: Settings, world: World, warn: Callable[[str], None]) -> So
         try:
             intake = Intake(rule, one.tenant)
             if one.kind == "http":
-                desks[name] = Desk(intake, one.verify, _source_keys(one))
+                desks[name] = Desk(intake, one.verify, _source_keys(one), _identity(one))
             else:
                 loops[name] = (one.kind, SourceLoop(world, intake, _adapter(settings, name, one), warn))
         except ValueError as fault:
@@ -174,12 +176,26 @@ def sources(settings: Settings, world: World, warn: Callable[[str], None]) -> So
 
 
 def _source_keys(one: SourceSettings) -> tuple[bytes, ...]:
-    if one.verify == "key":
+    if one.verify in ("key", "oidc"):
         return ()
     if one.secret is None:
         raise ValueError(f"verify = {one.verify!r} needs a secret")
     secrets = [one.secret, *([] if one.previous_secret is None else [one.previous_secret])]
     return tuple(read_secret(text) if one.verify == "standard" else text.encode() for text in secrets)
+
+
+def _identity(one: SourceSettings) -> Identity | None:
+    if one.verify != "oidc":
+        return None
+    from pilothouse.security.identity import IdentityTokens, IssuerKeys  # and what it loads, where it is wanted
+
+    audience = _needed(one.audience, "audience: the one that its sender asks tokens for")
+    if not one.senders:
+        raise ValueError("it needs senders: anybody can get a token for any audience, so say whose count")
+    place = urlsplit(one.keys_url)
+    if place.scheme != "https" and (place.scheme, place.hostname) not in (("http", "127.0.0.1"), ("http", "localhost")):
+        raise ValueError("keys_url is no https:// address: who can change the keys on their way can send anything")
+    return IdentityTokens(one.issuer, audience, one.senders, IssuerKeys(one.keys_url))
 
 
 def _adapter(settings: Settings, name: str, one: SourceSettings) -> Source:

@@ -57,6 +57,16 @@ class ClientGone(PilothouseError):
     hint_text = "Nothing was done. Send the request again."
 
 
+class KeysUnavailable(Overloaded):
+    """The keys of the issuer of identity tokens cannot be fetched now."""
+
+    code = "keys_unavailable"
+    hint_text = (
+        "Nothing was taken; send it again. The operator looks at `keys_url` of the source, and at the way there."
+    )
+    retry_after = 10
+
+
 STATUS: dict[str, int] = {
     # what the caller got wrong
     "malformed_request": 400,
@@ -118,6 +128,7 @@ STATUS: dict[str, int] = {
     "host_unavailable": 503,
     "worker_lost": 503,
     "records_unavailable": 503,
+    "keys_unavailable": 503,
     # how runs and steps end: shown inside a run, a refusal only if something is wrong here
     "internal": 500,
     "agent_failed": 500,

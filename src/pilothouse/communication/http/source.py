@@ -11,9 +11,11 @@ from msgspec import Meta, Struct
 
 from pilothouse.communication.http.body import read_body
 from pilothouse.communication.http.call import Call, check_cursor, demand, principal_of, tenant_of
-from pilothouse.communication.triggers.push import Unreadable, check, read_messages
+from pilothouse.communication.http.problem import KeysUnavailable
+from pilothouse.communication.triggers.push import Unreadable, bearer, check, read_messages
 from pilothouse.engine import source as verbs
 from pilothouse.errors import MalformedRequest, Overloaded, SignatureRefused, SourceNotFound
+from pilothouse.ports.identity import KeysAway
 from pilothouse.wire.source import (
     DeadLetterPage,
     ReplayRequest,
@@ -43,8 +45,13 @@ async def post_message(call: Call, source: str, query: PostQuery) -> None:
         raise SourceNotFound(source=source[:80])
     if desk.verify == "key":
         demand(call, "runs:write")
-    body = await read_body(call)
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}
+    if desk.identity is not None:
+        try:
+            await desk.identity.check(bearer(headers), time.time())
+        except KeysAway:
+            raise KeysUnavailable() from None
+    body = await read_body(call)
     wrong = check(desk, headers, query.token or "", body, time.time())
     if wrong is not None:
         raise SignatureRefused(reason=wrong)

@@ -32,7 +32,7 @@ from pilothouse.communication.http import (
 )
 from pilothouse.communication.http.endpoint import Endpoint, Header, Reply
 from pilothouse.communication.http.oversight_table import IN_CHARGE
-from pilothouse.communication.http.problem import ClientGone, RequestTimeout, UpgradeRequired
+from pilothouse.communication.http.problem import ClientGone, KeysUnavailable, RequestTimeout, UpgradeRequired
 from pilothouse.errors import (
     AgentNotFound,
     BadCursor,
@@ -234,7 +234,8 @@ WORLD = (
              {200: Reply("All sources.", SourcePage)}, tag="sources"),
     Endpoint("POST", f"{ONE_SOURCE}/messages", source.post_message, "Post a message to a source",
              {202: Reply("What became of it is durable.", TakenPage)},
-             (SourceNotFound, SignatureRefused, TooLarge, RequestTimeout, ClientGone), MESSAGE_HEADERS, tag="messages"),
+             (SourceNotFound, SignatureRefused, KeysUnavailable, TooLarge, RequestTimeout, ClientGone), MESSAGE_HEADERS,
+             tag="messages"),
     Endpoint("GET", f"{ONE_SOURCE}/dead", source.list_dead, "List the dead letters of a source",
              {200: Reply("A page of dead letters.", DeadLetterPage)}, (SourceNotFound, BadCursor), tag="sources"),
     Endpoint("POST", f"{ONE_SOURCE}/replay", source.replay_dead, "Replay dead letters of a source",

@@ -15,11 +15,14 @@ import msgspec
 from pilothouse.domain import signature
 from pilothouse.domain.source import Message
 from pilothouse.engine.source import Intake
+from pilothouse.ports.identity import Identity
 
-Verify = Literal["key", "standard", "github", "stripe", "slack", "token"]
+Verify = Literal["key", "standard", "github", "stripe", "slack", "token", "oidc"]
 BATCH_LIMIT = 100
 CLOUDEVENT = "application/cloudevents+json"
 CLOUDEVENTS = "application/cloudevents-batch+json"
+NAMES = ("idempotency-key", "webhook-id", "x-goog-pubsub-message-id")
+"""Headers that name a plain document; the last is that of Pub/Sub where payloads are unwrapped."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -31,11 +34,13 @@ class Unreadable(Exception):
 
 @dataclass(slots=True)
 class Desk:
-    """A source whose messages are posted. `verify` "key": whoever may start runs may post."""
+    """A source whose messages are posted. `verify` "key": whoever may start runs may post; "oidc": whoever `identity`
+    lets in, with its token in Authorization."""
 
     intake: Intake
     verify: Verify = "key"
     keys: tuple[bytes, ...] = ()
+    identity: Identity | None = None
 
 
 def check(desk: Desk, headers: Mapping[str, str], token: str, body: bytes, now: float) -> str | None:
@@ -53,9 +58,14 @@ def check(desk: Desk, headers: Mapping[str, str], token: str, body: bytes, now: 
             at = headers.get("x-slack-request-timestamp", "")
             return signature.verify_slack(keys, at, headers.get("x-slack-signature", ""), body, now)
         case "token":
-            bearer = headers.get("authorization", "")
-            return signature.verify_token(keys, bearer[7:] if bearer.lower().startswith("bearer ") else token)
+            return signature.verify_token(keys, bearer(headers) or token)
     return None
+
+
+def bearer(headers: Mapping[str, str]) -> str:
+    """The token in Authorization; empty: there is none."""
+    said = headers.get("authorization", "")
+    return said[7:].strip() if said[:7].lower() == "bearer " else ""
 
 
 def read_messages(desk: Desk, headers: Mapping[str, str], body: bytes) -> list[Message]:
@@ -83,7 +93,7 @@ def read_messages(desk: Desk, headers: Mapping[str, str], body: bytes) -> list[M
     document = _maybe(body)
     if isinstance(document, dict) and isinstance(document.get("message"), dict) and "subscription" in document:
         return [_pubsub(document)]
-    named = headers.get("idempotency-key") or headers.get("webhook-id")
+    named = next((headers[name] for name in NAMES if headers.get(name)), None)
     if not named:
         raise Unreadable("it has no key: send it as a CloudEvent, or with an Idempotency-Key")
     return [Message(key=named[:256], body=body)]
@@ -125,7 +135,9 @@ def _pubsub(document: dict[str, Any]) -> Message:
     key = message.get("messageId") or message.get("message_id")
     if not isinstance(key, str) or not key:
         raise Unreadable("a message of Pub/Sub has a messageId")
-    attributes = message.get("attributes") or {}
+    attributes = dict(message.get("attributes") or {})
+    if message.get("orderingKey"):
+        attributes["orderingKey"] = message["orderingKey"]
     return Message(
         key=key,
         body=_unpack(str(message.get("data") or "")),
