@@ -62,6 +62,13 @@ def test_pipelined_requests_are_answered_in_their_order(served):
     assert places == sorted(places)
 
 
+def test_what_came_whole_before_something_that_is_no_request_is_answered(served):
+    answer = talk(served.port, run_of("first") + run_of("second") + HEALTH + b"\x00 nonsense\r\n\r\n")
+    assert statuses(answer)[:3] == [200] * 3
+    assert [answer.count(b'"output":"%b"' % one) for one in (b"first", b"second")] == [1, 1]
+    assert answer.count(b"connection: close") == 1
+
+
 def test_a_request_may_come_byte_by_byte(served):
     with opened(served.port) as raw:
         for byte in run_of("slow"):

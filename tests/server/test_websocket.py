@@ -188,6 +188,45 @@ def test_a_client_that_says_what_it_should_not_is_told_by_the_code_even_before_i
     served.http.post(f"/v1/runs/{run}/cancel")
 
 
+@pytest.mark.parametrize("before", [1, 3])
+def test_requests_that_were_sent_before_the_one_that_upgrades_are_answered_in_order_first(served, before):
+    run = start_kept(served, "spell", "ab")
+    head = "".join(f"{name}: {value}\r\n" for name, value in OPENING.items())
+    asked = [
+        f"GET /v1/runs/{run}/events?after={number} HTTP/1.1\r\nHost: localhost\r\n\r\n" for number in range(before)
+    ]
+    opening = f"GET /v1/runs/{run}/ws HTTP/1.1\r\nHost: localhost\r\n{head}\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), 30) as line:
+        line.sendall("".join([*asked, opening]).encode() + frame(9, b"there?"))
+        line.settimeout(60)
+        taken = b""
+        while b"the run has ended" not in taken:
+            part = line.recv(65536)
+            assert part, taken
+            taken += part
+        line.sendall(frame(8, struct.pack("!H", 1000)))
+        while line.recv(65536):
+            pass
+    plain, upgraded = taken.split(b"HTTP/1.1 101 ")
+    assert plain.count(b"HTTP/1.1 200 ") == before
+    assert plain.count(b"connection: close") == 0
+    assert [plain.count(b'"seq":%d,' % seq) for seq in range(1, before + 1)] == list(range(1, before + 1))
+    assert b"there?" in upgraded
+
+
+def test_a_request_that_asks_for_another_protocol_than_is_spoken_is_answered_as_if_it_had_not(served):
+    """And what comes behind it is not read as HTTP: the connection closes, and says so."""
+    plain = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n"
+    with socket.create_connection(("127.0.0.1", served.port), 30) as line:
+        line.sendall(plain + b"\r\n" + plain + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n" + plain + b"\r\n")
+        line.settimeout(60)
+        taken = b""
+        while part := line.recv(65536):
+            taken += part
+    assert taken.count(b"HTTP/1.1 200 ") == 2
+    assert taken.count(b"connection: close") == 1
+
+
 @pytest.mark.parametrize(("header", "status"), [({}, "succeeded"), ({"X-Cancel-On-Disconnect": "true"}, "cancelled")])
 def test_a_reader_that_hangs_up_stops_the_run_only_if_it_said_so(served, header, status):
     run = start_kept(served, "vigil", "go", session=f"ws-leave-{status}")

@@ -118,7 +118,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._all.leave(self)
-        self._parser = None
+        self._parser = self._held = None
         self.resume_writing()
         self._line.clear()
         self._take = None
@@ -134,7 +134,7 @@ class Connection(asyncio.Protocol):
         if drained is not None and not drained.done():
             drained.set_result(None)
         held, self._held = self._held, None
-        if held is not None and self._parser is not None:
+        if held is not None:
             self._start(held)
 
     def data_received(self, data: bytes) -> None:
@@ -219,12 +219,15 @@ class Connection(asyncio.Protocol):
         exchange.task = self._all.loop.create_task(self._all.serve(exchange))
 
     def completed(self, exchange: Exchange) -> None:
-        if not exchange.keeps_alive or self._parser is None or self._all.is_closing:
+        if not exchange.keeps_alive or self._all.is_closing:
             self._transport.close()
             return
-        if self._line:
+        if self._line:  # also when nothing more is read: what came whole before is answered
             self._current = self._line.popleft()
             self._start(self._current)
+            return
+        if self._parser is None:
+            self._transport.close()
             return
         self._current = None
         self.until = self._all.loop.time() + IDLE_WITHIN
@@ -257,7 +260,7 @@ class Connection(asyncio.Protocol):
             return
         if current is not None and self._fresh is None:
             current.lose()  # its body will never be whole, and it is answered here
-        self._parser = self._current = self._fresh = None
+        self._parser = self._current = self._fresh = self._held = None
         self._is_in_head = False
         self._transport.write(_refusal(error, status or status_of(error), self.date))
         self._transport.close()
@@ -288,7 +291,7 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     def read_on(self) -> None:
-        if not self._is_reading:
+        if not self._is_reading and (self._parser is not None or self._take is not None):
             self._is_reading = True
             self._transport.resume_reading()
 
