@@ -1,7 +1,8 @@
 """Starts the program `pilothouse` with something in it altered: a limit made short so that a test need not wait for it,
 a seam held open so that a kill can strike there, or a bug planted so that a checker can be shown to find it.
 
-What to alter comes as JSON in the variable FAULTS: `{"limits": {...}, "lose_acks": prefix, "bugs": [name]}`. It is
+What to alter comes as JSON in the variable FAULTS: `{"limits": {...}, "lose_acks": prefix, "die": [seam, nth],
+"again": seconds, "bugs": [name]}`. It is
 done from outside, so that the source has no hooks for tests. Only the node is altered, never a host.
 """
 
@@ -9,17 +10,20 @@ import asyncio
 import dataclasses
 import json
 import os
+import signal
 from collections.abc import Sequence
 from typing import Any
 
 from pilothouse import app
 from pilothouse.cli import main
+from pilothouse.communication.triggers.loop import SourceLoop
 from pilothouse.compute import loops, process
 from pilothouse.compute.host import Host
 from pilothouse.compute.seat import Seat
 from pilothouse.domain import lease
 from pilothouse.domain.event import Segment
 from pilothouse.ports.change import AppendEvents, AppendStep, InsertRun, Receipt, Statement
+from pilothouse.settings import triggers
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.wire.frames import StepEnded
 
@@ -58,6 +62,38 @@ def lose_acks(prefix: str) -> None:
 
     Host.receive = receive  # type: ignore[method-assign, assignment]
     Seat.acked = acked  # type: ignore[method-assign, assignment]
+
+
+def die_around_acknowledgement(seam: str, nth: int) -> None:
+    """SIGKILL at the n-th message of sources: when it was "taken" and nothing is durable, when its run is "durable" and
+    the broker does not know, or when it is "settled": the broker was told, and the node does not know."""
+    seen = {"taken": 0, "durable": 0, "settled": 0}
+    plain_take, plain_settle = SourceLoop._take, SourceLoop._settle
+
+    def pass_by(here: str) -> None:
+        seen[here] += 1
+        if here == seam and seen[here] == nth:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def take(self: SourceLoop, one: Any) -> bool:
+        pass_by("taken")
+        return await plain_take(self, one)
+
+    async def settle(self: SourceLoop, one: Any, taken: Any) -> None:
+        pass_by("durable")
+        await plain_settle(self, one, taken)
+        pass_by("settled")
+
+    SourceLoop._take = take  # type: ignore[method-assign]
+    SourceLoop._settle = settle  # type: ignore[method-assign]
+
+
+def bring_again_soon(seconds: float) -> None:
+    """What a node has taken and not settled, of the sources that would wait for a minute."""
+    made: Any = triggers
+    redis, sqs = made.RedisStream, made.SqsQueue
+    made.RedisStream = lambda *words: redis(*words, idle=round(seconds * 1000))
+    made.SqsQueue = lambda url: sqs(url, visible=max(1, round(seconds)))
 
 
 # --- bugs -------------------------------------------------------------------------------------------------------------
@@ -126,6 +162,10 @@ def alter(asked: dict[str, Any]) -> None:
     set_limits(asked.get("limits", {}))
     if "lose_acks" in asked:
         lose_acks(asked["lose_acks"])
+    if "die" in asked:
+        die_around_acknowledgement(*asked["die"])
+    if "again" in asked:
+        bring_again_soon(asked["again"])
     for bug in asked.get("bugs", ()):
         BUGS[bug]()
 

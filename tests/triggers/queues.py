@@ -30,6 +30,10 @@ class Queue(ABC):
     def source(self) -> Source: ...
 
     @abstractmethod
+    def table(self) -> str:
+        """The same in pilothouse.toml."""
+
+    @abstractmethod
     async def send(self, *bodies: bytes) -> None: ...
 
     async def prepare(self) -> None:
@@ -48,6 +52,10 @@ class Nats(Queue):
         from pilothouse.communication.triggers.nats import JetStream
 
         return JetStream(f"nats://127.0.0.1:{self.server.port}", self.name, f"{self.name}.new", "pilothouse")
+
+    def table(self) -> str:
+        url = f"nats://127.0.0.1:{self.server.port}"
+        return f'kind = "nats"\nurl = "{url}"\nstream = "{self.name}"\nsubject = "{self.name}.new"\n'
 
     async def _client(self) -> Any:
         import nats
@@ -83,6 +91,9 @@ class Valkey(Queue):
 
         return RedisStream(f"redis://127.0.0.1:{self.server.port}", self.name, "pilothouse", "node", idle=300)
 
+    def table(self) -> str:
+        return f'kind = "redis"\nurl = "redis://127.0.0.1:{self.server.port}"\nstream = "{self.name}"\n'
+
     async def send(self, *bodies: bytes) -> None:
         import redis.asyncio
 
@@ -103,6 +114,9 @@ class Rabbit(Queue):
         from pilothouse.communication.triggers.amqp import AmqpQueue
 
         return AmqpQueue(self.url, self.name, 64)
+
+    def table(self) -> str:
+        return f'kind = "amqp"\nurl = "{self.url}"\nstream = "{self.name}"\n'
 
     async def send(self, *bodies: bytes) -> None:
         import aiormq
@@ -128,6 +142,10 @@ class Mosquitto(Queue):
         from pilothouse.communication.triggers.mqtt import MqttTopic
 
         return MqttTopic(self.url, f"{self.name}/new", f"pilothouse-{self.name}", 64)
+
+    def table(self) -> str:
+        told = f'url = "{self.url}"\nstream = "{self.name}/new"\ngroup = "pilothouse-{self.name}"\n'
+        return f'kind = "mqtt"\n{told}'
 
     async def prepare(self) -> None:
         """A topic keeps nothing for a session that was never begun."""
@@ -169,6 +187,9 @@ class Sqs(Queue):
         from pilothouse.communication.triggers.sqs import SqsQueue
 
         return SqsQueue(self.url, visible=2)
+
+    def table(self) -> str:
+        return f'kind = "sqs"\nurl = "{self.url}"\n'
 
     async def prepare(self) -> None:
         from pilothouse.communication.sqs import make_client

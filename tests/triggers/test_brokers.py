@@ -7,6 +7,7 @@ test comes. Kafka has no server that could be installed here: see test_kafka.py.
 
 import asyncio
 import contextlib
+import signal
 from collections import Counter
 
 import pytest
@@ -17,7 +18,8 @@ from pilothouse.engine.source import list_dead
 from pilothouse.testing import LocalNode, NodeCrashed
 from tests.deliveries.test_other_receivers import delivery
 from tests.engine.agents import held
-from tests.triggers.queues import KINDS, Rabbit, Sqs
+from tests.faults.served import ServedNode
+from tests.triggers.queues import KINDS, Mosquitto, Nats, Rabbit, Sqs, Valkey
 from tests.triggers.test_loop import count, loop_of, runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -99,7 +101,7 @@ async def test_a_node_that_dies_before_the_acknowledgement_gets_the_message_agai
         while len(taken) < 3:
             taken += await source.want(3)
         first = loop_of(node, source)
-        await first._take_lane(taken[:1])
+        await first._take(taken[0])
         await source.close()  # the node dies with two messages in its hands
         node.crash()
         with contextlib.suppress(NodeCrashed):
@@ -110,6 +112,73 @@ async def test_a_node_that_dies_before_the_acknowledgement_gets_the_message_agai
         found = await wait_runs(node, 3)
         await loop.stop()
         assert len(found) == 3
+
+
+AGENT = '''
+"""Counts orders."""
+
+from pilothouse import agent
+
+
+@agent(mode="event")
+def count(order: dict[str, int]) -> int:
+    return order["n"]
+'''
+
+
+@pytest.mark.parametrize("server", [Nats, Valkey, Rabbit, Mosquitto], indirect=True)
+async def test_a_node_that_is_killed_around_an_acknowledgement_loses_nothing_and_runs_nothing_twice(queue, tmp_path):
+    """SIGKILL between taking a message and its commit, between the commit and the acknowledgement, and right after
+    that: each in a node of its own, at the second message of those that it has in its hands."""
+    (tmp_path / "agents.py").write_text(AGENT)
+    head = '[server]\nport = 0\n[worker]\nisolation = "inline"\n[agents.count]\ntarget = "agents:count"\n'
+    (tmp_path / "pilothouse.toml").write_text(f'{head}[sources.orders]\nagent = "count"\n{queue.table()}')
+    many = 6
+    await queue.send(*bodies(many))
+    nodes: list[ServedNode] = []
+    try:
+        for seam in ("taken", "durable", "settled"):
+            node = ServedNode(tmp_path, altered={"die": [seam, 2], "again": 0.3})
+            nodes.append(node)
+            node.launch()
+            assert await node.wait_gone(100) == -signal.SIGKILL, node.read_log()
+            await queue.redeliver()
+        last = ServedNode(tmp_path, altered={"again": 0.3})
+        nodes.append(last)
+        await last.start()
+        async with asyncio.timeout(90):
+            found: list[dict] = []
+            while sum(run["status"] == "succeeded" for run in found) < many:
+                await asyncio.sleep(0.05)
+                found = await last.caller.all_runs()
+        assert sorted(run["output"] for run in found) == list(range(many))
+        assert await last.terminate(60) == 0
+    finally:
+        for node in nodes:
+            await node.end()
+
+
+@pytest.mark.parametrize("server", [Nats, Valkey, Rabbit, Mosquitto], indirect=True)
+async def test_the_order_of_a_key_is_kept_when_a_message_is_given_back_and_others_come_meanwhile(server, monkeypatch):
+    """Not with SQS, whose queues keep no order themselves."""
+    monkeypatch.setattr("pilothouse.communication.triggers.loop.AGAIN_AFTER", 0.3)
+    monkeypatch.setattr("pilothouse.communication.triggers.order.HELD_FOR", 600.0)
+    kind, made = server
+    queue = kind(made)
+    await queue.prepare()
+    await queue.send(*bodies(3))
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, queue.source(), order="'all of them'")
+        node.records.strike(1, "fail", "submit")
+        async with asyncio.timeout(90):
+            while not loop.counts.given_back:
+                await loop.round()
+        assert await runs(node) == []
+        await queue.send(*bodies(3, first=3))
+        loop.start()
+        found = await wait_runs(node, 6)
+        await loop.stop()
+        assert [run.output for run in found] == [b"%d" % n for n in range(6)]
 
 
 async def test_poison_goes_to_the_dead_letters_and_holds_up_nobody(queue):

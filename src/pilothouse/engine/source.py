@@ -68,12 +68,16 @@ class Intake:
             return None
         return self._text(self._order, message, "order")
 
+    def key_of(self, message: Message) -> str:
+        """What the message is: the same key is the same message. Raises `Unfit`."""
+        return message.key if self._key is None else self._text(self._key, message, "key")
+
     def command(self, message: Message) -> StartRun:
         """The run that the message is to become. Raises `Unfit`."""
         if len(message.body) > MESSAGE_LIMIT:
             raise Unfit(f"it is larger than {MESSAGE_LIMIT} bytes")
         found = self._evaluate(self._input, self._document(message), "input")
-        key = message.key if self._key is None else self._text(self._key, message, "key")
+        key = self.key_of(message)
         return StartRun(
             tenant=self.tenant,
             agent=self.rule.agent,
@@ -155,6 +159,14 @@ async def take_in(world: World, intake: Intake, message: Message) -> Taken:
     except RecordsUnavailable as fault:
         return Taken("again", None, f"{fault.code}: {fault.message}")
     return Taken("dead", None, reason)
+
+
+async def is_settled(world: World, intake: Intake, key: str, sender_key: str) -> bool:
+    """Whether somebody, perhaps another node, has made a run of the message or a dead letter."""
+    rule, tenant = intake.rule, intake.tenant
+    if await world.records.get_run(tenant, message_run_id(tenant, rule.name, key)) is not None:
+        return True
+    return await world.records.get_document(tenant, dead_letter_id(rule.name, sender_key)) is not None
 
 
 async def keep_dead(world: World, intake: Intake, message: Message, reason: str) -> None:

@@ -1,22 +1,29 @@
 """The loop of one source: takes as many messages as can be worked off, and settles each when it is durable.
 
-Messages of one order are taken in one after the other, and when one has to come again, so have those behind it. All
-others of a batch go together, so that they share a commit. A connection that breaks is tried again, with a pause that
-grows; nothing that was not acknowledged is lost by that.
+Messages of one order are taken in one after the other, and when one has to come again, so have those behind it, also
+those that come later. All others of a batch go together, so that they share a commit. Where work ends piece by piece,
+a moment is waited so that messages are not fetched, kept and acknowledged piece by piece too. A connection that breaks
+is tried again, with a pause that grows; nothing that was not acknowledged is lost by that.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any
 
+from pilothouse.communication.triggers.order import Lines
 from pilothouse.engine.run import wait_run
-from pilothouse.engine.source import Intake, Taken, Unfit, take_in
+from pilothouse.engine.source import Intake, Taken, Unfit, is_settled, take_in
 from pilothouse.engine.world import World
 from pilothouse.errors import PilothouseError
 from pilothouse.ports.source import Incoming, Source
 
 FULL_PAUSE = 0.05
+GATHER_FOR = 0.02
+"""Seconds that are waited once for more credit than a little."""
+LITTLE = 4
+"""What is less than one of so many parts of `concurrency` is a little credit."""
 AGAIN_AFTER = 5.0
 """Seconds for which a message is given back that could not be taken now."""
 CONNECT_AGAIN = (0.2, 1.0, 5.0, 15.0)
@@ -44,6 +51,7 @@ class SourceLoop:
     on_error: Callable[[str], None]
     counts: Counts = field(default_factory=Counts)
     _task: "asyncio.Task[None] | None" = None
+    _lines: Lines = field(default_factory=Lines)
     _held: "set[asyncio.Task[None]]" = field(default_factory=set)
     _is_over: bool = False
 
@@ -79,6 +87,7 @@ class SourceLoop:
                 if self.counts.problem is None:
                     self.on_error(f"source {self.intake.rule.name}: {told}")
                 self.counts.problem = told[:500]
+                self._lines.touch()
                 await asyncio.sleep(pause)
 
     async def credit(self) -> int:
@@ -93,30 +102,70 @@ class SourceLoop:
     async def round(self) -> bool:
         """Takes what there is credit for. False: there is none now."""
         credit = await self.credit()
+        if 0 < credit < self.intake.rule.concurrency // LITTLE:
+            await asyncio.sleep(GATHER_FOR)
+            credit = await self.credit()
         if credit <= 0:
             return False
-        batch = await self.source.want(credit)
         lanes: dict[str, list[Incoming]] = {}
-        for number, one in enumerate(batch):
+        work: list[Coroutine[Any, Any, object]] = []
+        for one in await self.source.want(credit):
             try:
                 order = self.intake.order_of(one.message)
             except Unfit:
                 order = None  # it becomes a dead letter below
-            lanes.setdefault(f"={order}" if order is not None else f"#{number}", []).append(one)
-        settled = await asyncio.gather(*[self._take_lane(lane) for lane in lanes.values()], return_exceptions=True)
+            if order is None:
+                work.append(self._take(one))
+            else:
+                lanes.setdefault(order, []).append(one)
+        work += [self._take_lane(order, lane) for order, lane in lanes.items()]
+        settled = await asyncio.gather(*work, return_exceptions=True)
         for fault in settled:  # one that could not be settled comes again; it must not keep the others from it
             if isinstance(fault, BaseException):
                 raise fault
         return True
 
-    async def _take_lane(self, lane: list[Incoming]) -> None:
-        for number, one in enumerate(lane):
-            taken = await take_in(self.world, self.intake, one.message)
-            await self._settle(one, taken)
-            if taken.outcome == "again":
-                for behind in lane[number + 1 :]:
-                    await self._give_back(behind)
-                return
+    async def _take(self, one: Incoming) -> bool:
+        """False: it has to come again."""
+        taken = await take_in(self.world, self.intake, one.message)
+        await self._settle(one, taken)
+        return taken.outcome != "again"
+
+    async def _take_lane(self, order: str, lane: list[Incoming]) -> None:
+        """The messages of one order that came now, and behind those of it that have to come again."""
+        lines = self._lines
+        if order not in lines:
+            for number, one in enumerate(lane):
+                if not await self._take(one):
+                    self._join(order, one)
+                    for behind in lane[number + 1 :]:
+                        self._join(order, behind)
+                        await self._give_back(behind)
+                    return
+            return
+        here: dict[str, list[Incoming]] = {}
+        for one in lane:
+            here.setdefault(self._join(order, one), []).append(one)
+        for key, place, is_overdue in lines.walk(order):
+            came = here.pop(key, None)
+            if came is None:
+                if not is_overdue and not await is_settled(self.world, self.intake, key, place.sender_key):
+                    break
+            elif not all([await self._take(one) for one in came]):
+                break
+            lines.leave(order, key)
+        for early in here.values():
+            for one in early:
+                await self._give_back(one)
+
+    def _join(self, order: str, one: Incoming) -> str:
+        """Its key; it has its place in the line of the order from now on."""
+        try:
+            key = self.intake.key_of(one.message)
+        except Unfit:
+            key = one.message.key
+        self._lines.join(order, key, one.message.key)
+        return key
 
     async def _settle(self, one: Incoming, taken: Taken) -> None:
         counts = self.counts

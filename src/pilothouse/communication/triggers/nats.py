@@ -8,18 +8,21 @@ import asyncio
 import contextlib
 from typing import Any
 
+from pilothouse.communication.triggers.together import Together
 from pilothouse.domain.source import Message
 from pilothouse.ports.source import Incoming, Source
 
 WAIT = 1.0
+BATCH = 256
+ACK_WITHIN = 5
 CONNECT_WITHIN = 4.0
 ACK_WAIT = 60.0
 CLOSE_WITHIN = 5.0
 
 
 class NatsMessage(Incoming):
-    def __init__(self, raw: Any) -> None:
-        self._raw = raw
+    def __init__(self, source: "JetStream", raw: Any) -> None:
+        self._source, self._raw = source, raw
         meta = raw.metadata
         headers = {str(name).lower(): str(value) for name, value in (raw.headers or {}).items()}
         key = headers.get("nats-msg-id") or f"{meta.stream} {meta.sequence.stream}"
@@ -30,7 +33,7 @@ class NatsMessage(Incoming):
         return self._message
 
     async def ack(self) -> None:
-        await self._raw.ack_sync(timeout=5)
+        await self._source.acks.ask(self._raw)
 
     async def nack(self, delay: float) -> None:
         await self._raw.nak(delay=delay)
@@ -51,6 +54,7 @@ class JetStream(Source):
         self._url, self._stream, self._subject, self._consumer = url, stream, subject, consumer
         self._client: Any = None
         self._pull: Any = None
+        self.acks = Together(self._acknowledge, BATCH)
 
     async def want(self, count: int) -> list[Incoming]:
         import nats.errors
@@ -58,7 +62,7 @@ class JetStream(Source):
         if self._pull is None:
             await self._connect()
         try:
-            found = await self._pull.fetch(min(count, 256), timeout=WAIT)
+            found = await self._pull.fetch(min(count, BATCH), timeout=WAIT)
         except (TimeoutError, nats.errors.TimeoutError):
             if not self._client.is_connected:
                 await self.close()
@@ -67,7 +71,16 @@ class JetStream(Source):
         except Exception:
             await self.close()
             raise
-        return [NatsMessage(one) for one in found]
+        return [NatsMessage(self, one) for one in found]
+
+    async def _acknowledge(self, raws: list[Any]) -> None:
+        """The server has read them all when it answers what is asked behind them."""
+        client = self._client
+        if client is None:
+            raise ConnectionError("the connection to NATS is lost")
+        for one in raws:
+            await one.ack()
+        await client.flush(timeout=ACK_WITHIN)
 
     async def _connect(self) -> None:
         import nats

@@ -4,12 +4,17 @@ What a consumer took and never acknowledged is claimed by whoever looks after `I
 leaving it there. Entries that are settled are acknowledged, and stay in the stream until their sender trims it.
 """
 
+import asyncio
 from typing import Any
 
+from pilothouse.communication.triggers.together import Together
 from pilothouse.domain.source import Message
 from pilothouse.ports.source import Incoming, Source
 
 BLOCK = 1000
+BATCH = 256
+LOOK_EVERY = 1.0
+"""Seconds between two looks for what others took and left."""
 CONNECTIONS = 8
 """Settling a batch waits in line for these; the pool of the client refuses instead."""
 IDLE = 60_000
@@ -29,7 +34,7 @@ class RedisMessage(Incoming):
         return self._message
 
     async def ack(self) -> None:
-        await self._source.client.xack(self._source.stream, self._source.group, self._id)
+        await self._source.acks.ask(self._id)
 
     async def nack(self, delay: float) -> None:
         """It is idle by so much that it is taken over after the delay."""
@@ -56,15 +61,15 @@ class RedisStream(Source):
         self._url = url
         self._is_ready = False
         self.client: Any = None
+        self.acks = Together(self._acknowledge, BATCH)
+        self._look_again_at = 0.0
 
     async def want(self, count: int) -> list[Incoming]:
         if not self._is_ready:
             await self._connect()
-        count = min(count, 256)
+        count = min(count, BATCH)
         try:
-            found = (await self.client.xautoclaim(
-                self.stream, self.group, self.consumer, min_idle_time=self.idle, start_id="0-0", count=count
-            ))[1]  # fmt: skip
+            found = await self._take_over(count)
             if not found:
                 read = await self.client.xreadgroup(
                     self.group, self.consumer, {self.stream: ">"}, count=count, block=BLOCK
@@ -74,6 +79,22 @@ class RedisStream(Source):
             await self.close()
             raise
         return [RedisMessage(self, id.decode(), fields) for id, fields in found if fields]
+
+    async def _take_over(self, count: int) -> Any:
+        """What others took and left; looked for at most every so often, while there is none."""
+        now = asyncio.get_running_loop().time()
+        if now < self._look_again_at:
+            return ()
+        reply = await self.client.xautoclaim(
+            self.stream, self.group, self.consumer, min_idle_time=self.idle, start_id="0-0", count=count
+        )
+        self._look_again_at = now if reply[1] else now + min(LOOK_EVERY, self.idle / 10_000)
+        return reply[1]
+
+    async def _acknowledge(self, ids: list[str]) -> None:
+        if self.client is None:
+            raise ConnectionError("the connection is lost")
+        await self.client.xack(self.stream, self.group, *ids)
 
     async def _connect(self) -> None:
         import redis.asyncio

@@ -9,6 +9,7 @@ import asyncio
 from typing import Any
 
 from pilothouse.communication.sqs import make_client
+from pilothouse.communication.triggers.together import Together
 from pilothouse.domain.source import Message
 from pilothouse.ports.source import Incoming, Source
 
@@ -31,7 +32,7 @@ class SqsMessage(Incoming):
         return self._message
 
     async def ack(self) -> None:
-        await self._source.call("delete_message", ReceiptHandle=self._handle)
+        await self._source.acks.ask(self._handle)
 
     async def nack(self, delay: float) -> None:
         await self._seen_again(round(delay))
@@ -53,6 +54,7 @@ class SqsQueue(Source):
         self._url, self.visible = url, visible
         self.extend_every = visible / 3
         self._client: Any = None
+        self.acks = Together(self._delete, MOST)
 
     async def want(self, count: int) -> list[Incoming]:
         if self._client is None:
@@ -66,6 +68,12 @@ class SqsQueue(Source):
             AttributeNames=["All"],
         )
         return [SqsMessage(self, one) for one in found.get("Messages", ())]
+
+    async def _delete(self, handles: list[str]) -> None:
+        entries = [{"Id": str(number), "ReceiptHandle": one} for number, one in enumerate(handles)]
+        answer = await self.call("delete_message_batch", Entries=entries)
+        if answer.get("Failed"):
+            raise ConnectionError(f"{len(answer['Failed'])} of {len(handles)} messages could not be deleted")
 
     async def call(self, verb: str, **arguments: Any) -> Any:
         return await asyncio.to_thread(getattr(self._client, verb), QueueUrl=self._url, **arguments)
