@@ -41,6 +41,7 @@ from pilothouse.domain.principal import LOCAL, PrincipalKind
 from pilothouse.domain.run import Run
 from pilothouse.engine.calling import open_accounts, share_limits
 from pilothouse.engine.evidence import checkpoint_all
+from pilothouse.engine.incident import incident_of_alert
 from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
 from pilothouse.engine.outbox import tell_alert
@@ -172,6 +173,9 @@ class Node:
         kind: AlertEvent = "alert.fired" if alert.resolved_at is None else "alert.resolved"
         facts = msgspec.json.encode(alert_view(alert))
         spawn(self.world, persist(lambda: tell_alert(self.world, kind, alert.agent, facts)))
+        if alert.resolved_at is None:
+            since = (alert.agent, alert.objective, alert.since)
+            spawn(self.world, persist(lambda: incident_of_alert(self.world, *since, facts)))
 
     async def start(self) -> None:
         """Raises what an operator must mend: the address, the records, an agent that cannot be loaded."""

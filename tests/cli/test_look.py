@@ -242,3 +242,24 @@ def test_costs_are_summed_up_also_when_nothing_has_cost_anything(served):
     assert refused.exit_code == Exit.REFUSED
     assert "is after last_day" in refused.stderr
     assert served("costs", "--from", "soon").exit_code == Exit.USAGE
+
+
+def test_an_appeal_is_filed_answered_and_in_force(served):
+    run = served.json("run", "diary", "x", "--session", "appeal")["id"]
+    filed = served.json("reviews", "appeal", run, "--reason", "not so", "--asks", '"two"')
+    assert (filed["kind"], filed["details"]["asks"], filed["ballot"]["requester"]) == ("appeal", "two", "local")
+    assert filed["id"] in served("reviews", "list", "--kind", "appeal").stdout
+    assert filed["id"] not in served("reviews", "list", "--kind", "incident").stdout
+    served.json("reviews", "decide", filed["id"], "edit", "--edited", '"two"')
+    found = served.json("runs", "show", run)
+    assert (found["output"], filed["id"] in found["override"]["reason"]) == ("two", True)
+    assert served("reviews", "appeal", "run_x", "--reason", "x").exit_code == Exit.NOT_FOUND
+
+
+def test_an_incident_is_opened_by_hand_and_with_a_hold(served):
+    opened = served("reviews", "incident", "it went out twice", "--agent", "diary")
+    assert opened.stdout.endswith("is open.\n")
+    held = served.json("hold", "place", "--agent", "broken", "--reason", "odd", "--incident")
+    found = served.json("reviews", "list", "--kind", "incident")["items"]
+    assert [one["details"].get("hold") for one in found] == [None, held["id"]]
+    assert served("hold", "lift", held["id"]).exit_code == Exit.DONE

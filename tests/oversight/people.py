@@ -2,7 +2,8 @@
 
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.domain.review import Answer
-from pilothouse.engine import key, review
+from pilothouse.engine import key
+from pilothouse.engine.verdict import give_verdict
 
 
 async def hire(node, name: str, *roles: str, kind: str = "human") -> Principal:
@@ -16,6 +17,8 @@ async def lose(node, who: Principal) -> None:
     await key.revoke_key(node.world, LOCAL, who.key)
 
 
-async def decide(node, asked, who: Principal, verdict: str = "approve", *, break_glass: bool = False, **more):
+async def decide(node, asked, who: Principal, verdict: str = "approve", *, break_glass=False, compensate=None, **more):
     answer = Answer(verdict=verdict, by=who.name, **more)
-    return await review.decide_review(node.world, "default", asked.id, answer, who, break_glass=break_glass)
+    return await give_verdict(
+        node.world, "default", asked.id, answer, who, break_glass=break_glass, compensate=compensate
+    )

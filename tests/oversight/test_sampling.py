@@ -1,5 +1,6 @@
 """Sampling in a node (G7): chosen with the end, filled up by stratum, a full queue approves nothing, known cases."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,9 +8,12 @@ import pytest
 from pilothouse import Context, agent
 from pilothouse.domain.evidence import leaves_of
 from pilothouse.domain.principal import LOCAL, Principal
+from pilothouse.domain.review import Answer
 from pilothouse.domain.sampling import Plan, place_of
 from pilothouse.engine import evidence, sampling
+from pilothouse.engine.example import list_examples
 from pilothouse.engine.sample import sample_id
+from pilothouse.engine.verdict import give_verdict
 from pilothouse.errors import AgentNotFound, Forbidden, NotOnRecord, ReviewClosed, VoteRefused
 from pilothouse.testing import LocalNode
 from tests.oversight.people import decide, hire
@@ -84,6 +88,20 @@ async def test_the_answer_of_a_sample_wakes_nobody_and_says_whether_it_was_right
     assert (again.status, again.output) == ("succeeded", "ann: granted")
     with pytest.raises(ReviewClosed):
         await node.decide(asked, "approve")
+
+
+async def test_the_edit_of_a_sample_is_an_example_from_the_same_moment_on(node):
+    await plan(node)
+    run = await node.run("desk", "ann")
+    (asked,) = await reviews(node)
+    answers = (Answer(verdict="edit", edited=f"{who}: refused", by=who) for who in ("ada", "bob"))
+    came = await asyncio.gather(*(give_verdict(node.world, "default", asked.id, one) for one in answers),
+                                return_exceptions=True)  # fmt: skip
+    assert sum(isinstance(one, ReviewClosed) for one in came) == 1
+    (made,), _ = await list_examples(node.world, "default", "desk", None, 10)
+    assert (made.source, made.run, json.loads(bytes(made.output))) == ("review", run.id, "ann: granted")
+    (answered,) = await reviews(node, "decided")
+    assert json.loads(bytes(made.expected)) == json.loads(answered.answer)["edited"]
 
 
 async def test_people_with_the_role_decide_and_not_whoever_started_the_run(node):

@@ -40,15 +40,22 @@ def hold() -> None:
 @click.option("--session", metavar="KEY", help="Only this session.")
 @click.option("--region", metavar="REGION", help="Only this region.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for whoever has to lift it.")
+@click.option(
+    "--incident/--no-incident", default=None, help="Open an incident with it, or none; else as its agent says."
+)
 @node_options
-def place(effect: str, reason: str, url: str | None, is_json: bool, **selector: str | None) -> int:
+def place(
+    effect: str, reason: str, incident: bool | None, url: str | None, is_json: bool, **selector: str | None
+) -> int:
     """Stop what is named; what is named together has to match together. Nothing named: everything of the tenant.
 
     \b
     Example: pilothouse hold place --tool refund --reason "checking the books"
     """
     with connect(url) as client:
-        placed = client.place_hold(reason, effect=effect, **{name: one for name, one in selector.items() if one})
+        placed = client.place_hold(
+            reason, effect=effect, incident=incident, **{name: one for name, one in selector.items() if one}
+        )
     if is_json:
         show_json(placed)
         return Exit.DONE

@@ -3,7 +3,7 @@
 Whether an answer fits its verdict is checked before anything is sent; whether it still counts is decided by the node.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -12,7 +12,7 @@ from pilothouse.cli.exits import Exit
 from pilothouse.cli.override import told_override
 from pilothouse.cli.show import on_one_line, readable, show_fields, show_json, show_table, since, style_status
 from pilothouse.client.shape import Review
-from pilothouse.domain.review import VERDICTS
+from pilothouse.domain.review import VERDICTS, ReviewKind
 
 STATUSES = ("open", "decided", "expired", "cancelled", "all")
 
@@ -32,13 +32,14 @@ def reviews() -> None:
 @reviews.command("list", short_help="The reviews that wait for a decision.")
 @click.option("--status", type=click.Choice(STATUSES), default="open", show_default=True, help="Which reviews.")
 @click.option("--run", metavar="RUN", help="Only reviews of this run.")
+@click.option("--kind", type=click.Choice(get_args(ReviewKind)), help="Only those.")
 @click.option("--role", metavar="ROLE", help="Only those in which this role is asked now.")
 @click.option("--due-within", type=float, metavar="SECONDS", help="Only those that end so soon.")
 @page_options
 @node_options
 def list_reviews(
-    status: str, run: str | None, role: str | None, due_within: float | None, limit: int, cursor: str | None,
-    url: str | None, is_json: bool,
+    status: str, run: str | None, kind: str | None, role: str | None, due_within: float | None, limit: int,
+    cursor: str | None, url: str | None, is_json: bool,
 ) -> int:  # fmt: skip
     """The reviews that wait for a decision, the oldest first.
 
@@ -47,7 +48,9 @@ def list_reviews(
     """
     with connect(url) as client:
         wanted = None if status == "all" else status
-        page = client.list_reviews(status=wanted, run=run, role=role, due_within=due_within, limit=limit, cursor=cursor)
+        page = client.list_reviews(
+            status=wanted, run=run, kind=kind, role=role, due_within=due_within, limit=limit, cursor=cursor
+        )
     if is_json:
         show_json(page)
         return Exit.DONE
@@ -126,10 +129,13 @@ def _ballot_fields(review: Review) -> list[tuple[str, str | None]]:
 @click.option(
     "--break-glass", is_flag=True, help="Decide alone, with the role break-glass; it is looked at afterwards."
 )
+@click.option(
+    "--compensate", metavar="AGENT", help="Of an appeal that is granted: the agent that corrects what was done."
+)
 @node_options
 def decide(
-    review: str, verdict: str, edited: Any, response: str | None, reason: str, break_glass: bool, url: str | None,
-    is_json: bool,
+    review: str, verdict: str, edited: Any, response: str | None, reason: str, break_glass: bool,
+    compensate: str | None, url: str | None, is_json: bool,
 ) -> int:  # fmt: skip
     """Answer a review; its run goes on with the answer.
 
@@ -150,6 +156,8 @@ def decide(
         answer["response"] = response
     if break_glass:
         answer["break_glass"] = True
+    if compensate is not None:
+        answer["compensate"] = compensate
     with connect(url) as client:
         found = client.decide_review(review, verdict, reason=reason, **answer)
     if is_json:
@@ -157,4 +165,55 @@ def decide(
     else:
         still = "" if found.status != "open" else " It takes more votes."
         click.echo(f"{found.id} is answered: {verdict}.{still}")
+    return Exit.DONE
+
+
+@reviews.command("appeal", short_help="Say that what a run came to is not accepted.")
+@click.argument("run")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, in the words of whoever is affected.")
+@click.option("--review", metavar="REVIEW", help="The decision of people in that run that is not accepted.")
+@click.option("--asks", type=JsonParam(), help="The JSON that should have come out.")
+@node_options
+def appeal(run: str, reason: str, review: str | None, asks: Any, url: str | None, is_json: bool) -> int:
+    """Say that what a run came to, or what people decided in it, is not accepted. It becomes a review, answered by
+    other people than those who decided.
+
+    \b
+    Example:
+      pilothouse reviews appeal run_... --reason "the income is that of somebody else"
+      pilothouse reviews decide rev_... edit --edited '{"granted": true}' --reason "was misread"
+    """
+    more = {name: one for name, one in (("review", review), ("asks", asks)) if one is not None}
+    with connect(url) as client:
+        filed = client.file_appeal(run, reason, **more)
+    return _opened(filed, is_json)
+
+
+@reviews.command("incident", short_help="Say that something went wrong.")
+@click.argument("happened")
+@click.option("--agent", metavar="AGENT", help="The agent that it is about.")
+@click.option("--run", metavar="RUN", help="The run that it is about.")
+@click.option("--hold", metavar="HOLD", help="The hold that was placed because of it.")
+@node_options
+def incident(
+    happened: str, agent: str | None, run: str | None, hold: str | None, url: str | None, is_json: bool
+) -> int:
+    """Say that something went wrong. It becomes a review, closed by somebody else than you.
+
+    \b
+    Example: pilothouse reviews incident "refunds went out twice" --agent support
+    """
+    about = {name: one for name, one in (("agent", agent), ("run", run), ("hold", hold)) if one}
+    with connect(url) as client:
+        opened = client.open_incident(happened, **about)
+    return _opened(opened, is_json)
+
+
+def _opened(one: Review, is_json: bool) -> int:
+    if is_json:
+        show_json(one)
+        return Exit.DONE
+    click.echo(f"{one.id} is open.")
+    if one.ballot is not None and one.ballot.roles:
+        click.echo(f"Asked of {' or '.join(one.ballot.roles)}.", err=True)
     return Exit.DONE

@@ -277,19 +277,20 @@ class Client(Oversight):
         run: str | None = None,
         role: str | None = None,
         due_within: float | None = None,
+        kind: str | None = None,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> ReviewPage:
-        """`role`: in which this role is asked now. `due_within`: seconds until they end."""
+        """`role`: in which this role is asked now. `due_within`: seconds until they end. `kind`: as in `appeal`."""
         params = {"status": status, "run": run, "role": role, "due_within": due_within, "cursor": cursor}
-        params["limit"] = limit
+        params |= {"kind": kind, "limit": limit}
         return self._wire.call(ReviewPage, "GET", "/v1/reviews", params=params)
 
     def get_review(self, review: str) -> Review:
         return self._wire.call(Review, "GET", f"/v1/reviews/{_part(review)}")
 
     def decide_review(self, review: str, verdict: str, *, reason: str = "", **answer: Any) -> Review:
-        """`answer` is `edited` for the verdict edit, `response` for respond."""
+        """`answer` is `edited` for the verdict edit, `response` for respond; of appeals also `compensate`."""
         body = {"verdict": verdict, "reason": reason} | answer
         return self._wire.call(Review, "POST", f"/v1/reviews/{_part(review)}/decision", body=body)
 
@@ -313,9 +314,13 @@ class Client(Oversight):
 
     # --- holds --------------------------------------------------------------------------------------------------------
 
-    def place_hold(self, reason: str, *, effect: str = "pause", **selector: str | None) -> Hold:
-        """`selector` is any of region, agent, release, tool, run and session; without one, everything of the tenant."""
-        return self._wire.call(Hold, "POST", "/v1/holds", body={"reason": reason, "effect": effect} | selector)
+    def place_hold(
+        self, reason: str, *, effect: str = "pause", incident: bool | None = None, **selector: str | None
+    ) -> Hold:
+        """`selector` is any of region, agent, release, tool, run and session; without one, everything of the tenant.
+        `incident`: whether it opens one; None: as the settings of its agent say."""
+        body = {"reason": reason, "effect": effect, "incident": incident} | selector
+        return self._wire.call(Hold, "POST", "/v1/holds", body=body)
 
     def list_holds(self, *, status: str | None = None, cursor: str | None = None, limit: int | None = None) -> HoldPage:
         params = {"status": status, "cursor": cursor, "limit": limit}

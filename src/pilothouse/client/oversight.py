@@ -27,6 +27,16 @@ class Oversight:
         kind = "reviews" if id.startswith("rev_") else "runs"
         return self._wire.call(OverridePage, "GET", f"/v1/{kind}/{_id(id)}/overrides")
 
+    # --- appeals and incidents --------------------------------------------------------------------------------------
+
+    def file_appeal(self, run: str, reason: str, **appeal: Any) -> Review:
+        """`appeal` is any of `review` (the decision that is not accepted) and `asks` (what should have come out)."""
+        return self._wire.call(Review, "POST", f"/v1/runs/{_id(run)}/appeals", body={"reason": reason} | appeal)
+
+    def open_incident(self, happened: str, **about: str) -> Review:
+        """`about` is any of `agent`, `run` and `hold`."""
+        return self._wire.call(Review, "POST", "/v1/incidents", body={"happened": happened} | about)
+
     # --- sampling and bias ------------------------------------------------------------------------------------------
 
     def get_sampling(self, agent: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pilothouse.compute.outgoing import OutgoingOptions
 from pilothouse.domain.decision import Decision
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.secret import Secret
+from pilothouse.domain.vote import Handling
 from pilothouse.wire.host import PoolConfig, ToolWords
 
 
@@ -30,6 +31,8 @@ class AgentOptions:
     timeout: float | None = None
     retry: Retry | None = None
     decision: Decision | None = None
+    appeals: Handling | None = None
+    incidents: Handling | None = None
     is_inline: bool = False
     on_release_change: str = "stop"
     history_limit: int = 100

@@ -309,6 +309,8 @@ class NodeWorker(Worker):
             keeps_trail=found.keeps_trail,
             tools=decode_tools(found.tools),
             decision=says.decision or decode_decision(found.decision),
+            appeals=says.appeals,
+            incidents=says.incidents,
         )
 
     # --- agents and places ------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from pilothouse.domain.decision import Decision
 from pilothouse.domain.policy import Tool
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
+from pilothouse.domain.vote import Handling
 
 KEEP_ALL = 1.0
 
@@ -41,6 +42,10 @@ class Agent(Struct, kw_only=True, frozen=True):
     long as that asks for the recorded steps)."""
     decision: Decision | None = None
     """What it decides about people, if it does."""
+    appeals: Handling | None = None
+    """Who answers appeals against it; None: anybody who may decide, within thirty days."""
+    incidents: Handling | None = None
+    """Who answers its incidents. When it is there, an alert about the agent or a hold that stops it opens one."""
     text_input: bool = False
     """Any JSON string is a good input."""
     free_input: bool = False

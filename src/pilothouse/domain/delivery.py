@@ -47,8 +47,9 @@ ToldEvent = Literal[
 ]
 AlertEvent = Literal["alert.fired", "alert.resolved"]
 """What a node tells of itself: an objective of an agent is missed too fast, or is not any more."""
-OversightEvent = Literal["override.made", "audit.checkpoint"]
-"""What people did to a run that has ended; a signed word about the whole audit log, for who keeps it elsewhere."""
+OversightEvent = Literal["override.made", "review.escalated", "audit.checkpoint"]
+"""What people did to a run that has ended; a question that the next role is asked; a signed word about the whole audit
+log, for who keeps it elsewhere."""
 TOLD: tuple[ToldEvent, ...] = get_args(ToldEvent)
 """Events that can be delivered. What a run says while it works (deltas, steps, logs) is for those who watch it."""
 ENDS: tuple[ToldEvent, ...] = ("run.cancelled", "run.failed", "run.succeeded")

@@ -3,8 +3,9 @@
 States: `open` -> `decided` | `expired` | `cancelled`; all three are final. The answer becomes the result of the step
 that asked, so the run learns it by replay. `unknown_outcome` reviews are asked by the runtime about a `once` step that
 began and whose end nobody saw, `budget` reviews about a budget that is used up, `action` ones about what a policy
-leaves to people. After the fact come `audit` ones, about a decision that somebody took alone, and `sample` ones, about
-a run that was chosen to be looked at: nobody waits for those.
+leaves to people. After the fact come `audit` ones, about a decision that somebody took alone, `sample` ones, about a
+run that was chosen to be looked at, `appeal` ones, by somebody who does not accept what came out, and `incident` ones,
+about what went wrong: no run waits for those, and the end of a run closes none of them.
 """
 
 from typing import Literal
@@ -13,9 +14,9 @@ from msgspec import Struct
 
 Verdict = Literal["approve", "edit", "reject", "respond"]
 ReviewStatus = Literal["open", "decided", "expired", "cancelled"]
-ReviewKind = Literal["gate", "unknown_outcome", "budget", "action", "audit", "sample"]
+ReviewKind = Literal["gate", "unknown_outcome", "budget", "action", "audit", "sample", "appeal", "incident"]
 
-AFTERWARDS: frozenset[str] = frozenset({"audit", "sample"})
+AFTERWARDS: frozenset[str] = frozenset({"audit", "sample", "appeal", "incident"})
 """Kinds about what was done: no run waits for them."""
 
 VERDICTS: tuple[str, ...] = ("approve", "edit", "reject", "respond")

@@ -16,6 +16,9 @@ from pilothouse.domain.principal import Principal
 BREAK_GLASS = "break-glass"
 """Who has this role may decide alone, and is always looked at afterwards."""
 
+QUORUM_LIMIT = 20
+LADDER_LIMIT = 10
+
 
 class Step(Struct, frozen=True):
     """A role that is asked as well, after so many seconds of silence."""
@@ -33,6 +36,37 @@ class Terms(Struct, frozen=True):
     ladder: tuple[Step, ...] = ()
     until: int | None = None
     voted: str = ""
+    not_by: tuple[str, ...] = ()
+    """Who decided what is looked at now."""
+
+
+class Handling(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Who answers appeals against an agent, or its incidents, and how soon. `within_seconds`: silence so long ends it
+    without an answer; None: it stays open. `escalate`: roles that are asked as well, in order."""
+
+    role: str = ""
+    quorum: int = 1
+    within_seconds: float | None = None
+    escalate: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quorum <= QUORUM_LIMIT:
+            raise ValueError(f"quorum is {self.quorum}; it is 1 to {QUORUM_LIMIT}")
+        if self.within_seconds is not None and self.within_seconds <= 0:
+            raise ValueError(f"within_seconds is {self.within_seconds}; it is more than 0")
+        times = [one.after for one in self.escalate]
+        if len(times) > LADDER_LIMIT or any(one <= 0 for one in times) or times != sorted(times):
+            raise ValueError(
+                f"escalate has at most {LADDER_LIMIT} roles, each `after` more seconds than the one before"
+            )
+
+    def until(self, at: int) -> int | None:
+        return None if self.within_seconds is None else at + round(self.within_seconds * 1e6)
+
+    def first_due(self, at: int) -> int | None:
+        """When somebody has to look again: at the next role, or at the end."""
+        spans = [one for one in (self.within_seconds, *(one.after for one in self.escalate[:1])) if one is not None]
+        return at + round(min(spans) * 1e6) if spans else None
 
 
 class Vote(Struct, frozen=True):
@@ -90,6 +124,8 @@ def refusal(
         )
     if by.name == terms.requester:
         return "whoever asked for an action does not approve it"
+    if by.name in terms.not_by:
+        return "they decided what is looked at now"
     if any(by.name in (one.by, one.on_behalf_of) for one in ballot.votes):
         return "they have voted already"
     if in_whose_name(terms, ballot, by, roles, delegations, at) is None:
@@ -104,7 +140,12 @@ def in_whose_name(
     asked = roles_asked(terms, ballot.level)
     if has_one(by.roles, asked):
         return by.name
-    taken = {terms.requester, *(one.by for one in ballot.votes), *(one.on_behalf_of for one in ballot.votes)}
+    taken = {
+        terms.requester,
+        *terms.not_by,
+        *(one.by for one in ballot.votes),
+        *(one.on_behalf_of for one in ballot.votes),
+    }
     for one in delegations:
         is_given = one.to == by.name and one.by not in taken and any(one.holds(role, at) for role in asked)
         if is_given and has_one(roles.get(one.by, ()), asked):

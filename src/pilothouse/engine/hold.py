@@ -22,10 +22,11 @@ from pilothouse.domain.run import LIVE, Run
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode
+from pilothouse.engine.incident import incident_of_hold
 from pilothouse.engine.policy import gate
 from pilothouse.engine.world import LiveRun, World, persist
 from pilothouse.errors import Forbidden, Held, HoldNotFound, StateConflict
-from pilothouse.ports.change import AppendEvents, Change, Conflict, RequeueRun, WriteDocument
+from pilothouse.ports.change import AppendEvents, Change, Conflict, RequeueRun, Statement, WriteDocument
 from pilothouse.ports.records import RunFilter
 
 HOLD = "hold"
@@ -36,8 +37,11 @@ RELEASE = 1000
 _read = msgspec.json.Decoder(Hold).decode
 
 
-async def place_hold(world: World, by: Principal, effect: HoldEffect, selector: Selector, reason: str) -> Hold:
-    """From the commit on nothing that it covers is started; what runs is told to let go. Raises `Forbidden`."""
+async def place_hold(
+    world: World, by: Principal, effect: HoldEffect, selector: Selector, reason: str, *, incident: bool | None = None
+) -> Hold:
+    """From the commit on nothing that it covers is started; what runs is told to let go. `incident`: whether it opens
+    one; None: as the settings of its agent say. Raises `Forbidden`."""
     if by.kind == "agent":
         raise Forbidden(reason="agents place no holds", hint="Ask a person who has the scope holds:write.")
     at = world.clock.now()
@@ -50,7 +54,8 @@ async def place_hold(world: World, by: Principal, effect: HoldEffect, selector: 
         placed_at=at,
         placed_by=by.name,
     )
-    await _write(world, hold, 0, "hold.placed", by.name, effect=effect, selector=selector, reason=reason)
+    opened = incident_of_hold(world, hold, incident)
+    await _write(world, hold, 0, "hold.placed", by.name, opened, effect=effect, selector=selector, reason=reason)
     world.holds = world.holds | {hold.id: hold}
     gate(world)
     await _act(world, hold)
@@ -202,11 +207,13 @@ def _calls(live: LiveRun, hold: Hold, tool: str) -> bool:
     return live.began_at <= hold.placed_at and any(one.name == tool for one in live.agent.tools)
 
 
-async def _write(world: World, hold: Hold, version: int, kind: str, by: str, **facts: object) -> None:
+async def _write(
+    world: World, hold: Hold, version: int, kind: str, by: str, beside: tuple[Statement, ...] = (), **facts: object
+) -> None:
     at = world.clock.now()
     write = WriteDocument(hold.tenant, hold.id, HOLD, version, hold.status, encode(hold), at)
     try:
-        await world.records.commit(Change((write, entry(hold.tenant, hold.id, at, kind, by, **facts))))
+        await world.records.commit(Change((write, entry(hold.tenant, hold.id, at, kind, by, **facts), *beside)))
     except Conflict:
         raise StateConflict("The hold was changed by somebody else.", hint="Look at it again.", session=hold.id,
                             version=version) from None  # fmt: skip

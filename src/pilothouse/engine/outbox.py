@@ -5,6 +5,7 @@ nobody is to be told anything, this costs a look at two fields.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from msgspec import json
 
@@ -21,6 +22,9 @@ BODY_LIMIT = 256 * 1024
 run where it may ask for that."""
 BELL = "delivery"
 NONE: Sequence[Row] = ()
+ReviewEvent = Literal["review.requested", "review.escalated", "review.decided"]
+LINKED = frozenset({"review.requested", "review.escalated"})
+"""What asks somebody: it brings a link to the question."""
 
 _decode = json.Decoder(Webhook).decode
 
@@ -51,8 +55,8 @@ def _rows(
     body: bytes | None = None
     found: list[Row] = []
 
-    if kind == "review.requested" and world.links is not None:
-        event = _with_link(world, run, event)
+    if kind in LINKED and world.links is not None:
+        event = _with_link(world, run.tenant, event)
 
     def add(receiver: str, ordered: bool) -> None:
         nonlocal body
@@ -84,9 +88,25 @@ def tell_override(world: World, run: Run, at: int, facts: bytes, *, must: bool) 
     return rows
 
 
-def _with_link(world: World, run: Run, event: bytes) -> bytes:
+def tell_review(
+    world: World, tenant: str, run: Run | None, kind: ReviewEvent, agent: str, facts: bytes
+) -> Sequence[Row]:
+    """What becomes of a question that is in no event of a run: one asked after the fact, or the next role asked. For
+    the receivers that want to hear of it; that somebody answered also for the webhook of the run, if it asked for it.
+    `facts`: a JSON object with the `review`."""
+    if run is None:
+        rows = _of_no_run(world, tenant, kind, agent, facts) if world.receivers.wants(kind) else []
+    else:
+        webhook = read_webhook(run) if kind == "review.decided" else None
+        rows = _rows(world, run, world.clock.now(), kind, facts, world.receivers, webhook)
+    if rows:
+        world.bus.ring(BELL)
+    return rows
+
+
+def _with_link(world: World, tenant: str, event: bytes) -> bytes:
     """The link to the review is for who is told, and in no event of the run."""
-    link = make_link(world, run.tenant, decode(event)["review"])
+    link = make_link(world, tenant, decode(event)["review"])
     return event if link is None else event[:-1] + b',"link":%b}' % encode(link)
 
 
@@ -110,6 +130,8 @@ def tell_checkpoint(world: World, tenant: str, note: str, size: int) -> Sequence
 def _of_no_run(world: World, tenant: str, kind: str, agent: str, facts: bytes) -> list[Row]:
     at = world.clock.now()
     found: list[Row] = []
+    if kind in LINKED and world.links is not None:
+        facts = _with_link(world, tenant, facts)
     for one in world.receivers.find(kind, agent):
         if not one.where or fits(one.where, decode(facts)):
             id, body = ids.delivery_id(at, world.entropy.bits()), wrap_body(kind, at, facts)

@@ -65,10 +65,13 @@ class Case(Struct, kw_only=True):
         return in_force(self.original, self.before)
 
 
-async def override_run(world: World, by: Principal, run: str, asked: Correction) -> Run:
-    """Raises `RunNotFound`, `RunActive`, `OverrideConflict`, `Forbidden`."""
+async def override_run(
+    world: World, by: Principal, run: str, asked: Correction, *, beside: tuple[Statement, ...] = ()
+) -> Run:
+    """`beside` goes into the same Change; `Conflict` tells that one of these fell. Raises `RunNotFound`, `RunActive`,
+    `OverrideConflict`, `Forbidden`."""
     _check(by, asked)
-    found = await _ended(world, by.tenant, run)
+    found = await ended_run(world, by.tenant, run)
     case = Case(
         by=by,
         run=found,
@@ -79,11 +82,14 @@ async def override_run(world: World, by: Principal, run: str, asked: Correction)
         is_consequential=_has_consequence(await world.records.load_journal(by.tenant, run)),
     )
     made = _make(world, case)
-    await _commit(world, case, made, SupersedeRun(by.tenant, run, len(case.before), encode((*case.before, made))))
+    supersede = SupersedeRun(by.tenant, run, len(case.before), encode((*case.before, made)))
+    await _commit(world, case, made, (supersede, *beside))
     return await get_run(world, by.tenant, run)
 
 
-async def override_review(world: World, by: Principal, review: str, answer: Answer, asked: Correction) -> Review:
+async def override_review(
+    world: World, by: Principal, review: str, answer: Answer, asked: Correction, *, beside: tuple[Statement, ...] = ()
+) -> Review:
     """Puts another answer in force. Raises `ReviewNotFound`, `RunActive`, `OverrideConflict`, `Forbidden`."""
     value = encode(replace(answer, by=by.name, reason=asked.reason))
     asked = replace(asked, value=value)
@@ -93,7 +99,7 @@ async def override_review(world: World, by: Principal, review: str, answer: Answ
         raise OverrideConflict(what=f"review {review}", reason=f"it is {found.status} and has no answer to supersede")
     case = Case(
         by=by,
-        run=await _ended(world, by.tenant, found.run),
+        run=await ended_run(world, by.tenant, found.run),
         review=found,
         original=found.answer,
         before=read_overrides(found.overrides),
@@ -102,7 +108,8 @@ async def override_review(world: World, by: Principal, review: str, answer: Answ
     )
     made = _make(world, case)
     overrides = encode((*case.before, made))
-    await _commit(world, case, made, SupersedeReview(by.tenant, review, found.run, len(case.before), overrides))
+    supersede = SupersedeReview(by.tenant, review, found.run, len(case.before), overrides)
+    await _commit(world, case, made, (supersede, *beside))
     return await get_review(world, by.tenant, review)
 
 
@@ -113,10 +120,11 @@ def _check(by: Principal, asked: Correction) -> None:
         raise TooLarge(what="What is put in force", limit=VALUE_LIMIT)
 
 
-async def _ended(world: World, tenant: str, run: str) -> Run:
+async def ended_run(world: World, tenant: str, run: str, what: str = "An override") -> Run:
+    """Raises `RunNotFound`, `NotKept`, `RunActive`."""
     live = world.attempts.get((tenant, run))
     if live is not None and not live.kept:
-        raise NotKept(what="An override")
+        raise NotKept(what=what)
     found = await get_run(world, tenant, run)
     if not found.is_terminal:
         raise RunActive(run=run, status=found.status)
@@ -146,9 +154,9 @@ def _make(world: World, case: Case) -> Override:
     )
 
 
-async def _commit(world: World, case: Case, made: Override, supersede: Act) -> None:
+async def _commit(world: World, case: Case, made: Override, acts: tuple[Statement, ...]) -> None:
     await ready_seal(world, case.run.tenant, case.run.subject)
-    statements = (supersede, *_rows(world, case, made), *_example(world, case, made))
+    statements = (*acts, *_rows(world, case, made), *_example(world, case, made))
     try:
         if case.asked.compensate is None:
             await world.records.commit(Change(statements))

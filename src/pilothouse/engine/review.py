@@ -6,7 +6,7 @@ decided by votes; see `vote`.
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -18,12 +18,25 @@ from pilothouse.domain.run import Run
 from pilothouse.domain.vote import roles_asked
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, raw
-from pilothouse.engine.outbox import deliveries_of
+from pilothouse.engine.outbox import deliveries_of, tell_review
 from pilothouse.engine.review_link import NOBODY, check_link
 from pilothouse.engine.vote import Cast, cast_vote, climb, read_ballot, terms_of
 from pilothouse.engine.world import World
 from pilothouse.errors import LinkRefused, Overloaded, ReviewClosed, ReviewNotFound, Unauthenticated
-from pilothouse.ports.change import Act, AppendEvents, Change, CloseReview, Conflict, ResolveStep, Row, WakeRun
+from pilothouse.ports.change import (
+    Act,
+    AppendEvents,
+    Change,
+    CloseReview,
+    Conflict,
+    ResolveStep,
+    Row,
+    Statement,
+    WakeRun,
+)
+
+Keep = Callable[[Answer, tuple[Statement, ...]], Awaitable[None]]
+"""Commits the answer of a review with the statements that close it. Raises `Conflict` when they fell."""
 
 TRIES = 50
 """How often a vote is counted again because another one came at the same moment."""
@@ -52,12 +65,13 @@ async def list_reviews(
     *,
     role: str | None = None,
     due_before: int | None = None,
+    kind: str | None = None,
 ) -> tuple[Sequence[Review], str | None]:
     """The oldest first. `role`: only those in which it is asked now; `due_before`: only those that end before this
-    instant. A page of these may hold fewer than `limit` although there are more."""
+    instant; `kind`: only that one. A page of these may hold fewer than `limit` although there are more."""
     for _ in range(PAGES_LOOKED_AT):
         page, cursor = await world.records.list_reviews(tenant, status, run, cursor, limit)
-        found = [one for one in page if await _fits(world, one, role, due_before)]
+        found = [one for one in page if kind in (None, one.kind) and await _fits(world, one, role, due_before)]
         if found or cursor is None:
             return found, cursor
     return [], cursor
@@ -82,10 +96,12 @@ async def decide_review(
     by: Principal | None = None,
     *,
     break_glass: bool = False,
+    keep: Keep | None = None,
 ) -> Review:
     """Closes an open review and wakes its run; a review about an action stays open until its quorum is there. Raises
     `ReviewNotFound`, `VoteRefused`, and `ReviewClosed` when it is not open: also for the same verdict a second time,
-    since the caller did not give the one that counts."""
+    since the caller did not give the one that counts. `keep`: commits what closes it, with what follows from the
+    answer; of kinds about what was done."""
     for _ in range(TRIES):
         found = await get_review(world, tenant, review)
         if found.status != "open":
@@ -95,11 +111,11 @@ async def decide_review(
         if found.kind in BY_VOTE and status == "decided":
             cast = await cast_vote(world, found, answer, by or named(answer.by, tenant), break_glass=break_glass)
             if cast.answer is None:
-                if await _keep(world, cast):
+                if await _stands(_commit(world, (*cast.acts, *cast.rows))):
                     return found
                 continue
             counted = cast.answer
-        if await _close(world, found, counted, status, cast):
+        if await _close(world, found, counted, status, cast, keep):
             return await get_review(world, tenant, review)
     else:
         raise Overloaded()
@@ -111,9 +127,13 @@ def named(by: str, tenant: str) -> Principal:
     return replace(LOCAL, name=by or LOCAL.name, tenant=tenant)
 
 
-async def _keep(world: World, cast: Cast) -> bool:
+async def _commit(world: World, statements: tuple[Statement, ...]) -> None:
+    await world.records.commit(Change(statements))
+
+
+async def _stands(kept: Awaitable[None]) -> bool:
     try:
-        await world.records.commit(Change((*cast.acts, *cast.rows)))
+        await kept
     except Conflict:
         return False
     return True
@@ -127,7 +147,9 @@ async def expire_review(world: World, review: Review) -> None:
     await _close(world, review, answer, "expired", Cast([], [], answer))
 
 
-async def _close(world: World, review: Review, answer: Answer, status: str, cast: Cast) -> bool:
+async def _close(
+    world: World, review: Review, answer: Answer, status: str, cast: Cast, keep: Keep | None = None
+) -> bool:
     """Whether the answer counts. When the run or the step has ended meanwhile, the review is closed without one."""
     at = world.clock.now()
     encoded = encode(answer)
@@ -146,12 +168,16 @@ async def _close(world: World, review: Review, answer: Answer, status: str, cast
     decided = line("review.decided", encode(body))
     digest = world.seals.digest(review.tenant, None, encoded)
     kind = "review.expired" if status == "expired" else "review.decided"
-    facts = {"run": review.run, "step": review.step, "verdict": answer.verdict, "answer": digest}
+    facts = {"run": review.run or None, "step": review.step, "verdict": answer.verdict, "answer": digest}
     told = entry(review.tenant, review.id, at, kind, answer.by or NODE, **facts)
+    run = await world.records.get_run(review.tenant, review.run) if review.run else None
     if review.kind in AFTERWARDS:
-        return await _keep(world, Cast([close, *cast.acts], [*cast.rows, told], answer))
+        says = tell_review(
+            world, review.tenant, run, "review.decided", review.agent, encode(body | {"kind": review.kind})
+        )
+        statements = (close, *cast.acts, *cast.rows, told, *says)
+        return await _stands(keep(answer, statements) if keep else _commit(world, statements))
     rows: list[Row] = [AppendEvents(review.tenant, review.run, at, 1, decided), *cast.rows, told]
-    run = await world.records.get_run(review.tenant, review.run)
     if run is not None:
         rows += deliveries_of(world, run, at, (decided,))
     resolve = ResolveStep(review.tenant, review.run, row)

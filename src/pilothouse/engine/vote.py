@@ -6,6 +6,7 @@ of roles, then expires. Breaking the glass decides alone, and opens a review of 
 """
 
 from collections.abc import Collection
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +19,7 @@ from pilothouse.domain.vote import (
     BREAK_GLASS,
     Ballot,
     Delegation,
+    Handling,
     RolesOf,
     Terms,
     Vote,
@@ -29,6 +31,7 @@ from pilothouse.domain.vote import (
 )
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, instant
+from pilothouse.engine.outbox import tell_review
 from pilothouse.engine.world import World
 from pilothouse.errors import Forbidden, InvalidInput, StateConflict, VoteRefused
 from pilothouse.ports.change import Act, Change, Conflict, ExtendReview, InsertReview, Row, WriteDocument
@@ -43,6 +46,12 @@ _read_delegation = msgspec.json.Decoder(Delegation).decode
 
 def terms_of(review: Review) -> Terms:
     return _read_terms(review.details)
+
+
+def terms_in(handling: Handling, at: int) -> dict[str, Any]:
+    """What the details of a review say of who answers it; see `domain.vote.Terms`."""
+    ladder = [{"role": one.role, "after": one.after} for one in handling.escalate]
+    return {"role": handling.role, "quorum": handling.quorum, "ladder": ladder, "until": handling.until(at)}
 
 
 def roles_now(world: World, tenant: str) -> RolesOf:
@@ -163,9 +172,13 @@ async def climb(world: World, review: Review) -> bool:
     higher = replace(ballot, level=ballot.level + 1)
     write = WriteDocument(review.tenant, f"{BALLOT}:{review.id}", BALLOT, version, "", encode(higher), at)
     extend = ExtendReview(review.tenant, review.id, min(due, default=None))
-    told = entry(review.tenant, review.id, at, "review.escalated", NODE, run=review.run, role=rung.role)
+    told = entry(review.tenant, review.id, at, "review.escalated", NODE, run=review.run or None, role=rung.role)
+    run = await world.records.get_run(review.tenant, review.run) if review.run else None
+    facts = {"review": review.id, "kind": review.kind, "question": review.question, "role": rung.role,
+             "created_at": instant(review.created_at), "expires_at": instant(terms.until)}  # fmt: skip
+    asks = tell_review(world, review.tenant, run, "review.escalated", review.agent, encode(facts))
     try:
-        await world.records.commit(Change((extend, write, told)))
+        await world.records.commit(Change((extend, write, told, *asks)))
     except Conflict:
         return True  # a vote or a verdict came at the same moment: the next round looks again
     world.bus.ring("timer")

@@ -21,6 +21,7 @@ from pilothouse.domain.retry import Retry
 from pilothouse.domain.roster import Role
 from pilothouse.domain.run import Mode
 from pilothouse.domain.schedule import Misfire, Overlap
+from pilothouse.domain.vote import Handling
 from pilothouse.settings.outgoing import (
     BudgetSettings,
     EgressSettings,
@@ -409,6 +410,10 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     """How a failed run is tried again."""
     decision: Decision | None = None
     """What it decides about people, and which of their groups must be treated alike."""
+    appeals: Handling | None = None
+    """Who answers appeals against it, and how soon."""
+    incidents: Handling | None = None
+    """Who answers its incidents; alerts and holds that stop it open one."""
     isolation: Isolation | None = None
     """None: as `worker.isolation`."""
     on_release_change: OnReleaseChange = "stop"

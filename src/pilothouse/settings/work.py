@@ -90,6 +90,8 @@ def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
         timeout=agent.timeout_seconds,
         retry=agent.retry,
         decision=agent.decision,
+        appeals=agent.appeals,
+        incidents=agent.incidents,
         is_inline=isolation == "inline" and not agent.environment,
         on_release_change=agent.on_release_change,
         history_limit=agent.history_limit,

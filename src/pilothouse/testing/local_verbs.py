@@ -15,8 +15,9 @@ from pilothouse.domain.journal import ENDED
 from pilothouse.domain.review import Answer, Verdict
 from pilothouse.domain.run import TERMINAL, OnBusy, Run
 from pilothouse.domain.session import Session, Turn
-from pilothouse.engine import cancel, retry, review, signal
+from pilothouse.engine import cancel, retry, signal
 from pilothouse.engine.run import Started, StartRun, start_run
+from pilothouse.engine.verdict import give_verdict
 from pilothouse.errors import PilothouseError
 from pilothouse.testing.local_life import LocalLife, NodeCrashed
 from pilothouse.testing.local_run import LocalReview, LocalRun, decoded, review_view, run_view
@@ -199,7 +200,7 @@ class LocalVerbs(LocalLife):
         await self.revive()
         answer = Answer(verdict=verdict, edited=edited, response=response, reason=reason, by=by)
         id = asked if isinstance(asked, str) else asked.id
-        await self._or_die(review.decide_review(self.world, DEFAULT_TENANT, id, answer))
+        await self._or_die(give_verdict(self.world, DEFAULT_TENANT, id, answer))
 
     async def session(self, agent: str, key: str) -> Session | None:
         return await self.kept.get_session(DEFAULT_TENANT, agent, key)

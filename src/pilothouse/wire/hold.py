@@ -26,6 +26,8 @@ class HoldRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     tool: Name | None = None
     run: Name | None = None
     session: Name | None = None
+    incident: bool | None = None
+    """Whether it opens an incident; null: as the settings of its agent say."""
 
     @property
     def selector(self) -> Selector:

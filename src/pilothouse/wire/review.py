@@ -12,7 +12,7 @@ from pilothouse.domain.review import Review, ReviewKind, ReviewStatus, Verdict
 from pilothouse.domain.vote import Ballot, Delegation, Terms, roles_asked
 from pilothouse.wire.instant import stamp, stamp_if
 from pilothouse.wire.override import OverrideView, mark_overridden
-from pilothouse.wire.payload import Instant, JsonObject, raw_if
+from pilothouse.wire.payload import AnyJson, Instant, JsonObject, raw_if
 
 TEXT_LIMIT = 100_000
 
@@ -26,6 +26,26 @@ class Decision(Struct, kw_only=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(max_length=TEXT_LIMIT)] = ""
     break_glass: bool = False
     """Decides alone, with the role `break-glass` and a reason; a review of that follows."""
+    compensate: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    """Of an appeal that is approved or edited: the agent that corrects what was done."""
+
+
+class AppealRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Why what came out is not accepted. `review`: the decision of people that is not; `asks`: what should have come
+    out. An appeal is shown to those who answer it, and to nobody else."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=10_000)]
+    review: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    asks: AnyJson | UnsetType = UNSET
+
+
+class IncidentRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """What went wrong, and what it is about: an agent, a run, a hold."""
+
+    happened: Annotated[str, Meta(min_length=1, max_length=10_000)]
+    agent: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    run: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
+    hold: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
 
 
 AnswerJson = Annotated[

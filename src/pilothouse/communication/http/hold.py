@@ -32,7 +32,9 @@ async def list_holds(call: Call, query: HoldsQuery) -> None:
 
 async def place_hold(call: Call, body: HoldRequest) -> None:
     """Nothing that it covers is started from here on. It is `effective` once nothing of it runs any more."""
-    placed = await verbs.place_hold(call.front.world, call.principal, body.effect, body.selector, body.reason)
+    placed = await verbs.place_hold(
+        call.front.world, call.principal, body.effect, body.selector, body.reason, incident=body.incident
+    )
     await call.show(hold_view(placed), 201)
 
 

@@ -5,18 +5,26 @@ Who decided is taken from the request's principal, never from its body.
 
 from typing import Annotated
 
-from msgspec import UNSET, Meta, Struct
+from msgspec import UNSET, Meta, Raw, Struct
 
 from pilothouse.communication.http.call import Call, check_cursor, demand, principal_of, tenant_of
-from pilothouse.domain.review import Answer, Review, ReviewStatus
+from pilothouse.communication.http.run import check_run_id
+from pilothouse.domain.review import Answer, Review, ReviewKind, ReviewStatus
+from pilothouse.engine import appeal as appeals
+from pilothouse.engine import incident as incidents
 from pilothouse.engine import review as verbs
 from pilothouse.engine import vote as votes
+from pilothouse.engine.appeal import Appeal
+from pilothouse.engine.incident import Incident
 from pilothouse.engine.review_link import NOBODY, check_link
+from pilothouse.engine.verdict import give_verdict
 from pilothouse.errors import InvalidInput
 from pilothouse.wire.review import (
+    AppealRequest,
     Decision,
     DelegationPage,
     DelegationRequest,
+    IncidentRequest,
     ReviewPage,
     ReviewView,
     ballot_view,
@@ -28,6 +36,7 @@ from pilothouse.wire.review import (
 class ReviewsQuery(Struct, forbid_unknown_fields=True):
     status: ReviewStatus | None = None
     run: Annotated[str, Meta(max_length=256)] | None = None
+    kind: ReviewKind | None = None
     role: Annotated[str, Meta(max_length=64)] | None = None
     due_within: Annotated[float, Meta(gt=0, le=366 * 86_400)] | None = None
     cursor: Annotated[str, Meta(max_length=512)] | None = None
@@ -47,6 +56,7 @@ async def list_reviews(call: Call, query: ReviewsQuery) -> None:
         query.limit,
         role=query.role,
         due_before=due_before,
+        kind=query.kind,
     )
     await call.show(ReviewPage([await _view(call, one) for one in found], cursor))
 
@@ -72,10 +82,31 @@ async def decide_review(call: Call, review: str, body: Decision) -> None:
         by=principal_of(call),
     )
     check_decision(body)
-    decided = await verbs.decide_review(
-        call.front.world, tenant_of(call), review, answer, call.principal, break_glass=body.break_glass
+    decided = await give_verdict(
+        call.front.world,
+        tenant_of(call),
+        review,
+        answer,
+        call.principal,
+        break_glass=body.break_glass,
+        compensate=body.compensate,
     )
     await call.show(await _view(call, decided))
+
+
+async def file_appeal(call: Call, run: str, body: AppealRequest) -> None:
+    """Of a run that has ended. It becomes a review, answered by other people than those who decided."""
+    check_run_id(run)
+    asks = bytes(body.asks) if isinstance(body.asks, Raw) else None
+    appeal = Appeal(reason=body.reason, about=body.review, asks=asks)
+    await call.show(await _view(call, await appeals.file_appeal(call.front.world, call.principal, run, appeal)), 201)
+
+
+async def open_incident(call: Call, body: IncidentRequest) -> None:
+    """It becomes a review, closed by somebody else than who opened it."""
+    incident = Incident(happened=body.happened, agent=body.agent or "", run=body.run or "", hold=body.hold or "")
+    opened = await incidents.open_incident(call.front.world, call.principal, incident)
+    await call.show(await _view(call, opened), 201)
 
 
 def check_decision(body: Decision) -> None:

@@ -18,12 +18,12 @@ where review.tenant = n.tenant and review.id = n.id and review.status = 'open'
 returning review.tenant, review.id;
 
 -- name: cancel_reviews
--- Of the run that ended; those that have an end keep it.
+-- Of the run that ended; those that have an end keep it, and what is asked after the fact is still to be answered.
 with n(tenant, run, at) as (values :rows)
 update review
 set status = 'cancelled', decided_at = n.at
 from n
-where review.tenant = n.tenant and review.run = n.run and review.status = 'open' and review.kind <> 'audit';
+where review.tenant = n.tenant and review.run = n.run and review.status = 'open' and review.kind not in ('audit', 'appeal', 'incident');
 
 -- name: extend_review
 -- Only an open one: whoever decided meanwhile has the last word.
