@@ -60,7 +60,7 @@ async def measure_oversight(plan: Plan, folder: Path) -> Table:
             "figure": among_many,
             "of": RULINGS,
         },
-        {"what": "one that asks people and yields to them (judged twice), us", "figure": asked, "of": RULINGS},
+        {"what": "one that asks people and yields to them, us", "figure": asked, "of": RULINGS},
         {
             "what": "the slowest of these, as a share of the 300 us that a ruling may take",
             "figure": max(ruling, among_many, asked) / BUDGET_US,
@@ -77,7 +77,7 @@ async def measure_oversight(plan: Plan, folder: Path) -> Table:
 
 
 def time_rulings() -> tuple[float, float, float]:
-    """Microseconds: of one policy, among many, and of one that is judged a second time as if people had agreed."""
+    """Microseconds: of one policy, among many, and of one that is judged as if people had agreed as well."""
     tools = [Tool("bench_pay", "irreversible", schema=SCHEMA)]
     tools += [Tool(f"tool_{number}", "irreversible", schema=SCHEMA) for number in range(MANY_TOOLS - 1)]
     others = [

@@ -8,7 +8,7 @@ permit beside one that asks does not answer it. Pure: an engine is passed in as 
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -102,9 +102,9 @@ class Ruling(Struct, frozen=True):
     ask: Ask | None = None
 
 
-def rule(first: Evaluation, annotations: Mapping[str, Mapping[str, str]], approved: Callable[[], Evaluation]) -> Ruling:
-    """The ruling of an evaluation. `approved` evaluates the same action once more as if people had approved it: a
-    forbid that yields to them asks them instead."""
+def rule(first: Evaluation, second: Evaluation, annotations: Mapping[str, Mapping[str, str]]) -> Ruling:
+    """The ruling of an evaluation. `second` is that of the same action as if people had approved it: a forbid that
+    yields to them asks them instead."""
     if first.errors:
         return Ruling("deny", first.policies, f"a policy could not be evaluated: {first.errors[0]}")
     asking = [annotations[one] for one in first.policies if "review" in annotations.get(one, {})]
@@ -117,7 +117,6 @@ def rule(first: Evaluation, annotations: Mapping[str, Mapping[str, str]], approv
     reason = _reason([annotations.get(one, {}) for one in first.policies])
     if len(asking) < len(first.policies):
         return Ruling("deny", first.policies, reason)
-    second = approved()
     if second.errors or not second.is_allowed:
         return Ruling("deny", first.policies, reason)
     more = [annotations[one] for one in second.policies if "review" in annotations.get(one, {})]

@@ -28,7 +28,6 @@ from pilothouse.domain.policy import (
     digest_action,
     hand_off_tool,
     publish_tool,
-    rule,
 )
 from pilothouse.domain.principal import read_chain
 from pilothouse.domain.review import Answer, Review
@@ -37,7 +36,7 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import decode, encode, raw
 from pilothouse.engine.hold import hold_over_call, load_holds
 from pilothouse.engine.label import Seen, labels_now
-from pilothouse.engine.policy import load_policies
+from pilothouse.engine.policy import load_policies, ruling_under
 from pilothouse.engine.principal import CALL_SCOPE, acting_principal
 from pilothouse.engine.world import World, persist, spawn
 from pilothouse.ports.change import Row
@@ -189,9 +188,7 @@ def _tool(world: World, agent: Agent, asked: Proposal) -> Tool:
 
 
 def _rule(active: ActivePolicies, case: Case) -> Ruling:
-    approved = msgspec.structs.replace(case.request, approved=True)
-    first = active.compiled.evaluate(case.request)
-    return rule(first, active.compiled.annotations, lambda: active.compiled.evaluate(approved))
+    return ruling_under(active.compiled, case.request)
 
 
 def _judge(world: World, case: Case) -> None:

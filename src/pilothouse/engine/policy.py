@@ -59,10 +59,10 @@ class DenyAll(CompiledPolicies):
     annotations: Mapping[str, Mapping[str, str]] = {}
 
     def __init__(self, reason: str) -> None:
-        self._reason = reason
+        self._wrong = Evaluation(False, (), (reason,))
 
-    def evaluate(self, request: PolicyRequest) -> Evaluation:
-        return Evaluation(False, (), (self._reason,))
+    def evaluate(self, request: PolicyRequest) -> tuple[Evaluation, Evaluation]:
+        return self._wrong, self._wrong
 
 
 class Compared(Struct, frozen=True):
@@ -162,8 +162,7 @@ async def get_policies(world: World, tenant: str) -> StoredPolicies | None:
 
 
 def ruling_under(compiled: CompiledPolicies, request: PolicyRequest) -> Ruling:
-    approved = msgspec.structs.replace(request, approved=True)
-    return rule(compiled.evaluate(request), compiled.annotations, lambda: compiled.evaluate(approved))
+    return rule(*compiled.evaluate(request), compiled.annotations)
 
 
 async def recent_actions(world: World, tenant: str) -> Sequence[tuple[str, str, PolicyRequest]]:

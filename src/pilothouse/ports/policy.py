@@ -17,8 +17,9 @@ class CompiledPolicies(Protocol):
         """By the id of the policy."""
         ...
 
-    def evaluate(self, request: PolicyRequest) -> Evaluation:
-        """Raises nothing: what goes wrong is an error of the evaluation."""
+    def evaluate(self, request: PolicyRequest) -> tuple[Evaluation, Evaluation]:
+        """The action as it is, and as if people had approved it; the same twice where no policy looks at that. Raises
+        nothing: what goes wrong is an error of the evaluation."""
         ...
 
 
