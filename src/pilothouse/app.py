@@ -459,7 +459,13 @@ class FirstKey(Struct):
 
 
 def make_key(
-    settings: Settings, name: str, kind: PrincipalKind, scopes: list[str], roles: list[str], seconds: float | None
+    settings: Settings,
+    name: str,
+    kind: PrincipalKind,
+    scopes: list[str],
+    roles: list[str],
+    seconds: float | None,
+    tenant: str | None = None,
 ) -> FirstKey:
     """A key, made in the records themselves: how the first one comes about. Raises `RecordsLocked` while a node uses
     them; then the node makes it."""
@@ -468,7 +474,7 @@ def make_key(
         node = Node(settings, lambda text: None)
         await node.records.open()
         try:
-            key, text = await create_key(node.world, LOCAL, name, kind, scopes, roles, seconds)
+            key, text = await create_key(node.world, LOCAL, name, kind, scopes, roles, seconds, tenant=tenant)
             return FirstKey(key.id, text)
         finally:
             await node.records.close()

@@ -133,3 +133,67 @@ def test_the_principal_of_the_key_stands_in_the_log(keyed, make):
     ).json()["id"]
     entries = keyed.http.get("/v1/audit?limit=1000", headers=bearer(keyed.root)).json()["items"]
     assert [one["by"] for one in entries if one["id"] == run and one["kind"] == "run.queued"] == ["grace"]
+
+
+def test_an_administrator_makes_keys_of_other_tenants_and_both_logs_say_so(keyed, make):
+    made = make("owner", ("*",), tenant="acme", kind="human", roles=["*"])
+    assert (made.status_code, made.json()["key"]["created_by"]) == (201, "root@default")
+    acme = made.json()["text"]
+    for key, by, tenant in ((keyed.root, "root", "acme"), (acme, "root@default", None)):
+        log = keyed.http.get("/v1/audit", params={"limit": 1000}, headers=bearer(key)).json()["items"]
+        (told,) = [
+            one for one in log if one["kind"] == "key.created" and one["id"] == f"key_{made.json()['key']['id']}"
+        ]
+        assert (told["by"], told.get("of_tenant")) == (by, tenant)
+    tenants = keyed.http.get("/v1/tenants", headers=bearer(keyed.root)).json()["items"]
+    assert {"name": "acme", "keys": 1} in tenants
+
+
+def test_who_may_everything_in_another_tenant_may_nothing_outside_it(keyed, make):
+    owner = make("owner", ("*",), tenant="globex", kind="human", roles=["*"]).json()["text"]
+    refused = make("spy", ("runs:read",), by=owner, tenant="default")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert keyed.http.get("/v1/tenants", headers=bearer(owner)).status_code == 403
+    robot = make("robot", ("*",)).json()["text"]
+    assert make("spy", ("runs:read",), by=robot, tenant="globex").status_code == 403
+    assert make("own", ("runs:read",), by=owner).status_code == 201
+
+
+def test_a_tenant_sees_nothing_of_another_one(keyed, make):
+    """By any of the ways in which a run, or what belongs to it, is read, moved or listed."""
+    keys = {name: bearer(make("owner", ("*",), tenant=name, kind="human", roles=["*"]).json()["text"]) for name in "ab"}
+    started = keyed.http.post("/v1/agents/ask/runs", json={"input": "a secret of a?"},
+                              headers=keys["a"] | {"Prefer": "respond-async"})  # fmt: skip
+    run = started.json()["id"]
+    for _ in range(120):
+        found = keyed.http.get("/v1/reviews", params={"run": run, "status": "open"}, headers=keys["a"]).json()["items"]
+        if found:
+            break
+        keyed.http.get(f"/v1/runs/{run}", params={"wait": 0.5}, headers=keys["a"])
+    review = found[0]["id"]
+    reads = [f"/v1/runs/{run}", f"/v1/runs/{run}/steps", f"/v1/runs/{run}/events?after=0", f"/v1/runs/{run}/overrides",
+             f"/v1/reviews/{review}"]  # fmt: skip
+    for path in reads:
+        assert keyed.http.get(path, headers=keys["a"]).status_code == 200, path
+        assert keyed.http.get(path, headers=keys["b"]).status_code == 404, path
+    for path, body in (
+        (f"/v1/runs/{run}/signals/x", {"payload": 1}),
+        (f"/v1/runs/{run}/appeals", {"reason": "x"}),
+        (f"/v1/runs/{run}/feedback", {"kind": "thumb", "value": 1}),
+        (f"/v1/runs/{run}/override", {"reason": "x", "output": 1}),
+        (f"/v1/reviews/{review}/decision", {"verdict": "approve"}),
+    ):
+        answer = keyed.http.post(path, json=body, headers=keys["b"])
+        assert answer.status_code == 404, (path, answer.text)
+    cancel = keyed.http.post(f"/v1/runs/{run}/cancel", headers=keys["b"])
+    assert cancel.json() == {"id": run, "remembered": True}  # of a run of that id that b may start: not of this one
+    for path in ("/v1/runs", "/v1/reviews", "/v1/examples", "/v1/deliveries", "/v1/keys"):
+        answer = keyed.http.get(path, headers=keys["b"])
+        assert answer.status_code == 200, path
+        assert run not in answer.text, path
+        assert review not in answer.text, path
+    assert run in keyed.http.get("/v1/runs", headers=keys["a"]).text
+    done = keyed.http.post(f"/v1/reviews/{review}/decision", json={"verdict": "approve"}, headers=keys["a"])
+    assert done.status_code == 200
+    ended = keyed.http.get(f"/v1/runs/{run}", params={"wait": 30}, headers=keys["a"])
+    assert ended.json()["status"] == "succeeded"

@@ -17,6 +17,7 @@ const SCOPES = [
     "policy:write",
     "audit:read",
     "keys:write",
+    "tenants:write",
     "metrics:read",
 ];
 

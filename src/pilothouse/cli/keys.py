@@ -45,10 +45,11 @@ def keys() -> None:
 )
 @click.option("--role", "roles", multiple=True, metavar="ROLE", help="A role its principal has in reviews.")
 @click.option("--expires", type=SpanParam(), metavar="SPAN", help="It counts so long, as in 90d.")
+@click.option("--tenant", metavar="TENANT", help="For another tenant than yours, as an administrator.")
 @node_options
 def create(
     name: str, kind: PrincipalKind, scopes: tuple[str, ...], roles: tuple[str, ...], expires: float | None,
-    url: str | None, is_json: bool,
+    tenant: str | None, url: str | None, is_json: bool,
 ) -> int:  # fmt: skip
     """Make a key for the principal NAME, and print it: this once. Without a node that runs here it is made in the
     records of this folder; that is how the first one comes about.
@@ -60,13 +61,15 @@ def create(
     if url is None and "PILOTHOUSE_URL" not in os.environ:
         settings = load_settings(os.environ, folder=Path.cwd())
         try:
-            made = make_key(settings, name, kind, list(scopes), list(roles), expires)
+            made = make_key(settings, name, kind, list(scopes), list(roles), expires, tenant)
             text, id = made.text, made.id
         except RecordsLocked:
             pass
     if not text:
         with connect(url) as client:
-            new = client.create_key(name, kind=kind, scopes=list(scopes), roles=list(roles), expires_in_seconds=expires)
+            new = client.create_key(
+                name, kind=kind, scopes=list(scopes), roles=list(roles), expires_in_seconds=expires, tenant=tenant
+            )
             text, id = new.text, new.key.id
     _tell(text, id, is_json)
     return Exit.DONE
@@ -101,6 +104,24 @@ def list_keys(limit: int, cursor: str | None, url: str | None, is_json: bool) ->
     show_table(("KEY", "NAME", "KIND", "STATE", "AGE", "SCOPES AND ROLES"), rows, flexible="SCOPES AND ROLES")
     if page.next_cursor:
         click.echo(f"More:  --cursor {page.next_cursor}", err=True)
+    return Exit.DONE
+
+
+@keys.command("tenants", short_help="The tenants that have keys.")
+@node_options
+def list_tenants(url: str | None, is_json: bool) -> int:
+    """The tenants that have keys, and how many count now. For an administrator: a person of the tenant `default` with
+    the scope tenants:write.
+
+    \b
+    Example: pilothouse keys tenants
+    """
+    with connect(url) as client:
+        page = client.list_tenants()
+    if is_json:
+        show_json(page)
+        return Exit.DONE
+    show_table(("TENANT", "KEYS"), [(one["name"], str(one["keys"])) for one in page["items"]])
     return Exit.DONE
 
 

@@ -17,7 +17,7 @@ PrincipalKind = Literal["human", "service", "agent"]
 Scope = Literal[
     "runs:read", "runs:write", "reviews:read", "reviews:decide", "holds:write", "policy:write", "audit:read",
     "keys:write", "metrics:read", "groups:write", "bias:audit",
-    "examples:read", "examples:write", "subjects:erase", "*",
+    "examples:read", "examples:write", "subjects:erase", "tenants:write", "*",
 ]  # fmt: skip
 ALL: Scope = "*"
 KEY_FORM = "phk"
@@ -39,6 +39,11 @@ class Principal(Struct, frozen=True):
 
     def has_role(self, role: str) -> bool:
         return role in self.roles or ALL in self.roles
+
+    @property
+    def is_administrator(self) -> bool:
+        """Of the deployment: a person of its own tenant. Who may everything in another may nothing outside it."""
+        return self.kind == "human" and self.tenant == DEFAULT_TENANT and self.may("tenants:write")
 
 
 LOCAL = Principal("local", "human", DEFAULT_TENANT, frozenset({ALL}), frozenset({ALL}))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.principal import Key, Principal, PrincipalKind, hash_of, key_text, not_held
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, instant
@@ -50,8 +51,14 @@ async def create_key(
     roles: Sequence[str],
     seconds: float | None,
     parent: Key | None = None,
+    *,
+    tenant: str | None = None,
 ) -> tuple[Key, str]:
-    """A new key and its text. Raises `Forbidden` when it would be more than its maker has."""
+    """A new key and its text. `tenant`: another one than that of its maker, who is an administrator then. Raises
+    `Forbidden` when it would be more than its maker has."""
+    tenant = tenant or by.tenant
+    if tenant != by.tenant:
+        _check_administrator(by)
     if by.kind == "agent":
         raise Forbidden(reason="agents make no keys", hint="Ask a person who has the scope keys:write.")
     if lacking := not_held(by, scopes, roles):
@@ -67,18 +74,41 @@ async def create_key(
         id=id,
         hash=hash_of(id, text),
         name=name,
-        tenant=by.tenant,
+        tenant=tenant,
         kind=kind,
         scopes=tuple(scopes),
         roles=tuple(roles),
         created_at=at,
-        created_by=by.name,
+        created_by=_named(by, tenant),
         expires_at=_earlier(None if seconds is None else at + round(seconds * 1e6), parent),
         parent=None if parent is None else parent.id,
     )
     facts = {"name": name, "principal": kind, "scopes": key.scopes, "roles": key.roles}
     await _write(world, key, 0, "key.created", by, expires_at=instant(key.expires_at), **facts)
     return key, key_text(id, text)
+
+
+def _check_administrator(by: Principal) -> None:
+    if not by.is_administrator:
+        raise Forbidden(
+            reason=f"keys of other tenants are made by an administrator: a person of the tenant {DEFAULT_TENANT}",
+            hint="Use the key of one, with the scope tenants:write.",
+        )
+
+
+def _named(by: Principal, tenant: str) -> str:
+    """By which name the log of a tenant knows whoever acted."""
+    return by.name if by.tenant == tenant else f"{by.name}@{by.tenant}"
+
+
+def list_tenants(world: World, by: Principal) -> dict[str, int]:
+    """The tenants that have keys, by name, and how many of these count now. Raises `Forbidden`."""
+    _check_administrator(by)
+    at = world.clock.now()
+    found: dict[str, int] = {}
+    for key in world.keys.values():
+        found[key.tenant] = found.get(key.tenant, 0) + (key.state_at(at) == "active")
+    return dict(sorted(found.items()))
 
 
 def _earlier(at: int | None, parent: Key | None) -> int | None:
@@ -155,8 +185,11 @@ async def _write(world: World, key: Key, version: int, kind: str, by: Principal,
     at = world.clock.now()
     id = f"{KEY}_{key.id}"
     write = WriteDocument(key.tenant, id, KEY, version, "", encode(key), at)
+    told = [entry(key.tenant, id, at, kind, _named(by, key.tenant), **facts)]
+    if key.tenant != by.tenant:  # it stands in the log of both
+        told.append(entry(by.tenant, id, at, kind, by.name, of_tenant=key.tenant, **facts))
     try:
-        await world.records.commit(Change((write, entry(key.tenant, id, at, kind, by.name, **facts))))
+        await world.records.commit(Change((write, *told)))
     except Conflict:
         raise StateConflict(
             f"The key {key.id!r} was changed by somebody else.", hint="Look at it, and try again.", session=key.id,

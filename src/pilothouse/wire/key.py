@@ -24,6 +24,8 @@ class KeyRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     scopes: Annotated[list[Scope], Meta(min_length=1, max_length=20)]
     roles: Annotated[list[Role], Meta(max_length=50)] = []
     expires_in_seconds: Span | None = None
+    tenant: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")] | None = None
+    """Another one than yours: for an administrator of the deployment."""
 
 
 class RotateRequest(Struct, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +60,20 @@ class KeyPage(Struct):
     """Oldest first."""
 
     items: list[KeyView]
+    next_cursor: str | None
+
+
+class TenantView(Struct):
+    """`keys`: how many count now."""
+
+    name: str
+    keys: int
+
+
+class TenantPage(Struct):
+    """By name; all that have keys."""
+
+    items: list[TenantView]
     next_cursor: str | None
 
 

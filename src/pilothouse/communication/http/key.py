@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from pilothouse.communication.http.call import Call, check_cursor, tenant_of
 from pilothouse.engine import key as verbs
-from pilothouse.wire.key import KeyPage, KeyRequest, NewKey, RotateRequest, key_view
+from pilothouse.wire.key import KeyPage, KeyRequest, NewKey, RotateRequest, TenantPage, TenantView, key_view
 
 
 class KeysQuery(Struct, forbid_unknown_fields=True):
@@ -28,9 +28,21 @@ async def list_keys(call: Call, query: KeysQuery) -> None:
 async def create_key(call: Call, body: KeyRequest) -> None:
     world = call.front.world
     key, text = await verbs.create_key(
-        world, call.principal, body.name, body.kind, body.scopes, body.roles, body.expires_in_seconds
+        world,
+        call.principal,
+        body.name,
+        body.kind,
+        body.scopes,
+        body.roles,
+        body.expires_in_seconds,
+        tenant=body.tenant,
     )
     await call.show(NewKey(text=text, key=key_view(key, world.clock.now())), 201)
+
+
+async def list_tenants(call: Call) -> None:
+    found = verbs.list_tenants(call.front.world, call.principal)
+    await call.show(TenantPage([TenantView(name, keys) for name, keys in found.items()], None))
 
 
 async def rotate_key(call: Call, id: str, body: RotateRequest) -> None:

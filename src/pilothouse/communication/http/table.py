@@ -81,7 +81,7 @@ from pilothouse.wire.delivery import DeliveryPage, DeliveryView
 from pilothouse.wire.event import EventPage
 from pilothouse.wire.evidence import AuditPage, CheckpointView
 from pilothouse.wire.hold import HoldPage, HoldView
-from pilothouse.wire.key import KeyPage, KeyView, NewKey
+from pilothouse.wire.key import KeyPage, KeyView, NewKey, TenantPage
 from pilothouse.wire.node import NodeView, SettingPage
 from pilothouse.wire.overview import OverviewView
 from pilothouse.wire.policy import CheckView, ComparisonView, PolicyState, RulingView
@@ -302,6 +302,8 @@ KEYS = (
              tag="keys"),
     Endpoint("POST", "/v1/keys", key.create_key, "Make an API key",
              {201: Reply("The key, with its text this once.", NewKey)}, tag="keys"),
+    Endpoint("GET", "/v1/tenants", key.list_tenants, "List the tenants that have keys",
+             {200: Reply("All of them.", TenantPage)}, tag="keys", scope="tenants:write"),
     Endpoint("POST", "/v1/keys/{id}/rotate", key.rotate_key, "Make a new key in the place of one",
              {201: Reply("The new key, with its text this once.", NewKey)}, (KeyNotFound, StateConflict), tag="keys",
              is_body_optional=True),
