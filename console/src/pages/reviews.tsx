@@ -142,10 +142,19 @@ function ReviewPane({ id, onDone }: { id: string; onDone: () => void }) {
     return <ReviewView review={found.data} onDone={onDone} />;
 }
 
+/** What a verdict does, where no run waits for it. */
+const MEANING: Record<string, string> = {
+    appeal:
+        "Somebody does not accept what came out. Approve: they are right. Edit: they are right, and this is in force " +
+        "from now on. Reject: it stands. Respond: it stands, and they are told this.",
+    incident: "Something went wrong. Approve: it is mended. Respond: it is mended, like this. Reject: it was none.",
+};
+
 function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) {
     const run = useQuery({
         queryKey: ["run", review.run],
         queryFn: () => get<Run>(`v1/runs/${encodeURIComponent(review.run)}`),
+        enabled: review.run !== "",
     });
     const isUnknown = review.kind === "unknown_outcome";
     return (
@@ -161,9 +170,13 @@ function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) 
                     ["Agent", review.agent],
                     [
                         "Run",
-                        <a key="r" href={to(["runs", review.run])}>
-                            {shortId(review.run)}
-                        </a>,
+                        review.run === "" ? (
+                            "none"
+                        ) : (
+                            <a key="r" href={to(["runs", review.run])}>
+                                {shortId(review.run)}
+                            </a>
+                        ),
                     ],
                     ["Asked", <Ago key="a" at={review.created_at} />],
                     ["Ends", <Deadline key="d" review={review} />],
@@ -178,6 +191,7 @@ function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) 
                     text. Reject: the step fails.
                 </p>
             )}
+            {MEANING[review.kind] && <p className="asks">{MEANING[review.kind]}</p>}
             {review.ballot && <Votes review={review} ballot={review.ballot} />}
             {review.status !== "open" ? (
                 <Decided review={review} />
@@ -190,9 +204,11 @@ function ReviewView({ review, onDone }: { review: Review; onDone: () => void }) 
             )}
             <h3>What it is about, as the agent gave it</h3>
             <JsonBlock value={review.details} label="details" />
-            <Before review={review} />
+            {review.run !== "" && <Before review={review} />}
             <h3>What the run was asked to do</h3>
-            {run.data ? (
+            {review.run === "" ? (
+                <p className="faint">It is about no single run.</p>
+            ) : run.data ? (
                 <Value value={run.data.input} label="input of the run" />
             ) : run.error ? (
                 <p className="faint">The run is not kept any more.</p>
