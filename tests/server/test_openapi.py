@@ -34,6 +34,7 @@ CONTRACT = {
     "GET /v1/review-links/{link}",
     "GET /v1/policies", "PUT /v1/policies", "DELETE /v1/policies", "GET /v1/policies/schema",
     "POST /v1/policies/check", "POST /v1/policies/compare", "POST /v1/policies/explain",
+    "POST /v1/runs/{run}/appeals", "POST /v1/incidents", "GET /v1/tenants",
     "GET /v1/keys", "POST /v1/keys", "POST /v1/keys/{id}/rotate", "DELETE /v1/keys/{id}",
     "GET /v1/scale", "GET /v1/overview", "GET /v1/feed", "GET /v1/agents/{agent}/sessions",
     "GET /v1/costs",
