@@ -228,8 +228,7 @@ class Node:
             self.takings.start()
             await self.shared.join(self.world)
         await self.loops.start()
-        for tenant, wanted in schedules(self.settings).items():
-            await keep_schedules(self.world, tenant, wanted)
+        await keep_schedules(self.world, schedules(self.settings))
         self.schedules.start()
         self.sender.start()
         if self.mover is not None:

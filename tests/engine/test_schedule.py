@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 
 import pytest
 from msgspec import Raw
@@ -225,7 +226,7 @@ async def test_what_cannot_start_is_told_and_does_not_stop_the_others():
 
 async def test_what_the_file_says_is_brought_into_the_records_and_what_it_says_no_more_goes():
     async with LocalNode({"note": note}) as node:
-        keep = lambda *wanted: verbs.keep_schedules(node.world, "default", wanted)  # noqa: E731
+        keep = lambda *wanted: verbs.keep_schedules(node.world, {"default": wanted})  # noqa: E731
         await make(node, every_hour(name="api"))
         await keep(every_hour(), every_hour(name="t"))
         await verbs.pause_schedule(node.world, "default", "s", "ann")
@@ -238,6 +239,23 @@ async def test_what_the_file_says_is_brought_into_the_records_and_what_it_says_n
         found, _ = await verbs.list_schedules(node.world, "default", None, 10)
         assert sorted((one.id, one.state) for one in found) == [("schedule/api", "active"), ("schedule/s", "paused")]
         assert (await kept(node)).rule.every_seconds == 60
+
+
+async def test_schedules_of_the_file_belong_to_their_tenants_and_go_when_the_file_has_none_of_theirs_any_more():
+    """The last one of a tenant once stayed and fired for ever: nobody looked at tenants that the file did not name."""
+    async with LocalNode({"note": note}) as node:
+        await verbs.keep_schedules(
+            node.world, {"default": [every_hour()], "blue": [every_hour(), every_hour(name="t")]}
+        )
+        await pass_hours(node, 1)
+        theirs = (await list_runs(node.world, "blue", RunFilter(statuses=("succeeded",)), None, 100)).items
+        assert sorted(json.loads(run.metadata)["schedule"] for run in theirs) == ["s", "t"]
+        assert len(await runs(node, "succeeded")) == 1
+        await verbs.keep_schedules(node.world, {"default": [every_hour()]})
+        await pass_hours(node, 1)
+        assert len((await list_runs(node.world, "blue", RunFilter(), None, 100)).items) == 2
+        assert len(await runs(node)) == 2
+        assert await verbs.list_schedules(node.world, "blue", None, 10) == ([], None)
 
 
 async def test_what_is_wrong_is_refused():

@@ -4,7 +4,7 @@ A schedule is a document with a version. Its firing is one Change: the run, whos
 instant, and the document that moves on. Two nodes that fire the same instant write the same version, and one falls.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec import json
 from msgspec.structs import replace
@@ -155,19 +155,19 @@ async def run_schedule(world: World, tenant: str, name: str, by: str) -> Run:
     return (await start_run(world, command)).run
 
 
-async def keep_schedules(world: World, tenant: str, wanted: Sequence[Schedule]) -> None:
-    """Brings the schedules of the settings file into the records: new and changed ones are written, those that the
-    file has no more are removed. What the API made stays. A paused one stays paused."""
-    there: dict[str, Document] = {}
+async def keep_schedules(world: World, wanted: Mapping[str, Sequence[Schedule]]) -> None:
+    """Brings the schedules of the settings file, by tenant, into the records: new and changed ones are written, those
+    that the file has no more are removed, of whatever tenant. What the API made stays. A paused one stays paused."""
+    there: dict[tuple[str, str], Document] = {}
     cursor: str | None = None
     while True:
-        page, cursor = await list_schedules(world, tenant, cursor, PAGE)
-        there |= {read(one).name: one for one in page if read(one).origin == "file"}
+        page, cursor = await world.records.list_documents(None, KIND, None, cursor, PAGE)
+        there |= {(one.tenant, read(one).name): one for one in page if read(one).origin == "file"}
         if cursor is None:
             break
     at = world.clock.now()
-    for schedule in wanted:
-        known = there.pop(schedule.name, None)
+    for tenant, schedule in ((tenant, one) for tenant, some in wanted.items() for one in some):
+        known = there.pop((tenant, schedule.name), None)
         made = replace(schedule, origin="file", made_at=at, next_at=next_after(schedule.rule, at)(at))
         if known is not None:
             before = read(known)
