@@ -46,6 +46,7 @@ from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
 from pilothouse.engine.outbox import tell_alert
 from pilothouse.engine.outgoing import Outgoing
+from pilothouse.engine.own_key import BUS_KEY, NOBODY, own_key
 from pilothouse.engine.run import place_run
 from pilothouse.engine.scale import read_scale
 from pilothouse.engine.schedule import keep_schedules
@@ -223,6 +224,7 @@ class Node:
         for problem in self.worker.problems.values():
             raise TargetInvalid(problem)
         if isinstance(self.bus, CarriedBus):
+            self.bus.key = await own_key(self.world, NOBODY, BUS_KEY)
             await self.bus.start()
         if self.shared is not None:
             self.takings.start()

@@ -155,3 +155,19 @@ async def test_whatever_the_wire_does_nothing_comes_that_was_not_said(buses):
         await asyncio.sleep(0)
     await asyncio.sleep(0.05)
     assert all(one in said for one in heard)
+
+
+async def test_who_has_not_the_key_is_not_heard_and_hears_nothing(buses):
+    wire = Wire()
+    first, second, stranger = await buses(wire, 3)
+    first.key = second.key = b"k" * 32
+    rung, posted, overheard = [], [], []
+    second.answer("work", rung.append)
+    second.receive("desk", posted.append)
+    stranger.answer("work", overheard.append)
+    stranger.ring("work", "forged")
+    stranger.post("desk", b"forged")
+    first.ring("work", "true")
+    first.post("desk", b"true")
+    await settle()
+    assert (rung, posted, overheard) == (["true"], [b"true"], ["forged"])

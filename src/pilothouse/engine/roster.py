@@ -9,12 +9,11 @@ import msgspec
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.roster import FORGOTTEN_AFTER, Entry, Role
 from pilothouse.engine.encoding import encode
+from pilothouse.engine.own_key import NOBODY
 from pilothouse.engine.world import World
 from pilothouse.ports.change import Change, Conflict, WriteDocument
 
 NODE = "node"
-NOBODY = ""
-"""The tenant of what belongs to the installation."""
 NODES_LIMIT = 1000
 
 _read = msgspec.json.Decoder(Entry).decode

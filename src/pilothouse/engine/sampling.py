@@ -31,9 +31,10 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.hold import place_hold
+from pilothouse.engine.own_key import own_key
 from pilothouse.engine.sample import sample_id, sample_rows
 from pilothouse.engine.world import World
-from pilothouse.errors import AgentNotFound, Forbidden, NotOnRecord, RecordsUnavailable, StateConflict
+from pilothouse.errors import AgentNotFound, Forbidden, NotOnRecord, StateConflict
 from pilothouse.ports.change import Change, Conflict, KeepRun, Row, WriteDocument
 from pilothouse.ports.records import RunFilter
 
@@ -43,7 +44,6 @@ OPEN_LIMIT = 10_000
 PERIOD_RUNS = 20_000
 """Runs of a period that are looked through to fill up its strata."""
 SEEDED_LIMIT = 10_000
-TRIES = 5
 
 _read = msgspec.json.Decoder(Plan).decode
 _read_seeded = msgspec.json.Decoder(Seeded).decode
@@ -100,19 +100,10 @@ def _check_person(by: Principal) -> None:
 
 
 async def sampling_key(world: World, tenant: str) -> bytes:
-    """The key of the tenant, made when there is none: of two nodes that make one at once the first one's counts."""
-    if tenant in world.sampling_keys:
-        return world.sampling_keys[tenant]
-    for _ in range(TRIES):
-        kept = await world.records.get_document(tenant, SAMPLING_KEY)
-        if kept is not None:
-            world.sampling_keys[tenant] = bytes.fromhex(msgspec.json.decode(kept.body)["key"])
-            return world.sampling_keys[tenant]
-        key = b"".join(world.entropy.bits().to_bytes(8, "big") for _ in range(4))
-        write = WriteDocument(tenant, SAMPLING_KEY, SAMPLING_KEY, 0, "", encode({"key": key.hex()}), world.clock.now())
-        with contextlib.suppress(Conflict):
-            await world.records.commit(Change((write,)))
-    raise RecordsUnavailable
+    """The key by which runs of the tenant are chosen."""
+    if tenant not in world.sampling_keys:
+        world.sampling_keys[tenant] = await own_key(world, tenant, SAMPLING_KEY)
+    return world.sampling_keys[tenant]
 
 
 async def _write(

@@ -4,9 +4,14 @@ A bell goes to everybody. Events go where somebody watches: a node that has a wa
 lasts, and the others send it what becomes durable of that run, first of all the last they know, so that nothing is
 missed between asking and hearing. All messages of one tick leave together. What the carrier loses, repeats or delays
 costs time and nothing else.
+
+Each message carries an authentication code (keyed BLAKE2b, RFC 7693) under the key of the installation, so that whoever
+may publish on a broker and cannot read the records says nothing here: what bears no code of ours is dropped.
 """
 
 import asyncio
+import hashlib
+import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,8 +31,10 @@ WISH_AGAIN = 10.0
 WISHES_LIMIT = 100_000
 REMEMBERED = 4096
 """Runs whose last segment is remembered."""
-ROOM_FOR_NAMES = 400
+ROOM_FOR_NAMES = 416
 """Bytes of a message that is posted, beside what it carries."""
+CODE = 16
+"""Bytes of the authentication code before each message."""
 SMALL = 4096
 """Bytes of a segment that is remembered or sent; of a longer one only that it is there is told."""
 
@@ -45,6 +52,8 @@ class CarriedBus(Bus):
         self._here = MemoryBus()
         self._carrier = carrier
         self.post_limit = carrier.limit - ROOM_FOR_NAMES
+        self.key = b""
+        """Of the installation, up to 64 bytes; set before the start."""
         self._me = secrets.token_hex(4)
         self._leaving: OrderedDict[tuple[Any, ...], None] = OrderedDict()
         self._last: OrderedDict[Name, Segment] = OrderedDict()
@@ -134,17 +143,23 @@ class CarriedBus(Bus):
     def _flush(self) -> None:
         """All that was said in one tick, once each, in as few messages as the carrier allows."""
         leaving, self._leaving = list(self._leaving), OrderedDict()
-        room = self._carrier.limit - 64
+        room = self._carrier.limit - 64 - CODE
         together: list[tuple[Any, ...]] = []
         for message in leaving:
             size = len(_encode(message))
             if size > room and together:
-                self._carrier.send(_encode((self._me, together)))
-                room, together = self._carrier.limit - 64, []
+                self._carrier.send(self._signed(_encode((self._me, together))))
+                room, together = self._carrier.limit - 64 - CODE, []
             room -= size
             together.append(message)
         if together:
-            self._carrier.send(_encode((self._me, together)))
+            self._carrier.send(self._signed(_encode((self._me, together))))
+
+    def _signed(self, message: bytes) -> bytes:
+        return self._code(message) + message
+
+    def _code(self, message: bytes) -> bytes:
+        return hashlib.blake2b(message, digest_size=CODE, key=self.key).digest()
 
     async def _remind(self) -> None:
         while True:
@@ -156,8 +171,11 @@ class CarriedBus(Bus):
 
     def _hear(self, message: bytes) -> None:
         """What is no message of ours, or of a release that says it otherwise, is nobody's loss."""
+        code, said = message[:CODE], message[CODE:]
+        if not hmac.compare_digest(code, self._code(said)):
+            return
         try:
-            sender, heard = _decode(message)
+            sender, heard = _decode(said)
         except msgspec.DecodeError:
             return
         if sender == self._me:
@@ -166,8 +184,8 @@ class CarriedBus(Bus):
             match kind, values:
                 case "ring", [str(bell), str(key)]:
                     self._here.ring(bell, key)
-                case "post", [str(to), bytes(said)]:
-                    self._here.post(to, said)
+                case "post", [str(to), bytes(posted)]:
+                    self._here.post(to, posted)
                 case "watch", [str(tenant), str(run)]:
                     self._want((tenant, run))
                 case "event", [str(tenant), str(run), int(seq), int(count), int(at), bytes(data)]:
