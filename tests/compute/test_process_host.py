@@ -18,7 +18,7 @@ from tests.compute.node import ProcessNode, is_alive, process_node, until, until
 pytestmark = pytest.mark.slow
 
 CODE = '''
-import asyncio, os, sys, time
+import asyncio, os, subprocess, sys, time
 from pilothouse import Context, agent
 
 @agent(mode="event")
@@ -80,6 +80,17 @@ async def stubborn(ctx: Context, flag: str) -> None:
             pass
 
 @agent(mode="event")
+async def parent(ctx: Context, mark: str) -> int:
+    """Starts a process that holds what its host prints to, and loses its host the first time."""
+    if not os.path.exists(mark):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        with open(mark + ".draft", "w") as file:
+            file.write(str(child.pid))
+        os.rename(mark + ".draft", mark)
+        os._exit(7)
+    return ctx.run.attempt
+
+@agent(mode="event")
 async def prints(ctx: Context) -> str:
     print("to stdout")
     print("to stderr", file=sys.stderr)
@@ -125,6 +136,14 @@ async def test_a_step_that_finished_before_its_host_died_is_not_repeated(tmp_pat
         ended = await node.run("die_once", quoted(tmp_path / "flag"))
         assert (ended.status, ended.output) == ("succeeded", b"2")
         assert (tmp_path / "flag.count").read_text() == "x"
+
+
+async def test_what_a_host_started_ends_with_it_and_does_not_hide_its_end(tmp_path):
+    async with process_node(tmp_path, CODE, {"parent": {}}) as node:
+        ended = await node.run("parent", quoted(tmp_path / "mark"))
+        assert (ended.status, ended.output) == ("succeeded", b"2")
+        child = int((tmp_path / "mark").read_text())
+        await until(lambda: not is_alive(child))
 
 
 async def test_a_run_that_always_kills_its_host_fails_and_its_neighbour_goes_on(tmp_path):

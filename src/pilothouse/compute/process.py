@@ -3,18 +3,21 @@
 The process gets one JSON argument and inherits one end of a pair of sockets: nobody else can open them, and nothing is
 left in the file system. What it prints outside of runs, C code included, comes through pipes into the log. It is ended
 when it says nothing for too long although it was asked, when it holds more memory than its limit, and when the link
-breaks; it ends by itself when the node is gone. A new one follows after a pause that doubles up to a limit and starts
-again once a host stayed up.
+breaks; it ends by itself when the node is gone. What user code started in it ends with it. A new one follows after a
+pause that doubles up to a limit and starts again once a host stayed up.
 """
 
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import msgspec
 
@@ -75,6 +78,53 @@ class Ground:
 OWN_GROUND = Ground(OWN, sys.executable, {})
 
 
+class _Exit(asyncio.subprocess.SubprocessStreamProtocol):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(LINE_LIMIT, loop)
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
+class HostProcess:
+    """A process in a session of its own. `asyncio.subprocess.Process.wait` also waits until nobody holds its pipes any
+    more (CPython issue 119710); what user code started may hold them for ever, so that a host that was killed would
+    never be missed. `exited` is set by the end of the process itself."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Exit) -> None:
+        self._transport, self.exited = transport, protocol.exited
+        self.pid = transport.get_pid()
+        assert protocol.stdout is not None
+        assert protocol.stderr is not None
+        self.stdout, self.stderr = protocol.stdout, protocol.stderr
+
+    @classmethod
+    async def spawn(cls, *command: str, cwd: str, env: dict[str, str], pass_fds: tuple[int, ...]) -> Self:
+        """Raises `OSError`."""
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(
+            lambda: _Exit(loop), *command, cwd=cwd, env=env, stdin=DEVNULL, stdout=PIPE, stderr=PIPE,
+            start_new_session=True, pass_fds=pass_fds,
+        )  # fmt: skip
+        return cls(transport, protocol)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._transport.get_returncode()
+
+    def kill(self) -> None:
+        if self.returncode is None:
+            self._transport.kill()
+
+    def end_children(self) -> None:
+        """Of the ended process: what user code started in its session goes too, and its pipes are let go."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._transport.close()
+
+
 class ProcessHost(Host):
     """`name` is for the log and the socket. `start` returns at once; the host is up after its Hello."""
 
@@ -94,7 +144,7 @@ class ProcessHost(Host):
         self.restarts = 0
         self._options, self._names = options, agents
         self._link: Link[Message] | None = None
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: HostProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._is_stopping = False
         self._asked_at: float | None = None
@@ -108,7 +158,7 @@ class ProcessHost(Host):
             self._link.send(message)
 
     def kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._process is not None:
             self._process.kill()
 
     async def stop(self, within: float) -> None:
@@ -121,7 +171,7 @@ class ProcessHost(Host):
                 self._link.close()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within):
-                    await process.wait()
+                    await process.exited.wait()
             self.kill()
         if self._supervisor is not None:
             self._supervisor.cancel()
@@ -159,7 +209,8 @@ class ProcessHost(Host):
             theirs.close()
             self.kill()
             if self._process is not None:
-                await self._process.wait()
+                await self._process.exited.wait()
+                self._process.end_children()
             if self._link is not None:
                 self._link.close()
                 self._link = None
@@ -167,20 +218,15 @@ class ProcessHost(Host):
                 ours.close()
             self.lost()
 
-    async def _spawn(self, theirs: socket.socket) -> asyncio.subprocess.Process:
+    async def _spawn(self, theirs: socket.socket) -> HostProcess:
         config = host_config(self._options, self._names, f"fd:{theirs.fileno()}")
-        return await asyncio.create_subprocess_exec(
+        return await HostProcess.spawn(
             self._ground.interpreter,
             "-m",
             "pilothouse.sdk.host",
             msgspec.json.encode(config).decode(),
             cwd=self._options.project,
             env=self._environment(),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=LINE_LIMIT,
-            start_new_session=True,
             pass_fds=(theirs.fileno(),),
         )
 
@@ -190,17 +236,15 @@ class ProcessHost(Host):
         inherited = {name: value for name, value in os.environ.items() if value not in values}
         return {**inherited, **self._ground.variables, **self._options.variables, "PYTHONUNBUFFERED": "1"}
 
-    async def _watch_over(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch_over(self, process: HostProcess) -> None:
         """Until the process ends, or must be ended."""
-        assert process.stdout is not None
-        assert process.stderr is not None
         readers = [
             asyncio.create_task(self._read(process.stdout, "stdout")),
             asyncio.create_task(self._read(process.stderr, "stderr")),
         ]
         watch = asyncio.create_task(self._watch(process))
         try:
-            await process.wait()
+            await process.exited.wait()
             if not self._is_stopping:
                 self.on_log("host", f"host {self.name} (pid {process.pid}) ended with {process.returncode}", None, None)
                 if self.meter is not None:
@@ -212,7 +256,7 @@ class ProcessHost(Host):
                 task.cancel()
             await asyncio.gather(*readers, watch, return_exceptions=True)
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, process: HostProcess) -> None:
         loop = asyncio.get_running_loop()
         within = self._options.answers_within
         loads_within = self._options.time_to_load(self._names)
