@@ -193,7 +193,9 @@ class Node:
             except BaseException:
                 hosts.cancel()
                 await asyncio.gather(hosts, return_exceptions=True)
+                await self.loops.stop()
                 await self.worker.stop(0)
+                self.takings.stop()
                 if self.shared is not None:
                     await self.shared.leave(self.world)
                 if isinstance(self.bus, CarriedBus):

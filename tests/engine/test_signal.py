@@ -41,7 +41,11 @@ async def test_a_signal_that_comes_before_the_run_asks_is_there_when_it_does():
         await node.signal(run, "go", 1)
         await node.signal(run, "go", 2)
         await node.advance(minutes=2)
-        assert (await node.wait(run)).output == [1, 2]
+        ended = await node.wait(run)
+        assert ended.output == [1, 2]
+        kinds = [event.type for event in ended.events]
+        assert "step.started" not in kinds, "the first attempt knows what came before it"
+        assert "run.waiting" not in kinds
 
 
 async def test_a_signal_reaches_a_run_whose_attempt_is_still_there():

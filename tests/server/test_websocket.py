@@ -191,6 +191,7 @@ def test_a_client_that_says_what_it_should_not_is_told_by_the_code_even_before_i
 @pytest.mark.parametrize("before", [1, 3])
 def test_requests_that_were_sent_before_the_one_that_upgrades_are_answered_in_order_first(served, before):
     run = start_kept(served, "spell", "ab")
+    assert served.http.get(f"/v1/runs/{run}", params={"wait": 60}).json()["status"] == "succeeded"
     head = "".join(f"{name}: {value}\r\n" for name, value in OPENING.items())
     asked = [
         f"GET /v1/runs/{run}/events?after={number} HTTP/1.1\r\nHost: localhost\r\n\r\n" for number in range(before)

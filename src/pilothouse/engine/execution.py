@@ -226,8 +226,9 @@ class Beginning(Struct):
 
 async def read_beginning(world: World, run: Run, agent: Agent) -> Beginning:
     await ready_seal(world, run.tenant, run.subject)
-    is_first = run.epoch <= 1 and run.origin is None
-    journal = [] if is_first else await world.records.load_journal(run.tenant, run.id)
+    # A first attempt has no journal, but for the signals that came before it: each of them has woken the run.
+    has_none = run.epoch <= 1 and run.origin is None and run.wakes == 0
+    journal = [] if has_none else await world.records.load_journal(run.tenant, run.id)
     if run.session is None:
         return Beginning(journal, None, [], [])
     name = _session_name(run)

@@ -13,6 +13,7 @@ from pilothouse.ports.carrier import Carrier, Hear
 WAITING_LIMIT = 1000
 PAUSE = 0.25
 PAUSE_AT_MOST = 5.0
+CANCEL_AGAIN = 0.5
 
 
 class Line(Carrier):
@@ -40,9 +41,9 @@ class Line(Carrier):
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        while task is not None and not task.done():
+            task.cancel()  # again, since a fault that comes in the same moment takes the place of a cancel
+            await asyncio.wait((task,), timeout=CANCEL_AGAIN)
 
     async def _work(self, hear: Hear) -> None:
         while True:
@@ -50,6 +51,8 @@ class Line(Carrier):
                 await self._serve(hear)
             except self.faults:
                 self._waiting.clear()
+            if self._task is None:
+                return
             await asyncio.sleep(self._pause)
             self._pause = min(self._pause * 2, PAUSE_AT_MOST)
 

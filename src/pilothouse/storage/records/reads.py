@@ -53,8 +53,12 @@ class Reads:
         self._far = place.connect(4)
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="records-reader")
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Ends the reads aside. Blocks: not to be called on the loop."""
         self._reader.shutdown(cancel_futures=True)
+
+    def close(self) -> None:
+        """After `stop`, on the loop."""
         self._near.close()
         self._far.close()
 

@@ -82,7 +82,8 @@ class SqliteRecords(Intake, Reading, Records, Custody):
         await asyncio.to_thread(writer.stop)
         # What the writer settled last is told by callbacks that it has put into the loop before it ended.
         await asyncio.sleep(0)
-        await asyncio.to_thread(self._reads.close)
+        await asyncio.to_thread(self._reads.stop)
+        self._reads.close()  # in this thread, where the reads are that it could meet
         await asyncio.to_thread(self._let_go)
 
     def _let_go(self) -> None:
