@@ -16,6 +16,7 @@ from pathlib import Path
 
 import asyncpg
 
+from pilothouse.testing.brokers import free_port
 from pilothouse.testing.postgres import USER
 
 START_WITHIN = 60.0
@@ -63,9 +64,7 @@ class PgBouncer:
         assert found is not None
         (self._folder / "users").write_text(f'"{USER}" ""\n', encoding="utf-8")
         while True:
-            with socket.socket() as asked:
-                asked.bind(("127.0.0.1", 0))
-                port = asked.getsockname()[1]
+            port = free_port()
             settings = self._folder / "settings"
             text = SETTINGS.format(server=self._server, port=port, folder=self._folder, user=USER)
             settings.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ WORKLOADS = {"W1", "W2", "W3", "W4 tick", "W4 paced", "journal"}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(700)
 def test_a_quick_bench_measures_everything_and_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "out"
     scratch = tmp_path / "scratch"
@@ -20,7 +21,7 @@ def test_a_quick_bench_measures_everything_and_leaves_nothing(tmp_path: Path) ->
     scratch.mkdir()
     command = [sys.executable, "-m", "benchmarks", "--quick", "--seconds", "0.05", "--out", str(out)]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, timeout=90
+        command, cwd=ROOT, env={**os.environ, "TMPDIR": str(scratch)}, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((out / "RESULTS.json").read_bytes())

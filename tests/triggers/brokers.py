@@ -18,15 +18,11 @@ from pathlib import Path
 
 import pytest
 
+from pilothouse.testing.brokers import free_port
+
 BIN = Path(sys.executable).parent
 START_WITHIN = 120.0
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def needs(program: str | Path, package: str) -> None:

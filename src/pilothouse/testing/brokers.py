@@ -3,6 +3,8 @@
 They listen on 127.0.0.1 on a port that was free, keep nothing, and end with their starter.
 """
 
+import contextlib
+import secrets
 import shutil
 import signal
 import socket
@@ -14,7 +16,9 @@ from abc import ABC, abstractmethod
 from importlib.util import find_spec
 from pathlib import Path
 
-START_WITHIN = 20.0
+START_WITHIN = 60.0
+PORTS = range(20_000, 32_000)
+TRIES = 200
 
 
 class BrokerServer(ABC):
@@ -39,7 +43,7 @@ class BrokerServer(ABC):
         """Returns once it takes connections; on the port of the time before, when there was one."""
         deadline = time.monotonic() + START_WITHIN
         while True:
-            port = self.port or _free_port()
+            port = self.port or free_port()
             with (self._folder / "log").open("ab") as log:
                 command = ["setpriv", "--pdeathsig=KILL", *self._command(port)]
                 self._process = subprocess.Popen(
@@ -94,7 +98,12 @@ class NatsServer(BrokerServer):
         return [str(program), "-a", "127.0.0.1", "-p", str(port)]
 
 
-def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
+def free_port() -> int:
+    """One that was free now, and not of those that the kernel gives to connections: one of these could have it while
+    the server is stopped, and a client that tries again would connect to itself."""
+    for _ in range(TRIES):
+        port = PORTS.start + secrets.randbelow(len(PORTS))
+        with socket.socket() as asked, contextlib.suppress(OSError):
+            asked.bind(("127.0.0.1", port))
+            return port
+    raise OSError(f"no free port was found from {PORTS.start} to {PORTS.stop}")

@@ -10,12 +10,13 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from importlib.util import find_spec
 from pathlib import Path
+
+from pilothouse.testing.brokers import free_port
 
 USER = "pilothouse"
 START_WITHIN = 30.0
@@ -94,7 +95,7 @@ class PostgresServer:
                 raise RuntimeError(f"initdb: {made.stderr.decode()}")
         deadline = time.monotonic() + START_WITHIN
         while True:
-            port = self.port or _free_port()
+            port = self.port or free_port()
             settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
             with (self._folder / "log").open("ab") as log:
                 self._process = subprocess.Popen(
@@ -160,9 +161,3 @@ def _open_folder() -> str | None:
 def _environment() -> dict[str, str]:
     """Without what would make a client look elsewhere."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")} | {"LC_ALL": "C"}
-
-
-def _free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
