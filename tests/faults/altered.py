@@ -2,8 +2,8 @@
 a seam held open so that a kill can strike there, or a bug planted so that a checker can be shown to find it.
 
 What to alter comes as JSON in the variable FAULTS: `{"limits": {...}, "lose_acks": prefix, "die": [seam, nth],
-"again": seconds, "bugs": [name]}`. It is
-done from outside, so that the source has no hooks for tests. Only the node is altered, never a host.
+"again": seconds, "bugs": [name]}`. It is done from outside, so that the source has no hooks for tests. Only the node is
+altered, never a host.
 """
 
 import asyncio

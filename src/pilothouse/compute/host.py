@@ -77,12 +77,8 @@ class Host(ABC):
 
     @property
     def places(self) -> int:
-        return len(self._free) if self.serves else 0
-
-    @property
-    def serves(self) -> bool:
-        """Whether new attempts may come here."""
-        return self.is_up and not self.is_spare and self.left_behind < LEFT_BEHIND_LIMIT
+        """For new attempts."""
+        return len(self._free) if self.is_up and not self.is_spare and self.left_behind < LEFT_BEHIND_LIMIT else 0
 
     @property
     def is_idle(self) -> bool:
@@ -139,22 +135,23 @@ class Host(ABC):
         self.send(frames.Ping(self._ref))
 
     async def check(
-        self, agent: str, input: bytes, meanwhile: Callable[[], list[dict[str, str]]]
+        self, agent: str, input: bytes, within: float, meanwhile: Callable[[], list[dict[str, str]]]
     ) -> list[dict[str, str]] | None:
-        """The faults of an input; None: the host went down before it answered. A host whose code blocks it answers
-        late: then what `meanwhile` finds is told, if that is anything."""
+        """The faults of an input; None: no answer came, since the host went down or the time is over. A host whose code
+        blocks it answers late: then what `meanwhile` finds is told, if that is anything."""
         self._ref += 1
         ref = self._ref
         answer = self._checks[ref] = asyncio.get_running_loop().create_future()
         self.send(frames.Check(ref, agent, input))
         try:
             await asyncio.wait((answer,), timeout=ANSWERS_SOON)
-            if not answer.done() and (faults := meanwhile()):
-                return faults
-            await asyncio.wait((answer,))
+            if not answer.done():
+                if faults := meanwhile():
+                    return faults
+                await asyncio.wait((answer,), timeout=max(0.0, within - ANSWERS_SOON))
         finally:
             self._checks.pop(ref, None)
-        if answer.cancelled():
+        if not answer.done() or answer.cancelled():
             return None
         faults = answer.result()
         return [] if faults is None else decode_faults(faults)

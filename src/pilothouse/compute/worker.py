@@ -196,7 +196,7 @@ class NodeWorker(Worker):
     def _relieve(self) -> None:
         """Spares take the places of hosts that are down or must be replaced; these are the spares once they are up."""
         for host in self.hosts:
-            if host.is_spare or host.serves:
+            if host.is_spare or (host.is_up and not host.is_tainted):
                 continue
             for spare in self.hosts:
                 if spare.is_spare and spare.kind == host.kind and spare.is_up and not spare.is_tainted:
@@ -537,17 +537,21 @@ class NodeWorker(Worker):
         """Asks a host that is up; when none is, or the asked one dies, the next that comes up within the time. What is
         a fault by the schema already needs no host: it is told while there is none, or none that answers."""
         kind, by_schema = self._kinds[agent], partial(self.schemas.faults, self._agents[agent], input)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CHECK_WITHIN):
-                while not self.is_draining:
-                    host = next((one for one in self._hosts_of(kind) if one.is_up), None)
-                    if host is None:
-                        if faults := by_schema():
-                            return faults
-                        self._came_up.clear()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + CHECK_WITHIN
+        while not self.is_draining and (left := until - loop.time()) > 0:
+            host = next((one for one in self._hosts_of(kind) if one.is_up), None)
+            if host is not None:
+                answer = await host.check(agent, input, left, by_schema)
+                if answer is not None:
+                    return answer
+            elif faults := by_schema():
+                return faults
+            else:
+                self._came_up.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
                         await self._came_up.wait()
-                    elif (answer := await host.check(agent, input, by_schema)) is not None:
-                        return answer
         raise HostUnavailable(agent=agent)
 
     def _hosts_of(self, kind: str) -> Iterator[Host]:

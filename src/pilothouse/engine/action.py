@@ -187,16 +187,12 @@ def _tool(world: World, agent: Agent, asked: Proposal) -> Tool:
     return next((one for one in agent.tools if one.name == asked.tool), Tool(asked.tool, asked.risk))
 
 
-def _rule(active: ActivePolicies, case: Case) -> Ruling:
-    return ruling_under(active.compiled, case.request)
-
-
 def _judge(world: World, case: Case) -> None:
     active = world.policies.get(case.request.tenant)
     if active is None:
         _answer(world, case, "allow", None, recorded=False)
         return
-    ruling = _rule(active, case)
+    ruling = ruling_under(active.compiled, case.request)
     if active.mode == "log":
         _answer(world, case, "allow", active, ruling=ruling, would=ruling.verdict)
     elif ruling.verdict != "ask":
@@ -292,7 +288,7 @@ def _weigh(world: World, case: Case, active: ActivePolicies, review: Review) -> 
         reason = "what was approved is not what would run now (another release, tool or subject)"
         _answer(world, case, "deny", active, reason=reason, review=of)
         return
-    ruling = _rule(active, same)
+    ruling = ruling_under(active.compiled, same.request)
     if ruling.verdict == "deny":
         _answer(world, same, "deny", active, ruling=ruling, reason=ruling.reason, review=of)
     elif ruling.verdict == "ask" and ruling.ask is not None and not _suffices(answer, details, ruling.ask):

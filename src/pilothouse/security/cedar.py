@@ -33,9 +33,9 @@ from pilothouse.ports.policy import CompiledPolicies, PolicyLanguage
 
 TEXT_LIMIT = 1024 * 1024
 ANY_TOOL = "any_tool"
+"""The action of a tool that no host has described: its arguments are not typed, so policies see its name only."""
 ANY_HAND_OFF = inner_hand_off_name("any_agent")
 """The action of handing over to an agent that was not known when the host told of its tools."""
-"""The action of a tool that no host has described: its arguments are not typed, so policies see its name only."""
 
 DEPTH = 6
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
