@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import type { Costs } from "../api/types";
-import { Empty, Facts, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { Empty, Facts, Head, Loading, NumberHeads, Panel, Tabs, Trouble } from "../parts/parts";
 import { brief, count, money, share } from "../pure/words";
 import { adjust } from "../shell/place";
 
@@ -74,11 +74,9 @@ function Sums({ costs }: { costs: Costs }) {
                     <thead>
                         <tr>
                             <th scope="col">{costs.group}</th>
-                            {["Cost", "Share", "Calls", "Tokens in", "From a cache", "Tokens out"].map((name) => (
-                                <th key={name} scope="col" className="number">
-                                    {name}
-                                </th>
-                            ))}
+                            <NumberHeads
+                                names={["Cost", "Share", "Calls", "Tokens in", "From a cache", "Tokens out"]}
+                            />
                         </tr>
                     </thead>
                     <tbody>

@@ -7,7 +7,7 @@ import { get } from "../api/call";
 import { useChanges } from "../api/changes";
 import { useAlerts } from "../api/pages";
 import type { Figures, Overview } from "../api/types";
-import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Empty, Head, Loading, NumberHeads, Trouble } from "../parts/parts";
 import { type Line, Plot } from "../parts/plot";
 import type { Mark } from "../pure/marks";
 import { brief, count, money, readAt, share, shortId, span } from "../pure/words";
@@ -293,21 +293,19 @@ function ByAgent({ found }: { found: Overview }) {
                     <thead>
                         <tr>
                             <th scope="col">Agent</th>
-                            {[
-                                "Created",
-                                "Live",
-                                "Failed",
-                                "Lasted p50",
-                                "p95",
-                                "p99",
-                                "Waited p95",
-                                "Tokens",
-                                "Cost",
-                            ].map((name) => (
-                                <th key={name} scope="col" className="number">
-                                    {name}
-                                </th>
-                            ))}
+                            <NumberHeads
+                                names={[
+                                    "Created",
+                                    "Live",
+                                    "Failed",
+                                    "Lasted p50",
+                                    "p95",
+                                    "p99",
+                                    "Waited p95",
+                                    "Tokens",
+                                    "Cost",
+                                ]}
+                            />
                         </tr>
                     </thead>
                     <tbody>

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import type { PageOf, Provider } from "../api/types";
-import { Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Empty, Head, Loading, NumberHeads, Trouble } from "../parts/parts";
 import { brief, count, money, share, span } from "../pure/words";
 
 const BREAKER: Record<Provider["breaker"], string> = {
@@ -44,20 +44,18 @@ export function ProvidersPage() {
                                 <tr>
                                     <th scope="col">Model</th>
                                     <th scope="col">State</th>
-                                    {[
-                                        "In flight",
-                                        "Waiting",
-                                        "Calls",
-                                        "Went wrong",
-                                        "Tokens in",
-                                        "Tokens out",
-                                        "Cost",
-                                        "Price in, out",
-                                    ].map((name) => (
-                                        <th key={name} scope="col" className="number">
-                                            {name}
-                                        </th>
-                                    ))}
+                                    <NumberHeads
+                                        names={[
+                                            "In flight",
+                                            "Waiting",
+                                            "Calls",
+                                            "Went wrong",
+                                            "Tokens in",
+                                            "Tokens out",
+                                            "Cost",
+                                            "Price in, out",
+                                        ]}
+                                    />
                                 </tr>
                             </thead>
                             <tbody>

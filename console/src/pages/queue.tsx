@@ -6,7 +6,7 @@ import { get } from "../api/call";
 import { useChanges } from "../api/changes";
 import { useAgents } from "../api/pages";
 import type { NodeState, Overview, PageOf, Run } from "../api/types";
-import { Ago, Empty, Facts, Head, Lasting, Loading, StatusMark, Trouble } from "../parts/parts";
+import { Ago, Empty, Facts, Head, Lasting, Loading, NumberHeads, StatusMark, Trouble } from "../parts/parts";
 import { brief, bytes, count, shortId } from "../pure/words";
 import { to } from "../shell/place";
 
@@ -54,17 +54,15 @@ export function QueuePage({ hasNode }: { hasNode: boolean }) {
                             <thead>
                                 <tr>
                                     <th scope="col">Agent</th>
-                                    {[
-                                        ["Ready", "wait for a place"],
-                                        ["Held", "wait for their time or turn"],
-                                        ["Running", "have a place"],
-                                        ["Waiting", "wait for a review, a signal, a time, another run"],
-                                        ["At once", "how many may run"],
-                                    ].map(([name, title]) => (
-                                        <th key={name} scope="col" className="number" title={title}>
-                                            {name}
-                                        </th>
-                                    ))}
+                                    <NumberHeads
+                                        names={[
+                                            ["Ready", "wait for a place"],
+                                            ["Held", "wait for their time or turn"],
+                                            ["Running", "have a place"],
+                                            ["Waiting", "wait for a review, a signal, a time, another run"],
+                                            ["At once", "how many may run"],
+                                        ]}
+                                    />
                                 </tr>
                             </thead>
                             <tbody>
