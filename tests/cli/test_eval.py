@@ -57,6 +57,9 @@ cancel_grace_seconds = 0.5
 target = "desk:upper"
 [agents.judge]
 target = "desk:judge"
+[agents.gated]
+target = "desk:upper"
+evaluation = {dataset = "words", at_least = 0.5, evaluators = ["exact"]}
 [agents.credit]
 target = "desk:credit"
 [agents.credit.decision]
@@ -112,6 +115,15 @@ def test_a_release_is_scored_with_bounds_and_the_exit_code_is_the_gate(cli, data
     assert (code, found["gate"]["passed"]) == (Exit.FAILED, False)
     assert found["id"] in cli("eval").stdout
     assert "0.875" in cli("eval", "show", found["id"]).stdout
+
+
+def test_a_release_that_must_be_evaluated_is_refused_until_the_command_of_the_hint_has_passed(cli, dataset):
+    refused = cli("run", "gated", "x")
+    assert refused.exit_code == Exit.CONFLICT
+    assert "not evaluated on words" in refused.stderr
+    command = refused.stderr.split("`pilothouse ")[1].split("`")[0].split()
+    assert cli(*command).exit_code == Exit.DONE
+    assert cli.json("run", "gated", "x")["output"] == "X"
 
 
 def test_all_evaluators_score_beside_each_other_and_a_function_of_the_project_too(cli, dataset):

@@ -18,7 +18,6 @@ from pilothouse.errors import (
     Forbidden,
     InvalidInput,
     LimitReached,
-    NotEvaluated,
     NotOnRecord,
     RunActive,
     RunNotFound,
@@ -215,20 +214,12 @@ async def judged(node):
     return node
 
 
-async def test_a_release_goes_on_with_an_evaluation_that_is_surely_good_enough_and_not_without(judged):
-    node = judged
-    release = node.world.worker.find("desk").release
-    with pytest.raises(NotEvaluated, match="not evaluated"):
-        await evaluation.require_evaluation(node.world, "default", "desk", release)
-    kept = await evaluated(node, [1.0] * 8)
-    assert (kept.release, kept.scores[0].mean, kept.digest[:7]) == (release, 1.0, "sha256:")
-    assert await evaluation.require_evaluation(node.world, "default", "desk", release, 0.6) == kept
-    with pytest.raises(NotEvaluated, match=r"may score 0\.676"):
-        await evaluation.require_evaluation(node.world, "default", "desk", release, 0.9)
-    with pytest.raises(NotEvaluated):
-        await evaluation.require_evaluation(node.world, "default", "desk", "another")
-    (entry,) = [one for one in await told(node) if one["kind"] == "release.evaluated"]
-    assert (entry["release"], entry["scores"]) == (release, {"exact": 1.0})
+async def test_an_evaluation_is_of_one_release_and_stands_in_the_log(judged):
+    kept = await evaluated(judged, [1.0] * 8)
+    assert kept.release == judged.world.worker.find("desk").release
+    assert (kept.scores[0].mean, kept.digest[:7], kept.left_out) == (1.0, "sha256:", 0)
+    (entry,) = [one for one in await told(judged) if one["kind"] == "release.evaluated"]
+    assert (entry["release"], entry["scores"]) == (kept.release, {"exact": 1.0})
 
 
 async def test_evaluations_are_compared_on_what_both_have_scored(judged):
@@ -245,12 +236,14 @@ async def test_scores_of_anything_else_are_not_taken(judged):
     node = judged
     contents = await example.read_version(node.world, "default", "d", 1)
     item = contents.items[0][0].example
-    own, foreign = await run(node, "a"), await run(node, "a", name="other")
+    text = json.loads(bytes(contents.items[0][1].input))
+    own, foreign, another = await run(node, text), await run(node, text, name="other"), await run(node, "z")
     handed = {"agent": "desk", "dataset": "d", "number": 1, "part": None, "evaluators": ("exact",)}
     for scored in (
         [evaluation.Scored("exm_x", own, (1.0,))],
         [evaluation.Scored(item, foreign, (1.0,))],
         [evaluation.Scored(item, "run_x", (1.0,))],
+        [evaluation.Scored(item, another, (1.0,))],
         [evaluation.Scored(item, own, (1.0, 1.0))],
         [evaluation.Scored(item, own, (1.0,))] * 2,
         [],

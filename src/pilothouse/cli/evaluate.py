@@ -131,6 +131,8 @@ def _show(kept: dict[str, Any]) -> None:
         click.echo(f"The judge agrees with {kept['judge_agreement']:.0%} of the corrections of people.")
     if kept["withdrawn"]:
         click.echo(f"{kept['withdrawn']} examples were withdrawn and are not in it.", err=True)
+    if kept["left_out"]:
+        click.echo(f"{kept['left_out']} examples were not scored.", err=True)
 
 
 def _show_comparison(compared: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from pilothouse.compute.environment.build import EnvironmentOptions
 from pilothouse.compute.outgoing import OutgoingOptions
 from pilothouse.domain.decision import Decision
+from pilothouse.domain.evaluation import Requirement
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.secret import Secret
 from pilothouse.domain.vote import Handling
@@ -33,6 +34,7 @@ class AgentOptions:
     decision: Decision | None = None
     appeals: Handling | None = None
     incidents: Handling | None = None
+    evaluation: Requirement | None = None
     is_inline: bool = False
     on_release_change: str = "stop"
     history_limit: int = 100

@@ -311,6 +311,7 @@ class NodeWorker(Worker):
             decision=says.decision or decode_decision(found.decision),
             appeals=says.appeals,
             incidents=says.incidents,
+            evaluation=says.evaluation,
         )
 
     # --- agents and places ------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ schemas and asks a host whether an input fits.
 from msgspec import Struct
 
 from pilothouse.domain.decision import Decision
+from pilothouse.domain.evaluation import Requirement
 from pilothouse.domain.policy import Tool
 from pilothouse.domain.retry import Retry
 from pilothouse.domain.run import Mode
@@ -46,6 +47,8 @@ class Agent(Struct, kw_only=True, frozen=True):
     """Who answers appeals against it; None: anybody who may decide, within thirty days."""
     incidents: Handling | None = None
     """Who answers its incidents. When it is there, an alert about the agent or a hold that stops it opens one."""
+    evaluation: Requirement | None = None
+    """What a release must have scored before runs of it are taken in; None: nothing."""
     text_input: bool = False
     """Any JSON string is a good input."""
     free_input: bool = False

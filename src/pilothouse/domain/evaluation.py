@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import isclose
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ PATTERN_LIMIT = 1000
 TEXT_LIMIT = 100_000
 """Characters of an output that a pattern looks at."""
 
+Part = Literal["train", "test"]
 Evaluator = Callable[[Any, Any], float]
 """(output, expected) -> 0.0 to 1.0. `expected` None: the example does not say."""
 
@@ -252,3 +253,56 @@ def preferred(straight: str, swapped: str) -> float:
     if (straight, swapped) == ("a", "b"):
         return 1.0
     return 0.0 if (straight, swapped) == ("b", "a") else 0.5
+
+
+# --- what a release must have scored ----------------------------------------------------------------------------------
+
+
+class Requirement(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a release must have scored before runs of it are taken in. `dataset`: `NAME`, or `NAME:NUMBER` for that
+    version only. `at_least`: the lower end of the interval of every score. `evaluators`: which there must be; empty:
+    whichever were used. `part`: of the dataset; None: whichever was scored. `when_missing`: what becomes of a release
+    that was never scored so."""
+
+    dataset: str
+    at_least: float
+    evaluators: tuple[str, ...] = ()
+    part: Part | None = None
+    when_missing: Literal["deny", "allow"] = "deny"
+
+    def __post_init__(self) -> None:
+        name, colon, number = self.dataset.partition(":")
+        if not name or (colon and not number.isdecimal()):
+            raise ValueError(f'dataset is {self.dataset!r}; it is the name of one, or a version, as in "refunds:3"')
+        if not 0 <= self.at_least <= 1:
+            raise ValueError(f"at_least is {self.at_least}; it is from 0 to 1")
+
+    def covers(self, dataset: str, number: int, part: str | None) -> bool:
+        """Whether an evaluation on that is one that is asked for."""
+        return self.dataset in (dataset, f"{dataset}:{number}") and self.part in (None, part)
+
+    def fault(self, scores: Mapping[str, Score], left_out: int) -> str | None:
+        """Why these scores are not enough; None when they are. `left_out`: examples that were not scored."""
+        if left_out:
+            return f"{left_out} examples of {self.dataset} were not scored"
+        for name in self.evaluators or scores:
+            if name not in scores:
+                return f"it was not scored by {name}"
+            low = scores[name].interval.low
+            if low < self.at_least:
+                return f"{name} may be {low:.3f}, under {self.at_least:g}"
+        return None
+
+    @property
+    def command(self) -> str:
+        """What scores a release so, but for the agent."""
+        part = "" if self.part is None else f" --part {self.part}"
+        asked = "".join(f" --evaluator {one}" for one in self.evaluators or ("exact",))
+        return f"--dataset {self.dataset}{part}{asked} --at-least {self.at_least:g}"
+
+
+class Standing(Struct, frozen=True):
+    """Whether a release may go on (`reason` None), and until when that is believed, in microseconds."""
+
+    reason: str | None
+    until: int

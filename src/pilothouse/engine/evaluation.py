@@ -1,4 +1,4 @@
-"""Evaluations: what a release scored on a dataset version, kept, compared and asked for before a release goes on (G6).
+"""Evaluations: what a release scored on a dataset version, kept and compared (G6); `evaluation_gate` asks for them.
 
 Who runs them is outside: they start runs like anybody, score what came out and hand in the scores. Here they are
 checked against the dataset version and the runs that they name, so that nobody hands in a score of something else, and
@@ -13,14 +13,12 @@ from msgspec import Meta, Struct
 from pilothouse.domain.evaluation import Difference, Score, compare, score_of
 from pilothouse.domain.principal import Principal
 from pilothouse.engine.audit_entry import entry
-from pilothouse.engine.encoding import encode
+from pilothouse.engine.encoding import decode, encode
+from pilothouse.engine.evaluation_gate import EVALUATION, forget_standings
 from pilothouse.engine.example import read_version
 from pilothouse.engine.world import World
-from pilothouse.errors import Forbidden, InvalidInput, NotEvaluated, NotOnRecord
+from pilothouse.errors import Forbidden, InvalidInput, NotOnRecord
 from pilothouse.ports.change import Change, WriteDocument
-
-EVALUATION = "evaluation"
-PAGE = 200
 
 
 class Scored(Struct, frozen=True, array_like=True):
@@ -47,7 +45,7 @@ class Handed(Struct, kw_only=True):
 
 class Evaluation(Struct, frozen=True, kw_only=True):
     """`scores`: of each evaluator, over the examples that had an output; `failed`: those whose run gave none, which
-    count as 0 in every evaluator."""
+    count as 0 in every evaluator. `left_out`: examples of the version, or of that part of it, that were not scored."""
 
     id: str
     agent: str
@@ -63,6 +61,7 @@ class Evaluation(Struct, frozen=True, kw_only=True):
     withdrawn: int
     seed: int
     judge_agreement: float | None
+    left_out: int = 0
     by: str
     at: int
 
@@ -76,7 +75,7 @@ async def keep_evaluation(world: World, by: Principal, handed: Handed) -> Evalua
     if by.kind == "agent":
         raise Forbidden(reason="agents do not evaluate", hint="Use the key of a person or a program.")
     contents = await read_version(world, by.tenant, handed.dataset, handed.number)
-    known = {item.example for item, _ in contents.items if handed.part in (None, item.part)}
+    known = {item.example: one for item, one in contents.items if handed.part in (None, item.part)}
     faults: list[dict[str, str]] = []
     releases: set[str] = set()
     for number, one in enumerate(handed.scored):
@@ -85,6 +84,8 @@ async def keep_evaluation(world: World, by: Principal, handed: Handed) -> Evalua
             faults.append({"path": f"$.scored[{number}]", "message": "no example of this version, or not all scores"})
         elif run is None or run.agent != handed.agent or not run.is_terminal:
             faults.append({"path": f"$.scored[{number}]", "message": "not an ended run of this agent"})
+        elif decode(run.input) != decode(bytes(known[one.example].input)):
+            faults.append({"path": f"$.scored[{number}]", "message": "the run was given another input"})
         else:
             releases.add(run.release)
     if len({one.example for one in handed.scored}) != len(handed.scored):
@@ -112,6 +113,7 @@ async def keep_evaluation(world: World, by: Principal, handed: Handed) -> Evalua
         withdrawn=len(contents.withdrawn),
         seed=handed.seed,
         judge_agreement=handed.judge_agreement,
+        left_out=len(known) - len(handed.scored),
         by=by.name,
         at=at,
     )
@@ -122,6 +124,7 @@ async def keep_evaluation(world: World, by: Principal, handed: Handed) -> Evalua
         scores={name: round(score.mean, 6) for name, score in zip(kept.evaluators, kept.scores, strict=True)},
     )  # fmt: skip
     await world.records.commit(Change((write, told)))
+    forget_standings(world, kept.agent)
     return kept
 
 
@@ -140,21 +143,6 @@ async def list_evaluations(
     return [_read(one.body) for one in page], following
 
 
-async def last_evaluation(
-    world: World, tenant: str, agent: str, release: str, digest: str | None = None
-) -> Evaluation | None:
-    """Of a release, on the dataset version with this digest; None: on any."""
-    last: Evaluation | None = None
-    cursor: str | None = None
-    while True:
-        page, cursor = await list_evaluations(world, tenant, agent, cursor, PAGE)
-        for one in page:
-            if one.release == release and digest in (None, one.digest):
-                last = one
-        if cursor is None:
-            return last
-
-
 def compare_evaluations(first: Evaluation, second: Evaluation) -> dict[str, Difference]:
     """By evaluator, of those that both have, on the examples that both have."""
     found: dict[str, Difference] = {}
@@ -168,16 +156,4 @@ def compare_evaluations(first: Evaluation, second: Evaluation) -> dict[str, Diff
             )
             if difference is not None:
                 found[name] = difference
-    return found
-
-
-async def require_evaluation(world: World, tenant: str, agent: str, release: str, at_least: float = 0.0) -> Evaluation:
-    """What a rollout asks before a release becomes active (G6): an evaluation of that very release, whose every score
-    is surely at least this. Raises `NotEvaluated`."""
-    found = await last_evaluation(world, tenant, agent, release)
-    if found is None:
-        raise NotEvaluated(agent=agent, release=release, reason="it was not evaluated")
-    low = min((score.interval.low for score in found.scores), default=0.0)
-    if low < at_least:
-        raise NotEvaluated(agent=agent, release=release, reason=f"it may score {low:.3f}, under {at_least:.3f}")
     return found

@@ -18,6 +18,7 @@ from pilothouse.domain.delivery import Webhook
 from pilothouse.domain.event import Segment, line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.lease import lease_until
+from pilothouse.domain.principal import Principal
 from pilothouse.domain.run import OnBusy, Run
 from pilothouse.domain.session import decide_turn
 from pilothouse.engine.admission import admit
@@ -25,6 +26,7 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.direct import Ask, begin_distant, has_room
 from pilothouse.engine.encoding import encode, instant
+from pilothouse.engine.evaluation_gate import require_evaluation
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
 from pilothouse.engine.hold import hold_over, refuse_held
@@ -88,6 +90,8 @@ class StartRun(Struct, kw_only=True):
     origin: str | None = None
     by: str = NODE
     """Who asked for it, for the audit log."""
+    principal: Principal | None = None
+    """The same as its key has it; None: nobody with a key asked for it."""
     started_by: str | None = None
     """Of a called run: who started the run that called it."""
     journal: list[StepRow] = []
@@ -118,12 +122,21 @@ async def start_run(world: World, command: StartRun) -> Started:
         raise InvalidInput(faults=[fault])
     at = world.clock.now()
     if _is_unkept(world, command, agent):
+        if agent.evaluation is not None:
+            await _pass_gate(world, command, agent)
         takers = world.worker.takers(agent.name)
         if not takers:
             return await _start_unkept(world, command, agent, at)
         if _fits_a_message(world, command):
             return await _start_distant(world, command, agent, at, takers)
     return await _start_kept(world, command, agent, at)
+
+
+async def _pass_gate(world: World, command: StartRun, agent: Agent) -> None:
+    await require_evaluation(
+        world, agent, command.tenant,
+        run=command.run_id, parent=command.parent, metadata=command.metadata, principal=command.principal,
+    )  # fmt: skip
 
 
 def _is_unkept(world: World, command: StartRun, agent: Agent) -> bool:
@@ -212,6 +225,8 @@ async def place_run(world: World, ask: Ask) -> Unkept:
         tenant=ask.tenant, agent=ask.agent, input=ask.input, subject=ask.subject, metadata=ask.metadata,
         started_by=ask.started_by,
     )  # fmt: skip
+    if agent.evaluation is not None:
+        await _pass_gate(world, command, agent)
     run = _unkept_run(world, command, agent, world.clock.now())
     run.id, run.deadline_at = ask.run, ask.deadline_at
     return await _place(world, run, agent, ask.traceparent, is_stream=ask.is_stream, waits=ask.waits)
@@ -224,6 +239,8 @@ async def _start_kept(world: World, command: StartRun, agent: Agent, at: int) ->
     repeat = await _find_repeat(world, command, at)
     if repeat is not None:
         return repeat
+    if agent.evaluation is not None:
+        await _pass_gate(world, command, agent)
     if not _surely_fits(agent, command.input) and command.origin is None:
         faults = await world.worker.check(agent.name, command.input)
         if faults:

@@ -34,6 +34,8 @@ from pilothouse.ports.change import Change, Conflict, WriteDocument
 
 KIND = "dead_letter"
 PASSING = (Overloaded, Draining, HostUnavailable, RecordsUnavailable)
+MENDED = frozenset({"agent_not_found", "not_evaluated"})
+"""What the operator will mend: the message, or the event, waits for that."""
 REASON_LIMIT = 2000
 
 _decode = json.Decoder().decode
@@ -151,7 +153,7 @@ async def take_in(world: World, intake: Intake, message: Message) -> Taken:
         told = "; ".join(f"{one['path']}: {one['message']}" for one in fault.faults[:5])
         reason = f"it does not fit the input of {intake.rule.agent}: {told or fault.message}"
     except PilothouseError as fault:
-        if fault.code == "agent_not_found":  # the operator will mend it
+        if fault.code in MENDED:
             return Taken("again", None, f"{fault.code}: {fault.message}")
         reason = f"{fault.code}: {fault.message}"
     try:

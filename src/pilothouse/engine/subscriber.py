@@ -9,12 +9,9 @@ from pilothouse.domain.delivery import Answer, Delivery
 from pilothouse.domain.topic import SUBSCRIBER, Published, subscriber_run_id
 from pilothouse.engine.encoding import encode
 from pilothouse.engine.run import StartRun, start_run
-from pilothouse.engine.source import PASSING
+from pilothouse.engine.source import MENDED, PASSING
 from pilothouse.engine.world import World
 from pilothouse.errors import InvalidInput, PilothouseError, RunExists
-
-MENDED = frozenset({"agent_not_found"})
-"""What the operator will mend: the event waits for that."""
 
 _decode = json.Decoder(Published).decode
 

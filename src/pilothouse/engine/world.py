@@ -12,6 +12,7 @@ from weakref import WeakValueDictionary
 
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.delivery import Receivers
+from pilothouse.domain.evaluation import Requirement, Standing
 from pilothouse.domain.hold import Hold
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.principal import Key
@@ -155,6 +156,8 @@ class World:
     """How runs are sampled, by tenant and agent."""
     sampling_keys: dict[str, bytes] = field(default_factory=dict)
     """By tenant: what chooses runs. It leaves this process for the records only."""
+    standings: dict[tuple[str, str, Requirement], Standing] = field(default_factory=dict)
+    """What was found out of releases that must have an evaluation, by agent and release."""
     signer: Signer | None = None
     """Who signs checkpoints of the audit log; None: there are none."""
     witnesses: tuple[Witness, ...] = ()

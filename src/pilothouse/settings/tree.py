@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 
 from pilothouse.domain.decision import Decision
 from pilothouse.domain.delivery import ENDS, AlertEvent, OversightEvent, ToldEvent
+from pilothouse.domain.evaluation import Requirement
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.policy import Risk
@@ -414,6 +415,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True):
     """Who answers appeals against it, and how soon."""
     incidents: Handling | None = None
     """Who answers its incidents; alerts and holds that stop it open one."""
+    evaluation: Requirement | None = None
+    """What a release must have scored before runs of it are taken in."""
     isolation: Isolation | None = None
     """None: as `worker.isolation`."""
     on_release_change: OnReleaseChange = "stop"

@@ -92,6 +92,7 @@ def _agent_options(settings: Settings, agent: AgentSettings) -> AgentOptions:
         decision=agent.decision,
         appeals=agent.appeals,
         incidents=agent.incidents,
+        evaluation=agent.evaluation,
         is_inline=isolation == "inline" and not agent.environment,
         on_release_change=agent.on_release_change,
         history_limit=agent.history_limit,

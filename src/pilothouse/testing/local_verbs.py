@@ -12,6 +12,7 @@ import msgspec
 
 from pilothouse.domain.ids import DEFAULT_TENANT, run_id
 from pilothouse.domain.journal import ENDED
+from pilothouse.domain.principal import LOCAL
 from pilothouse.domain.review import Answer, Verdict
 from pilothouse.domain.run import TERMINAL, OnBusy, Run
 from pilothouse.domain.session import Session, Turn
@@ -70,6 +71,7 @@ class LocalVerbs(LocalLife):
             deadline_seconds=deadline,
             run_id=run_id,
             wants="later",
+            principal=LOCAL,
         )
         return await self._started(await self._or_die(start_run(self.world, command)))
 

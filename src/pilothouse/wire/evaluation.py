@@ -43,8 +43,8 @@ class EvaluatorView(Struct, kw_only=True):
 
 
 class EvaluationView(Struct, kw_only=True):
-    """`failed`: runs that gave no output; they count as 0. `judge_agreement`: of the examples that people corrected,
-    how often the judge preferred the correction."""
+    """`failed`: runs that gave no output; they count as 0. `left_out`: examples that were not scored.
+    `judge_agreement`: of the examples that people corrected, how often the judge preferred the correction."""
 
     id: str
     agent: str
@@ -57,6 +57,7 @@ class EvaluationView(Struct, kw_only=True):
     examples: int
     failed: int
     withdrawn: int
+    left_out: int
     judge_agreement: float | None
     seed: int
     by: str

@@ -116,6 +116,7 @@ def evaluation_view(one: evaluations.Evaluation) -> EvaluationView:
         examples=len(one.scored),
         failed=one.failed,
         withdrawn=one.withdrawn,
+        left_out=one.left_out,
         judge_agreement=one.judge_agreement,
         seed=one.seed,
         by=one.by,

@@ -149,6 +149,7 @@ def make_command(call: Call, agent: str, body: RunRequest, raw: bytes, wants: Wa
         idempotency=None if key is None else _idempotent(call, key, raw),
         wants=wants,
         by=principal_of(call),
+        principal=call.principal,
         webhook=None if body.webhook is None else read_webhook(call, body.webhook),
         traceparent=None if call.traceparent is None else call.traceparent.decode(),
     )
