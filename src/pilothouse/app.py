@@ -12,7 +12,7 @@ import os
 import secrets
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,16 +35,15 @@ from pilothouse.compute.roster import SharedWorker
 from pilothouse.compute.schedules import Schedules
 from pilothouse.compute.worker import NodeWorker
 from pilothouse.console.page import BuiltPages
-from pilothouse.domain.delivery import AlertEvent
-from pilothouse.domain.objective import Alert
+from pilothouse.domain.alert import Gained
+from pilothouse.domain.objective import Alert, Objectives
 from pilothouse.domain.principal import LOCAL, PrincipalKind
 from pilothouse.domain.run import Run
+from pilothouse.engine.alert import Judged, judge_alerts, retire_alerts
 from pilothouse.engine.calling import open_accounts, share_limits
 from pilothouse.engine.evidence import checkpoint_all
-from pilothouse.engine.incident import incident_of_alert
 from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
-from pilothouse.engine.outbox import tell_alert
 from pilothouse.engine.outgoing import Outgoing
 from pilothouse.engine.own_key import BUS_KEY, NOBODY, own_key
 from pilothouse.engine.run import place_run
@@ -52,7 +51,7 @@ from pilothouse.engine.scale import read_scale
 from pilothouse.engine.schedule import keep_schedules
 from pilothouse.engine.session_memory import SessionMemory
 from pilothouse.engine.taking import Takings
-from pilothouse.engine.world import World, persist, spawn
+from pilothouse.engine.world import World
 from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable, SettingsInvalid, TargetInvalid
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
@@ -84,6 +83,7 @@ CLOCK_SET_EVERY = 10.0
 WRITE_COSTS_WITHIN = 5.0
 STOP_HOSTS_WITHIN = 2.0
 STOP_SENDER_WITHIN = 2.0
+JUDGE_WITHIN = 2.0
 
 
 class Node:
@@ -96,10 +96,10 @@ class Node:
         self.metrics = Metrics()
         self.metrics.objectives = {name: one.objectives for name, one in settings.agents.items() if one.objectives}
         self.alerts = Alerts(
-            self.metrics.objectives, self.metrics.objective_counts, self._tell_alert, self.metrics.totals
-        )
+            self.metrics.objectives, self.metrics.objective_counts, self.metrics.totals,
+            self._judge_alerts, lambda agents: retire_alerts(self.world, agents, facts_of), self._log_alert,
+        )  # fmt: skip
         self.metrics.firing = self.alerts.firing
-        self.alerts.reviews = lambda: self.metrics.reviews
         self.records = records_of(settings)
         self.records.meter = self.metrics
         self.mover: Mover | None = None
@@ -168,15 +168,12 @@ class Node:
             self.tracer.run_ended(run, traceparent)
         self.log.run_ended(run, traceparent)
 
-    def _tell_alert(self, alert: Alert) -> None:
+    def _judge_alerts(self, agent: str, promised: Objectives, gained: Gained, is_last: bool) -> Awaitable[Judged]:
+        return judge_alerts(self.world, agent, promised, gained, facts_of, is_last=is_last)
+
+    def _log_alert(self, alert: Alert) -> None:
         what = "alert" if alert.resolved_at is None else "resolved"
         self.log.write("warning", f"{what}: {summary(alert)}", severity=alert.severity, agent=alert.agent)
-        kind: AlertEvent = "alert.fired" if alert.resolved_at is None else "alert.resolved"
-        facts = msgspec.json.encode(alert_view(alert))
-        spawn(self.world, persist(lambda: tell_alert(self.world, kind, alert.agent, facts)))
-        if alert.resolved_at is None:
-            since = (alert.agent, alert.objective, alert.since)
-            spawn(self.world, persist(lambda: incident_of_alert(self.world, *since, facts)))
 
     async def start(self) -> None:
         """Raises what an operator must mend: the address, the records, an agent that cannot be loaded."""
@@ -237,11 +234,9 @@ class Node:
         self.sender.start()
         if self.mover is not None:
             self.mover.start()
-        self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.clock))
+        self._watching = asyncio.get_running_loop().create_task(watch(self.alerts, self.log.warn))
         options, door = http_options(self.settings), KeyDoor(self.world)
-        self.http = HttpApp(
-            self.world, options, self.metrics, self.alerts, BuiltPages(), door, told(self.settings), self.sources
-        )
+        self.http = HttpApp(self.world, options, self.metrics, BuiltPages(), door, told(self.settings), self.sources)
         if self.settings.records.is_shared:
             self._timekeeper = asyncio.get_running_loop().create_task(self._keep_time(), name="timekeeper")
         self.server = HttpServer(self.http, listener, self.settings.server.grace_seconds)
@@ -305,6 +300,7 @@ class Node:
         await self.world.outgoing.limits.stop()
         if self.world.hot is not None:
             await self.world.hot.stop()
+        await self._judge_last()
         try:
             await checkpoint_all(self.world)
         except Exception as error:  # the next start makes it; the rest of the end must go on
@@ -312,6 +308,15 @@ class Node:
         await self.records.close()
         if self.tracer is not None:
             await asyncio.to_thread(self.tracer.stop)
+
+    async def _judge_last(self) -> None:
+        """What was counted since the last round is kept for whoever goes on."""
+        if self._watching is None:
+            return
+        await asyncio.wait({self._watching}, timeout=JUDGE_WITHIN)
+        with contextlib.suppress(Exception):  # the rest of the end must go on
+            async with asyncio.timeout(JUDGE_WITHIN):
+                await self.alerts.round(is_last=True)
 
     async def _attempts_end(self, within: float) -> bool:
         loop = asyncio.get_running_loop()
@@ -335,6 +340,10 @@ def outgoing_of(settings: Settings, options: OutgoingOptions) -> Outgoing:
     found = Outgoing(options.rules, Ledger(options.budgets, options.tenant, settings.records.is_shared))
     found.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")
     return found
+
+
+def facts_of(alert: Alert) -> bytes:
+    return msgspec.json.encode(alert_view(alert))
 
 
 def tracer(settings: Settings) -> "OtlpTracer | None":

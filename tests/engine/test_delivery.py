@@ -12,6 +12,7 @@ from pilothouse.engine.delivery import claim_deliveries, get_delivery, list_deli
 from pilothouse.engine.outbox import tell_alert
 from pilothouse.engine.run import start_run
 from pilothouse.errors import DeliveryNotFound
+from pilothouse.ports.change import Change
 from pilothouse.ports.delivery import DeliveryFilter
 from pilothouse.testing import LocalNode
 from tests.engine.agents import chat, command, echo, held, note, until
@@ -228,8 +229,8 @@ async def test_an_alert_goes_to_who_wants_to_hear_of_alerts_and_to_nobody_else()
     shop = Receiver(name="shop", events=("alert.fired",), agents=("shop",))
     async with LocalNode({"note": note}) as node:
         node.world.receivers = Receivers((oncall, shop, Receiver(name="ends")))
-        await tell_alert(node.world, "alert.fired", "note", b'{"severity":"page","summary":"too many"}')
-        await tell_alert(node.world, "alert.fired", "note", b'{"severity":"ticket"}')
+        for facts in (b'{"severity":"page","summary":"too many"}', b'{"severity":"ticket"}'):
+            await node.world.records.commit(Change(tuple(tell_alert(node.world, "alert.fired", "note", facts))))
         assert await outbox(node) == [("alert.fired", "oncall")]
         [one] = await claim_deliveries(node.world, 10)
         assert json.loads(one.body)["data"] == {"severity": "page", "summary": "too many"}

@@ -1,153 +1,123 @@
-"""The node's own evaluator: it fires, gets worse, is resolved, and forgets what is old. Time is passed in."""
+"""The node's own evaluator over real records: what is unusual; restarts and other nodes repeat and lose nothing.
 
+Time is that of a clock which the test holds. A node here is what a process remembers (its metrics, and what of them is
+kept); two of them share the records, as after a restart or beside each other.
+"""
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+
+from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.objective import Objectives
 from pilothouse.domain.usual import IN_A_ROW, RECENT
-from pilothouse.observability.alert import RESOLVED_KEPT, SAMPLES_LIMIT, Alerts, History
+from pilothouse.engine.alert import judge_alerts, list_alerts, retire_alerts
+from pilothouse.engine.delivery import list_deliveries
+from pilothouse.observability.alert import Alerts
 from pilothouse.observability.metric import Metrics
 from pilothouse.observability.objective import agent_alerts
+from pilothouse.ports.delivery import DeliveryFilter
+from pilothouse.testing import LocalNode
 from pilothouse.wire.alert import alert_view
 
-MINUTE = 60_000_000
-START = 1_800_000_000_000_000
-KEY = ("desk", "ended")
+HEARD = Receiver(name="oncall", events=("alert.fired", "alert.resolved"))
+SMALL = {"anomalies": False, "share": 0.9}
 
 
-class Traffic:
-    """Ten runs a minute of which a share misses, judged each minute."""
-
-    def __init__(self):
-        self.counts = {}
-        self.told = []
-        self.alerts = Alerts({"desk": Objectives(share=0.99)}, self.counts, self.told.append)
-        self.at = START
-
-    def go_on(self, minutes, missed=0, runs=10):
-        for _ in range(minutes):
-            self.at += MINUTE
-            total, bad = self.counts.get(KEY, (0, 0))
-            self.counts[KEY] = (total + runs, bad + missed)
-            self.alerts.round(self.at)
+def facts_of(alert):
+    return msgspec.json.encode(alert_view(alert))
 
 
-def test_an_outage_pages_within_minutes_and_is_resolved_soon_after_it_ends():
-    traffic = Traffic()
-    traffic.go_on(600)
-    assert traffic.told == []
-    traffic.go_on(12, missed=10)
-    [alert] = traffic.alerts.firing()
-    assert (alert.agent, alert.objective, alert.severity, alert.resolved_at) == ("desk", "ended", "page", None)
-    assert alert.since < traffic.at
-    traffic.go_on(40)
-    assert [one.severity for one in traffic.alerts.firing()] != ["page"]
-    traffic.go_on(24 * 60)
-    assert traffic.alerts.firing() == []
-    assert traffic.told[-1].resolved_at is not None
+def echo(text: str) -> str:
+    return text
 
 
-def test_what_was_resolved_is_remembered_newest_first_and_only_so_many():
-    traffic = Traffic()
-    for number in range(RESOLVED_KEPT + 5):
-        key = ("desk", f"ended{number}")
-        traffic.alerts._fire(key, 1.0, 0.5, 60, START + number)
-        traffic.alerts._resolve(key, START + number + 1)
-    assert traffic.alerts.firing() == []
-    found = traffic.alerts.resolved()
-    assert len(found) == RESOLVED_KEPT
-    assert found[0].resolved_at == START + RESOLVED_KEPT + 5
-    assert alert_view(found[0]).resolved_at is not None
+@pytest.fixture
+async def local():
+    async with LocalNode({"desk": echo}) as node:
+        node.world.receivers = Receivers((HEARD,))
+        yield node
 
 
-def test_a_blip_wakes_nobody():
-    traffic = Traffic()
-    traffic.go_on(600)
-    traffic.go_on(1, missed=5)
-    traffic.go_on(60)
-    assert traffic.told == []
+class Process:
+    """What a process of a node remembers. Runs of 2 s that cost a tenth of a dollar, thirty in five minutes, looked at
+    each minute."""
 
-
-def test_a_slow_leak_becomes_a_ticket_and_no_page():
-    traffic = Traffic()
-    traffic.go_on(3 * 24 * 60, missed=1, runs=50)
-    assert [alert.severity for alert in traffic.alerts.firing()] == ["ticket"]
-    assert all(alert.severity == "ticket" for alert in traffic.told)
-
-
-def test_an_alert_that_gets_worse_is_told_again_with_the_time_it_began():
-    traffic = Traffic()
-    traffic.go_on(3 * 24 * 60, missed=1, runs=50)
-    since = traffic.alerts.firing()[0].since
-    traffic.go_on(60, missed=10)
-    assert [(one.severity, one.since) for one in traffic.alerts.firing()] == [("page", since)]
-
-
-def test_what_is_remembered_is_bounded():
-    history = History()
-    for number in range(SAMPLES_LIMIT * 2):
-        history.note(START + number, number, 0)
-    assert len(history._at) <= SAMPLES_LIMIT
-    history.note(START + 4 * 24 * 3600 * 1_000_000, SAMPLES_LIMIT * 3, 0)
-    assert len(history._at) == 2
-
-
-def test_a_counter_that_stands_still_costs_nothing():
-    history = History()
-    for number in range(1000):
-        history.note(START + number * MINUTE, 5, 1)
-    assert len(history._at) == 1
-    assert history.within(START + 1000 * MINUTE, 3600).total == 0
-
-
-class Habit:
-    """Runs of 2 s that cost a tenth of a dollar, thirty in five minutes, looked at each minute."""
-
-    def __init__(self, **promised):
+    def __init__(self, local, **promised):
+        self.local = local
         self.metrics = Metrics()
         self.metrics.objectives = {"desk": Objectives(**promised)}
         self.told = []
         self.alerts = Alerts(
-            self.metrics.objectives, self.metrics.objective_counts, self.told.append, self.metrics.totals
-        )
+            self.metrics.objectives, self.metrics.objective_counts, self.metrics.totals,
+            lambda agent, known, gained, last: judge_alerts(local.world, agent, known, gained, facts_of, is_last=last),
+            lambda agents: retire_alerts(local.world, agents, facts_of), self.told.append,
+        )  # fmt: skip
         self.metrics.firing = self.alerts.firing
-        self.at = START
 
-    def go_on(self, slots, runs=6, seconds=2.0, cost=0.1):
+    def count(self, runs, seconds=2.0, cost=0.1, status="succeeded"):
+        for _ in range(runs):
+            self.metrics.run_ended("desk", status, seconds, b'{"cost_usd":%f}' % cost)
+
+    async def go_on(self, slots, runs=6, seconds=2.0, cost=0.1, status="succeeded"):
         for _ in range(slots * 5):
-            self.at += MINUTE
-            for _ in range(runs):
-                self.metrics.run_ended("desk", "succeeded", seconds, b'{"cost_usd":%f}' % cost)
-            self.alerts.round(self.at)
+            self.local.clock.advance(60)
+            self.count(runs, seconds, cost, status)
+            await self.alerts.round()
 
     def gauges(self):
         lines = self.metrics.render().decode().splitlines()
         return [line for line in lines if line.startswith("pilothouse_unusual{")]
 
 
-def test_what_is_far_from_usual_is_a_ticket_that_says_how_far_and_ends_by_itself():
-    habit = Habit()
-    habit.go_on(RECENT * 2)
+async def heard(local):
+    """What the receiver is told, oldest first."""
+    found, _ = await list_deliveries(local.world, "default", DeliveryFilter(), None, 100)
+    return [(one.type, json.loads(one.body)["data"]["objective"]) for one in reversed(found)]
+
+
+FIRED, RESOLVED = ("alert.fired", "ended"), ("alert.resolved", "ended")
+
+
+@pytest.mark.slow
+async def test_what_is_far_from_usual_is_a_ticket_that_says_how_far_and_ends_by_itself(local):
+    habit = Process(local)
+    await habit.go_on(RECENT * 2)
     assert (habit.told, habit.gauges()) == ([], [])
-    habit.go_on(IN_A_ROW + 1, seconds=20.0)
+    await habit.go_on(IN_A_ROW + 1, seconds=20.0)
     [alert] = habit.alerts.firing()
     assert alert_view(alert).summary == "A run of desk took 20 s on average in 5 minutes; 2 s are usual."
     assert habit.gauges() == ['pilothouse_unusual{agent="desk",quantity="seconds"} 1.0']
-    habit.go_on(IN_A_ROW + 1)
+    await habit.go_on(IN_A_ROW + 1)
     assert habit.alerts.firing() == []
     assert [one.resolved_at is None for one in habit.told] == [True, False]
 
 
-def test_runs_that_stay_away_are_told():
-    habit = Habit()
-    habit.go_on(RECENT * 2)
-    habit.go_on(IN_A_ROW + 1, runs=0)
-    assert [alert_view(one).summary for one in habit.alerts.firing()] == [
+@pytest.mark.slow
+async def test_runs_that_stay_away_are_told_also_by_a_process_that_has_seen_none_of_them(local):
+    await Process(local).go_on(RECENT * 2)
+    again = Process(local)
+    await again.go_on(IN_A_ROW + 1, runs=0)
+    assert [alert_view(one).summary for one in again.alerts.firing()] == [
         "0 runs of desk ended in 5 minutes; 30 are usual."
     ]
 
 
-def test_who_does_not_want_to_hear_of_the_unusual_does_not():
-    habit = Habit(anomalies=False)
-    habit.go_on(RECENT * 2)
-    habit.go_on(IN_A_ROW + 1, runs=0)
+@pytest.mark.slow
+async def test_a_time_in_which_no_node_looked_says_nothing_of_what_is_usual(local):
+    await Process(local).go_on(RECENT * 2)
+    local.clock.advance(hours=2)
+    again = Process(local)
+    await again.go_on(IN_A_ROW + 2)
+    assert again.told == []
+
+
+async def test_who_does_not_want_to_hear_of_the_unusual_does_not(local):
+    habit = Process(local, anomalies=False)
+    await habit.go_on(RECENT + IN_A_ROW)
+    await habit.go_on(IN_A_ROW + 1, runs=0)
     assert habit.told == []
     assert [rule["alert"] for rule in agent_alerts("desk", Objectives(anomalies=False))] == [
         "PilothouseObjectiveBurns"
@@ -155,25 +125,109 @@ def test_who_does_not_want_to_hear_of_the_unusual_does_not():
     assert agent_alerts("desk", Objectives())[-1]["alert"] == "PilothouseUnusual"
 
 
-def test_a_day_that_costs_more_than_planned_is_a_ticket_until_the_day_is_over():
-    habit = Habit(cost_usd_a_day=50, anomalies=False)
-    habit.go_on(16)
+@pytest.mark.slow
+async def test_a_day_that_costs_more_than_planned_is_a_ticket_until_the_day_is_over(local):
+    habit = Process(local, cost_usd_a_day=50, anomalies=False)
+    await habit.go_on(16)
     assert habit.told == []
-    habit.go_on(1)
+    await habit.go_on(1)
     [alert] = habit.alerts.firing()
     assert alert_view(alert).summary == "desk cost 50.40 USD in 24 hours; 50.00 are planned."
-    habit.go_on(24 * 12, runs=0)
+    local.clock.advance(hours=24)
+    await habit.go_on(1, runs=0)
     assert habit.alerts.firing() == []
 
 
-def test_a_review_that_is_open_for_longer_than_promised_is_a_ticket_until_it_is_decided():
-    habit = Habit(review_within_seconds=600, anomalies=False)
-    habit.alerts.reviews = lambda: habit.metrics.reviews
-    for oldest in (60.0, 601.0):
-        habit.metrics.reviews_counted({"desk": (3, oldest)})
-        habit.go_on(1, runs=0)
-    [alert] = habit.alerts.firing()
-    assert alert_view(alert).summary == "A review of desk has been open for 10 minutes; 10 minutes are promised."
-    habit.metrics.reviews_counted({})
-    habit.go_on(1, runs=0)
-    assert habit.alerts.firing() == []
+async def test_an_alert_outlives_the_process_that_told_of_it_and_the_next_one_tells_that_it_is_over(local):
+    first = Process(local, **SMALL)
+    await first.go_on(1, status="failed")
+    assert await heard(local) == [FIRED]
+    second = Process(local, **SMALL)  # the first was killed
+    await second.go_on(1, status="failed")
+    assert await heard(local) == [FIRED], "a restart repeats nothing"
+    assert [one.objective for one in second.alerts.firing()] == ["ended"]
+    third = Process(local, **SMALL)  # and so was the second
+    local.clock.advance(hours=7)
+    await third.alerts.round()
+    assert await list_alerts(local.world, with_resolved=False) == []
+    assert await heard(local) == [FIRED, RESOLVED], "and loses nothing"
+    [over] = await list_alerts(local.world, with_resolved=True)
+    assert over.resolved_at == local.clock.now()
+
+
+async def test_a_failure_right_after_a_restart_is_one_of_many_runs_and_not_of_one(local):
+    first = Process(local, **SMALL)
+    await first.go_on(1)
+    first.count(50)
+    await first.alerts.round(is_last=True)
+    second = Process(local, **SMALL)
+    await second.go_on(1, runs=1, status="failed")
+    assert (second.told, await heard(local)) == ([], [])
+
+
+async def test_of_two_nodes_one_tells_and_both_know(local):
+    one, other = Process(local, **SMALL), Process(local, **SMALL)
+    for _ in range(5):
+        local.clock.advance(60)
+        one.count(10, status="failed")
+        other.count(10, status="failed")
+        await one.alerts.round()
+        await other.alerts.round()
+    assert await heard(local) == [FIRED]
+    assert len(one.told) + len(other.told) == 1
+    assert one.alerts.firing() == other.alerts.firing() == await list_alerts(local.world, with_resolved=False)
+
+
+async def test_of_two_nodes_that_look_at_once_one_tells_and_what_both_counted_stands(local):
+    one, other = Process(local, **SMALL), Process(local, **SMALL)
+    one.count(15, status="failed")
+    other.count(5, status="failed")
+    await asyncio.gather(one.alerts.round(), other.alerts.round())
+    assert await heard(local) == [FIRED]
+    local.clock.advance(60)
+    await asyncio.gather(one.alerts.round(is_last=True), other.alerts.round(is_last=True))
+    book = await local.world.records.get_document("", "alert:desk")
+    assert sum(total for _, total, _ in json.loads(book.body)["counts"]["ended"]) == 20
+
+
+async def test_runs_of_all_nodes_are_judged_together(local):
+    """One run in five fails on a node that has few of them: of all, too few do."""
+    busy, small = Process(local, **SMALL), Process(local, **SMALL)
+    for _ in range(10):
+        local.clock.advance(60)
+        busy.count(100)
+        small.count(4)
+        small.count(1, status="failed")
+        await busy.alerts.round()
+        await small.alerts.round()
+    assert await heard(local) == []
+
+
+async def test_a_round_that_the_records_refused_is_made_up_for(local):
+    process = Process(local, **SMALL)
+    process.count(20, status="failed")
+    found = Alerts(
+        process.metrics.objectives, process.metrics.objective_counts, process.metrics.totals, refuse,
+        process.alerts._retire, process.told.append,
+    )  # fmt: skip
+    with pytest.raises(OSError, match="away"):
+        await found.round()
+    found._judge = process.alerts._judge
+    await found.round()
+    assert await heard(local) == [FIRED]
+
+
+async def refuse(*_):
+    raise OSError("away")
+
+
+async def test_an_agent_that_is_judged_no_more_leaves_no_alert_behind(local):
+    process = Process(local, **SMALL)
+    await process.go_on(1, status="failed")
+    process.metrics.objectives.clear()
+    await process.alerts.retire()
+    assert len(await list_alerts(local.world, with_resolved=False)) == 1, "another node may still judge it"
+    local.clock.advance(hours=2)
+    await process.alerts.retire()
+    assert await list_alerts(local.world, with_resolved=True) == []
+    assert await heard(local) == [FIRED, RESOLVED]

@@ -33,7 +33,7 @@ def alerts() -> None:
 @alerts.command("list", short_help="What fires on a node.")
 @node_options
 def list_alerts(url: str | None, is_json: bool) -> int:
-    """What fires on a node: objectives of agents that are missed faster than their budget allows.
+    """What fires, of all nodes: objectives of agents that are missed faster than their budget allows.
 
     \b
     Example: pilothouse alerts list --json

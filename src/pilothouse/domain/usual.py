@@ -50,19 +50,34 @@ class Usual(Struct, frozen=True):
     """On the scale of `steady`."""
 
 
+class KeptSlots(Struct):
+    """Slots as they are kept: values of four digits, None where a slot says nothing."""
+
+    values: list[float | None]
+    far_for: int
+    near_for: int
+    is_far: bool
+
+
 class Slots:
     """The slots of one quantity, oldest first, a week of them at most; NaN where a slot says nothing."""
 
-    def __init__(self, quantity: Quantity) -> None:
+    def __init__(self, quantity: Quantity, kept: KeptSlots | None = None) -> None:
+        kept = kept or KeptSlots([], 0, 0, False)
         self.quantity = quantity
-        self._values = array("d")
-        self._far_for = 0
-        self._near_for = 0
-        self.is_far = False
+        self._values = array("d", (nan if value is None else value for value in kept.values))
+        self._far_for = kept.far_for
+        self._near_for = kept.near_for
+        self.is_far = kept.is_far
         self.usual: Usual | None = None
         """What the last slot was compared with."""
         self._others: list[float] = []
         """The middles of the days that were left out of that."""
+
+    def keep(self) -> KeptSlots:
+        """What `Slots` goes on from; a digit more would outweigh no deviation."""
+        values = [None if isnan(value) else float(f"{value:.4g}") for value in self._values]
+        return KeptSlots(values, self._far_for, self._near_for, self.is_far)
 
     def add(self, value: float) -> bool:
         """Takes in the next slot; whether `is_far` changed."""

@@ -76,18 +76,19 @@ def incident_of_hold(world: World, hold: Hold, asked: bool | None) -> tuple[Stat
     return _rows(world, hold.tenant, id, agent, hold.selector.run or "", cause, hold.placed_by)
 
 
-async def incident_of_alert(world: World, agent: str, objective: str, since: int, alert: bytes) -> None:
-    """Opens one for an alert about an agent whose settings have `incidents`; a second call, from any node, does
-    nothing. `alert`: its facts, a JSON object."""
+async def incident_of_alert(
+    world: World, agent: str, objective: str, since: int, alert: bytes
+) -> tuple[Statement, ...]:
+    """What goes with an alert about an agent whose settings have `incidents`; nothing when it has opened one already:
+    an alert that got worse is told again. `alert`: its facts, a JSON object."""
     known = world.worker.find(agent)
     if known is None or known.incidents is None:
-        return
+        return ()
     id = ids.call_review_id(f"{agent}\n{objective}", f"{STEP}:{since}")
     if await world.records.get_review(ids.DEFAULT_TENANT, id) is not None:
-        return
+        return ()
     cause = {"happened": f"{objective} of {agent}", "alert": Raw(alert)}
-    await world.records.commit(Change(_rows(world, ids.DEFAULT_TENANT, id, agent, "", cause, NODE)))
-    world.bus.ring("timer")
+    return _rows(world, ids.DEFAULT_TENANT, id, agent, "", cause, NODE)
 
 
 def _rows(

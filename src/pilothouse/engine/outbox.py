@@ -15,7 +15,7 @@ from pilothouse.domain.run import Run
 from pilothouse.engine.encoding import decode, encode, instant, raw
 from pilothouse.engine.review_link import make_link
 from pilothouse.engine.world import World
-from pilothouse.ports.change import Change, InsertDelivery, Row
+from pilothouse.ports.change import InsertDelivery, Row
 
 BODY_LIMIT = 256 * 1024
 """Bytes of a body. Of a longer one the receiver gets everything but what the event itself says, and the address of the
@@ -110,13 +110,10 @@ def _with_link(world: World, tenant: str, event: bytes) -> bytes:
     return event if link is None else event[:-1] + b',"link":%b}' % encode(link)
 
 
-async def tell_alert(world: World, kind: AlertEvent, agent: str, facts: bytes) -> None:
-    """An alert of this node goes to the receivers that want to hear of alerts: nobody's run, but a delivery like any
-    other. `facts`: a JSON object."""
-    rows = _of_no_run(world, ids.DEFAULT_TENANT, kind, agent, facts)
-    if rows:
-        await world.records.commit(Change(tuple(rows)))
-        world.bus.ring(BELL)
+def tell_alert(world: World, kind: AlertEvent, agent: str, facts: bytes) -> Sequence[Row]:
+    """An alert for the receivers that want to hear of alerts, as rows of the Change that keeps it: nobody's run, but
+    deliveries like any other. `facts`: a JSON object."""
+    return _of_no_run(world, ids.DEFAULT_TENANT, kind, agent, facts) if world.receivers.wants(kind) else NONE
 
 
 def tell_checkpoint(world: World, tenant: str, note: str, size: int) -> Sequence[Row]:

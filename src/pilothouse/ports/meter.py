@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from pilothouse.domain.journal import StepRow
-from pilothouse.domain.objective import Alert
 from pilothouse.domain.run import Run
 
 
@@ -29,18 +28,6 @@ class MetricsPage(RequestMeter, Protocol):
     """Who counts for communication also gives the page that operators read."""
 
     def render(self) -> bytes: ...
-
-
-class AlertBoard(Protocol):
-    """Asked by communication."""
-
-    def firing(self) -> list[Alert]:
-        """The worst first."""
-        ...
-
-    def resolved(self) -> list[Alert]:
-        """The last ones that were resolved, a bounded number, the newest first."""
-        ...
 
 
 class RunMeter(Protocol):

@@ -32,7 +32,7 @@ from pilothouse.engine.review_link import NOBODY, PATH
 from pilothouse.engine.world import World
 from pilothouse.errors import Overloaded, PilothouseError, TenantOverloaded
 from pilothouse.ports.door import Door
-from pilothouse.ports.meter import AlertBoard, MetricsPage
+from pilothouse.ports.meter import MetricsPage
 from pilothouse.ports.page import Pages
 from pilothouse.wire.node import SettingView
 from pilothouse.wire.run import RunRequest
@@ -79,7 +79,6 @@ class HttpApp:
         world: World,
         options: HttpOptions | None = None,
         meter: MetricsPage | None = None,
-        alerts: AlertBoard | None = None,
         pages: Pages | None = None,
         door: Door | None = None,
         settings: Sequence[SettingView] = (),
@@ -95,7 +94,6 @@ class HttpApp:
             Neighbours(options.hosts),
             door or OpenDoor(),
             document,
-            alerts,
             pages,
         )
         self.front.sources = sources or Sources()

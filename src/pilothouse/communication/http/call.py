@@ -23,7 +23,7 @@ from pilothouse.domain.share import Shares
 from pilothouse.engine.world import World
 from pilothouse.errors import BadCursor, Forbidden
 from pilothouse.ports.door import Door
-from pilothouse.ports.meter import AlertBoard, MetricsPage
+from pilothouse.ports.meter import MetricsPage
 from pilothouse.ports.page import Pages
 from pilothouse.wire.node import SettingView
 
@@ -50,7 +50,6 @@ class Front:
     door: Door
     document: bytes = b"{}"
     """The OpenAPI document."""
-    alerts: AlertBoard | None = None
     pages: Pages | None = None
     settings: Sequence[SettingView] = ()
     started_at: int = 0

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct
 
 from pilothouse.communication.http.call import Call
+from pilothouse.engine.alert import list_alerts as read_alerts
 from pilothouse.errors import Draining, RecordsUnavailable
 from pilothouse.wire.alert import AlertPage, alert_view
 
@@ -48,9 +49,6 @@ class AlertsQuery(Struct, forbid_unknown_fields=True):
 
 
 async def list_alerts(call: Call, query: AlertsQuery) -> None:
-    """Those that fire; with `resolved=true` also the last ones that did, as far as this node remembers."""
-    board = call.front.alerts
-    found = [] if board is None else board.firing()
-    if board is not None and query.resolved:
-        found = [*found, *board.resolved()]
+    """Those that fire, of all nodes; with `resolved=true` also the last ones that did."""
+    found = await read_alerts(call.front.world, query.resolved)
     await call.show(AlertPage([alert_view(alert) for alert in found], None))

@@ -346,8 +346,8 @@ NODE = (
              {200: Reply("All models that this node has been asked for.", ProviderPage)}, tag="node",
              scope="metrics:read"),
     Endpoint("GET", "/v1/alerts", health.list_alerts, "List the objectives that are being missed",
-             {200: Reply("All alerts that fire on this node, pages first.", AlertPage)}, tag="node",
-             scope="metrics:read"),
+             {200: Reply("All alerts that fire, of all nodes, pages first.", AlertPage)}, (RecordsUnavailable,),
+             tag="node", scope="metrics:read"),
     Endpoint("GET", "/openapi.json", docs.get_document, "This document",
              {200: Reply("OpenAPI 3.1.", {"type": "object"})}, tag="node"),
 )  # fmt: skip
