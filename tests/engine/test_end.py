@@ -93,13 +93,15 @@ async def test_one_that_was_cancelled_before_it_was_known(node):
 
 async def test_one_whose_code_was_replaced_while_it_waited(node):
     run = await node.start("asks", "x")
-    await node.wait_review(run)
+    await node.wait(run, "waiting")
 
     @agent(mode="event")
     async def other(ctx: Context, text: str) -> str:
         return text
 
     await node.restart({"asks": other})
+    (asked,) = await node.reviews(run)
+    await node.decide(asked, "approve")
     assert (await node.wait(run)).error["code"] == "release_changed"
     assert await told(node) == [("asks", "failed", False)]
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from pilothouse.communication.bus.carried import CarriedBus
+from pilothouse.communication.bus.line import Line, side_by_side
 from pilothouse.communication.bus.nats import NatsCarrier
 from pilothouse.communication.bus.redis import RedisCarrier
 from pilothouse.domain.event import Segment, line
@@ -92,3 +93,31 @@ async def test_a_node_starts_and_stops_without_its_server():
         bus.ring("work", "desk")
         await asyncio.sleep(0.1)
         await bus.stop()
+
+
+class Deaf(Line):
+    """Its client drops the first cancel, as one does that waits with `asyncio.wait_for` of Python 3.11."""
+
+    def __init__(self):
+        super().__init__()
+        self.has_begun, self.cancels = asyncio.Event(), 0
+
+    async def _serve(self, hear):
+        await side_by_side(self._empty(self._drop), asyncio.Event().wait())
+
+    async def _drop(self, message):
+        self.has_begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            self.cancels += 1
+
+
+async def test_a_stop_does_not_wait_for_a_client_that_drops_a_cancel():
+    carrier = Deaf()
+    await carrier.start(lambda message: None)
+    carrier.send(b"x")
+    await carrier.has_begun.wait()
+    async with asyncio.timeout(WITHIN):
+        await carrier.stop()
+    assert carrier.cancels == 1

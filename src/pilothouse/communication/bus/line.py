@@ -6,7 +6,8 @@ A broker that is away loses what is said meanwhile; the bus may lose anything.
 import asyncio
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from pilothouse.ports.carrier import Carrier, Hear
 
@@ -41,9 +42,8 @@ class Line(Carrier):
 
     async def stop(self) -> None:
         task, self._task = self._task, None
-        while task is not None and not task.done():
-            task.cancel()  # again, since a fault that comes in the same moment takes the place of a cancel
-            await asyncio.wait((task,), timeout=CANCEL_AGAIN)
+        if task is not None:
+            await end(task)
 
     async def _work(self, hear: Hear) -> None:
         while True:
@@ -64,3 +64,33 @@ class Line(Carrier):
                 await send(self._waiting.popleft())
             self._something.clear()
             await self._something.wait()
+
+
+async def side_by_side(*works: Coroutine[Any, Any, None]) -> None:
+    """Until one of them ends, which ends the others; raises what it ended with."""
+    tasks = [asyncio.ensure_future(work) for work in works]
+    try:
+        over, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in over:
+            await task
+    finally:
+        await end(*tasks)
+
+
+async def end(*tasks: "asyncio.Task[None]") -> None:
+    """Cancels again what goes on: a fault, or an answer that `asyncio.wait_for` of Python 3.11 has in the same moment,
+    takes the place of a cancel. A cancel of the caller counts once all have ended."""
+    left, is_cancelled = {task for task in tasks if not task.done()}, False
+    while left:
+        for task in left:
+            task.cancel()
+        try:
+            _, left = await asyncio.wait(left, timeout=CANCEL_AGAIN)
+        except asyncio.CancelledError:
+            is_cancelled = True
+            left = {task for task in left if not task.done()}
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # it is heard
+    if is_cancelled:
+        raise asyncio.CancelledError

@@ -10,7 +10,7 @@ import nats
 from nats.aio.msg import Msg
 from nats.errors import Error
 
-from pilothouse.communication.bus.line import Line
+from pilothouse.communication.bus.line import Line, side_by_side
 from pilothouse.ports.carrier import Hear
 
 ANSWER_WITHIN = 5.0
@@ -27,11 +27,13 @@ class NatsCarrier(Line):
         self._url, self._channel = url, channel
 
     async def _serve(self, hear: Hear) -> None:
-        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone = asyncio.Event()
 
         async def went() -> None:
-            if not lost.done():
-                lost.set_result(None)
+            gone.set()
+
+        async def lost() -> None:
+            await gone.wait()
 
         async def told(error: Exception) -> None:
             """What NATS says of itself is not told further: a message that is lost is nobody's loss."""
@@ -43,16 +45,9 @@ class NatsCarrier(Line):
             self._url, connect_timeout=ANSWER_WITHIN, allow_reconnect=False, ping_interval=CHECK_EVERY,
             max_outstanding_pings=1, disconnected_cb=went, closed_cb=went, error_cb=told,
         )  # fmt: skip
-        sending = None
         try:
             await client.subscribe(self._channel, cb=take)
-            sending = asyncio.ensure_future(self._empty(lambda message: client.publish(self._channel, message)))
-            await asyncio.wait((sending, lost), return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                await sending
+            await side_by_side(lost(), self._empty(lambda message: client.publish(self._channel, message)))
         finally:
-            if sending is not None:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
             with contextlib.suppress(*self.faults):  # or it would take the place of a cancel
                 await client.close()

@@ -3,13 +3,12 @@
 Nothing is kept there, since the records are the truth.
 """
 
-import asyncio
 import contextlib
 
 from redis import asyncio as redis
 from redis.exceptions import RedisError
 
-from pilothouse.communication.bus.line import Line
+from pilothouse.communication.bus.line import Line, side_by_side
 from pilothouse.ports.carrier import Hear
 
 ANSWER_WITHIN = 5.0
@@ -33,11 +32,9 @@ class RedisCarrier(Line):
         heard = client.pubsub(ignore_subscribe_messages=True)
         try:
             await heard.subscribe(self._channel)
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._hear(heard, hear))
-                tasks.create_task(self._empty(lambda message: client.publish(self._channel, message)))
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from group
+            await side_by_side(
+                self._hear(heard, hear), self._empty(lambda message: client.publish(self._channel, message))
+            )
         finally:
             with contextlib.suppress(*self.faults):  # or it would take the place of a cancel
                 await heard.aclose()  # type: ignore[no-untyped-call]

@@ -52,6 +52,8 @@ class PostgresCarrier(Carrier):
         while True:
             with contextlib.suppress(*LOST, asyncpg.PostgresError):
                 await self._serve(hear)
+            if self._task is None:  # a fault that came in the same moment took the place of the cancel
+                return
             self._waiting.clear()
             await asyncio.sleep(PAUSE)
 
