@@ -55,16 +55,17 @@ async def test_a_signal_reaches_a_run_whose_attempt_is_still_there():
     async def both(ctx: Context) -> object:
         async with asyncio.TaskGroup() as group:
             group.create_task(ctx.step(gate.wait, name="hold"))
-            heard = group.create_task(ctx.signal("go"))
-        return heard.result()
+            heard = await ctx.signal("go")
+            gate.set()  # until then the open step keeps the attempt
+        return heard
 
     async with LocalNode({"both": both}) as node:
         run = await node.start("both")
+        await node.wait(run, "running")
         await node.signal(run, "go", "now")
-        gate.set()
         ended = await node.wait(run)
         assert ended.output == "now"
-        assert "run.waiting" not in [event.type for event in ended.events]
+        assert node.executions["hold"] == 1
 
 
 async def test_signals_survive_a_crash_in_order():

@@ -10,6 +10,7 @@ reached the records are lost. What had reached them stands.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Literal, ParamSpec, TypeVar
 
 from pilothouse.domain.budget import Amounts
@@ -63,6 +64,8 @@ class FaultyRecords(Records):
         self.calls = 0
         self.names: list[str] = []
         """What was called, in order."""
+        self.under_way = 0
+        """Calls that are not answered yet."""
         self.is_dead = False
         self.is_full = False
         """Set it to refuse every write, as a full disk does, until it is taken back."""
@@ -101,7 +104,12 @@ class FaultyRecords(Records):
         elif fault == "after":
             self._records.submit(change, lambda result: self.kill())
         else:
-            self._records.submit(change, lambda result: self._answer(done, result))
+            self.under_way += 1
+            self._records.submit(change, partial(self._answered, done))
+
+    def _answered(self, done: Done, result: Receipt | Conflict | Exception) -> None:
+        self.under_way -= 1
+        self._answer(done, result)
 
     def _answer(self, done: Done, result: Receipt | Conflict | Exception) -> None:
         if not self.is_dead:
@@ -135,7 +143,11 @@ class FaultyRecords(Records):
         if fault == "before":
             self.kill()
         if not self.is_dead:
-            result = await call(*args, **kwargs)
+            self.under_way += 1
+            try:
+                result = await call(*args, **kwargs)
+            finally:
+                self.under_way -= 1
             if fault == "after":
                 self.kill()
             if not self.is_dead:

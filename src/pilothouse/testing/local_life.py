@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 PARK_AFTER = 0.002
 """Real seconds for which an attempt may do nothing but wait before it is parked."""
+ROUNDS = 50
+"""Of the event loop, in which what is ready at the end of a patience is done."""
 SMALL = SqliteOptions(wal_size=0)
 
 
@@ -322,8 +324,17 @@ class LocalLife:
         attempt is under way: its step waits for something that the test holds."""
         with contextlib.suppress(NodeCrashed):
             await self._or_die(self.tick())
-        while not (self.is_still or self.is_dead) and await self.wait_move(self._patience):
+        while not (self.is_still or self.is_dead) and await self._goes_on():
             pass
+
+    async def _goes_on(self) -> bool:
+        """Whether something happened within `patience`, or is still under way. A process that the machine did not let
+        run for that long finds the time over before it has done what was ready: the rounds of the loop let it."""
+        if await self.wait_move(self._patience) or self.records.under_way:
+            return True
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
+        return self._moved.is_set() or self.records.under_way > 0
 
     async def advance(self, span: timedelta | float = 0.0, **units: float) -> None:
         """Moves the clock by a span, seconds or `hours=3`, from one instant at which something is due to the next."""
