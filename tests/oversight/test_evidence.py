@@ -22,6 +22,7 @@ from pilothouse.cli.audit_file import (
 from pilothouse.domain.delivery import Receiver, Receivers
 from pilothouse.domain.evidence import Checkpoint, leaf_hash, leaves_of, note_of, root_of, verifier_key
 from pilothouse.engine import evidence, session
+from pilothouse.engine.cancel import cancel_run
 from pilothouse.engine.run import start_run, wait_started
 from pilothouse.errors import Unsupported
 from pilothouse.ports import change as c
@@ -108,6 +109,23 @@ async def test_what_is_done_from_outside_has_its_entry_too():
         "run.queued", "run.started", "run.succeeded", "run.cancelled", "session.edited",
         "session.forked", "session.deleted", "review.requested", "run.cancel_requested", "run.failed",
     }  # fmt: skip
+
+
+async def test_a_question_that_ends_with_its_run_has_an_entry_with_who_ended_the_run_and_how():
+    async with LocalNode({"ask": ask}) as node:
+        before = await node.start("ask", "before?")
+        await node.wait_review(before)
+        late = await node.start("ask", "late?", deadline=5)
+        await node.wait_review(late)
+        asked = {one.run: one.id for one in await node.reviews()}
+        await cancel_run(node.world, "default", before.id, "not needed", by="ann")
+        await node.advance(seconds=6)
+        assert (await node.get(late)).status == "failed"
+        entries = [one for one in await entries_of(node) if one["kind"] == "review.cancelled"]
+    assert [(one["id"], one["by"], one["run"], one["reason"]) for one in entries] == [
+        (asked[before.id], "ann", before.id, "run.cancelled"),
+        (asked[late.id], "node", late.id, "run.failed"),
+    ]
 
 
 async def test_the_auditor_of_these_tests_notices_a_transition_without_an_entry():

@@ -11,7 +11,6 @@ from pilothouse.ports.change import (
     AddSpend,
     AdvanceSession,
     AppendAudit,
-    CancelReviews,
     InsertIdempotency,
     InsertReview,
     ParkRun,
@@ -27,6 +26,7 @@ from pilothouse.testing.records.build import (
     TENANT,
     all_events,
     born,
+    cancels,
     claim,
     ended,
     fence,
@@ -89,7 +89,7 @@ async def test_what_an_attempt_tells_is_one_round_trip(records, trips):
     await put(records, ParkRun(TENANT, "run_a", 1, 0, None), asks, told("run_a", "run.waiting"), noted())
     assert trips() == 1
     await put(records, finish("run_b"), step("run_b", ended("s", output=LONG)), told("run_b", "x"), noted(),
-              CancelReviews(TENANT, "run_b", AT))  # fmt: skip
+              cancels("run_b"))  # fmt: skip
     assert trips() <= 2  # its last number was not known
     assert is_gapless(await all_events(records, "run_a"))
     assert (await read(records, "run_a")).status == "waiting"
@@ -114,7 +114,7 @@ async def test_a_turn_begins_and_ends_in_three_round_trips_each(records, trips):
     assert [one.status for one in receipts] == ["running", "queued"]
     trips()
     end = put(records, finish("run_1"), takes("run_1"), told("run_1", "run.succeeded"), noted(),
-              AdvanceSession(TENANT, "chat", AGENT, AT), CancelReviews(TENANT, "run_1", AT))  # fmt: skip
+              AdvanceSession(TENANT, "chat", AGENT, AT), cancels("run_1"))  # fmt: skip
     assert (await end).status == "succeeded"
     assert trips() <= 4
     [found] = await records.list_turns(TENANT, AGENT, "chat", None, 10)

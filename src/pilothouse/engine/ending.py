@@ -11,7 +11,7 @@ from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Trail
 from pilothouse.engine.audit_entry import NODE, entry
-from pilothouse.engine.encoding import decode, encode, error_json, raw, step_finished
+from pilothouse.engine.encoding import decode, encode, error_json, instant, raw, step_finished
 from pilothouse.errors import CallFailed
 from pilothouse.ports.change import (
     Act,
@@ -62,7 +62,7 @@ def terminal_line(ending: Ending) -> bytes:
 def ending_acts(run: Run, ending: Ending) -> tuple[list[Act], list[Row]]:
     """Everything that goes with the end, but the end itself and the events of the run."""
     acts: list[Act] = []
-    rows: list[Row] = [CancelReviews(run.tenant, run.id, ending.at), _end_entry(run, ending)]
+    rows: list[Row] = [CancelReviews(run.tenant, run.id, ending.at, _unasked(run, ending)), _end_entry(run, ending)]
     for step, action in ending.unknown.items():
         rows.append(entry(run.tenant, action, ending.at, "action.unknown", NODE, run=run.id, step=step))
     if run.session is not None:
@@ -94,6 +94,12 @@ def _end_entry(run: Run, ending: Ending) -> Row:
     code = None if ending.error is None else decode(ending.error).get("code")
     kind = f"run.{ending.status}"
     return entry(run.tenant, run.id, ending.at, kind, ending.by, output=ending.digest, error=code, attempt=run.attempt)
+
+
+def _unasked(run: Run, ending: Ending) -> bytes:
+    """What the log says of each review that was open when the run ended: who ended the run, and how."""
+    told = {"at": instant(ending.at), "kind": "review.cancelled", "by": ending.by, "run": run.id}
+    return encode(told | {"reason": f"run.{ending.status}"})
 
 
 def call_row(run: Run, ending: Ending) -> StepRow:

@@ -295,9 +295,12 @@ class ExtendReview(Act):
 
 
 class CancelReviews(Row):
-    """`id` is a run that ended: its open reviews become cancelled, but for those about what was done (`audit`)."""
+    """`id` is a run that ended: its open reviews become cancelled, but for those about what was done (`audit`). For
+    each of them the log gets `entry`, a JSON object on one line to which the records add the `id` of the review: only
+    they know in the transaction which those are."""
 
     at: int
+    entry: bytes
 
 
 class SupersedeRun(Act):

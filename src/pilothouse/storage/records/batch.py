@@ -44,6 +44,8 @@ def audited(batch: Batch) -> Iterator[bytes]:
             for statement in item.change.statements:
                 if isinstance(statement, AppendAudit):
                     yield statement.entry
+            for statement in item.told:
+                yield statement.entry
 
 
 def apply_batch(connection: Database, memory: Memory, batch: Batch) -> None:

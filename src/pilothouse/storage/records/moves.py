@@ -130,6 +130,19 @@ def trim_session(wave: Wave, members: Members) -> Stood:
     return stood
 
 
+def cancel_reviews(wave: Wave, members: Members) -> Stood:
+    """Each that is cancelled has its entry in the log. Usually there is none."""
+    rows = [(statement.tenant, statement.id, statement.at) for _, statement in members]
+    cancelled = many(wave.connection, "cancel_reviews", rows)
+    if cancelled:
+        ends = {statement.key: (ticket, statement) for ticket, statement in members}
+        for tenant, review, run in sorted(cancelled):
+            ticket, statement = ends[tenant, run]
+            told = b'{"id":"%b",%b' % (review.encode(), statement.entry[1:])
+            wave.entries.append((ticket, c.AppendAudit(tenant, review, told)))
+    return {}
+
+
 def write_document(wave: Wave, members: Members) -> Stood:
     """Written or removed; a document that is removed leaves nothing behind."""
     rows = [astuple(statement) for _, statement in members]
@@ -161,7 +174,7 @@ DOERS: dict[type[c.Statement], Doer] = {
     c.InsertReview: plain(7),
     c.CloseReview: plain(3),
     c.ExtendReview: plain(),
-    c.CancelReviews: plain(),
+    c.CancelReviews: cancel_reviews,
     c.SupersedeRun: plain(3),
     c.SupersedeReview: plain(4),
     c.WriteDocument: write_document,

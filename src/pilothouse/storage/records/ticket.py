@@ -44,13 +44,15 @@ class Ticket(Struct, gc=False):
     moves: tuple[c.Statement, ...] = ()
     status: str = ""
     seq: int = 0
+    told: tuple[c.AppendAudit, ...] = ()
+    """Entries of the audit log that came of its moves."""
 
     def fall(self, statement: c.Statement) -> None:
         self.outcome = c.Conflict(name_of(type(statement)), statement.key)
 
     def reset(self) -> None:
         """Forgets what came of a try that was rolled back."""
-        self.outcome, self.segments, self.status, self.seq = None, (), "", 0
+        self.outcome, self.segments, self.status, self.seq, self.told = None, (), "", 0, ()
 
 
 def name_of(kind: type[c.Statement]) -> str:

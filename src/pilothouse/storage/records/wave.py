@@ -74,6 +74,7 @@ class Wave:
         self.aside: list[tuple[Ticket, Spilled]] = []
         self.released: list[tuple[Ticket, Key]] = []
         self.turns: list[tuple[Ticket, Row]] = []
+        self.entries: list[tuple[Ticket, c.AppendAudit]] = []
 
     def apply(self) -> None:
         """Gives every ticket its outcome. An exception means that the transaction must be rolled back."""
@@ -101,6 +102,10 @@ class Wave:
                     self.memory.forget_run(statement.key)
                 elif kind is c.DropSession and ticket.outcome is None:
                     self._shared.forget_session(*statement.key, statement.agent)  # type: ignore[attr-defined]
+        for ticket, statement in self.entries:
+            if ticket.outcome is None:
+                ticket.told = (*ticket.told, statement)
+                entries.append(statement)
         if entries or spends or costs:
             self._shared.add(entries, spends, costs)
         receipt = c.Receipt

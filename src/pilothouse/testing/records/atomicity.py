@@ -8,7 +8,6 @@ import asyncio
 
 from pilothouse.ports.change import (
     AdvanceSession,
-    CancelReviews,
     Change,
     Conflict,
     InsertIdempotency,
@@ -29,6 +28,7 @@ from pilothouse.testing.records.build import (
     all_events,
     asks,
     born,
+    cancels,
     claim,
     ended,
     falls,
@@ -156,7 +156,7 @@ class AtomicityClauses:
             finish("run_c"),
             ResolveStep(TENANT, "run_p", ended("call-1")),
             WakeRun(TENANT, "run_p"),
-            CancelReviews(TENANT, "run_c", AT),
+            cancels("run_c"),
             told("run_p", "step.finished"),
             told("run_c", "run.succeeded"),
         )

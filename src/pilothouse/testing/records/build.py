@@ -14,6 +14,7 @@ from pilothouse.domain.run import Run
 from pilothouse.ports.change import (
     AppendEvents,
     AppendStep,
+    CancelReviews,
     Change,
     Conflict,
     Fence,
@@ -92,6 +93,10 @@ def finish(run: str, epoch: int = 1, status: str = "succeeded", **fields: Any) -
     output = b'{"done":true}' if status == "succeeded" else None
     error = None if status == "succeeded" else b'{"code":"agent_failed"}'
     return replace(FinishRun(TENANT, run, epoch, status, output, error, None, AT + SECOND), **fields)
+
+
+def cancels(run: str, at: int = AT, tenant: str = TENANT) -> CancelReviews:
+    return CancelReviews(tenant, run, at, b'{"kind":"review.cancelled","run":"%b"}' % run.encode())
 
 
 def fence(run: str, epoch: int = 1, tenant: str = TENANT) -> Fence:

@@ -4,10 +4,12 @@ Verdicts, expiry and the end of the run race for one row; whoever comes second l
 """
 
 import asyncio
+import json
 
 from pilothouse.errors import BadCursor
-from pilothouse.ports.change import CancelReviews, CloseReview, Conflict, ExtendReview, SupersedeReview
-from pilothouse.testing.records.build import AT, LONG, TENANT, OpenRecords, asks, born, falls, finish, put
+from pilothouse.ports.change import CloseReview, Conflict, ExtendReview, SupersedeReview
+from pilothouse.testing.records.audit import all_entries, says
+from pilothouse.testing.records.build import AT, LONG, TENANT, OpenRecords, asks, born, cancels, falls, finish, put
 
 
 class ReviewClauses:
@@ -47,7 +49,7 @@ class ReviewClauses:
         await put(records, born("run_a"), born("run_b"))
         await put(records, asks("rev_1", "run_a"), asks("rev_2", "run_a"), asks("rev_3", "run_b"))
         await put(records, CloseReview(TENANT, "rev_1", "decided", b"{}", AT + 1))
-        await put(records, finish("run_a"), CancelReviews(TENANT, "run_a", AT + 2))
+        await put(records, finish("run_a"), cancels("run_a", AT + 2))
         found = [await records.get_review(TENANT, f"rev_{number}") for number in (1, 2, 3)]
         assert [review and (review.status, review.decided_at) for review in found] == [
             ("decided", AT + 1),
@@ -55,13 +57,40 @@ class ReviewClauses:
             ("open", None),
         ]
 
+    async def test_each_review_that_ends_with_its_run_has_its_entry_and_no_other_has(
+        self, records: OpenRecords
+    ) -> None:
+        """Only the records know in the transaction which reviews those are, so they add the entries (I12)."""
+        await put(records, *(born(f"run_{name}") for name in "abc"), born("run_d", tenant="other"))
+        for review, run, kind in (("1", "a", "gate"), ("2", "a", "once"), ("3", "b", "gate"), ("4", "a", "appeal")):
+            await put(records, asks(f"rev_{review}", f"run_{run}", kind=kind))
+        await put(records, asks("rev_5", "run_d", tenant="other"))
+        await put(records, CloseReview(TENANT, "rev_2", "decided", b"{}", AT))
+        stale = put(records, finish("run_b", epoch=7), cancels("run_b"), says("stale"))
+        ends = [
+            put(records, finish("run_a"), cancels("run_a"), says("ended")),
+            put(records, finish("run_c"), cancels("run_c"), says("ended", id="run_c")),
+            put(records, finish("run_d", tenant="other"), cancels("run_d", tenant="other")),
+        ]
+        fell, *_ = await asyncio.gather(stale, *ends, return_exceptions=True)
+        assert isinstance(fell, Conflict)
+        entries = [json.loads(one) for one in await all_entries(records)]
+        assert [(one.get("said"), one.get("id"), one.get("run")) for one in entries if "said" not in one] == [
+            (None, "rev_1", "run_a")
+        ]
+        assert sorted(one["said"] for one in entries if "said" in one) == ["ended", "ended"]
+        (other,) = [json.loads(one) for one in await all_entries(records, "other")]
+        assert (other["id"], other["kind"]) == ("rev_5", "review.cancelled")
+        await put(records, finish("run_b"), cancels("run_b", AT + 1))
+        assert [json.loads(one).get("id") for one in await all_entries(records)][-1] == "rev_3"
+
     async def test_a_verdict_and_the_end_of_the_run_handed_over_together_leave_one_answer(
         self, records: OpenRecords
     ) -> None:
         for number in range(10):
             run, review = f"run_{number}", f"rev_{number}"
             await put(records, born(run), asks(review, run))
-            close, cancel = CloseReview(TENANT, review, "decided", b"{}", AT), CancelReviews(TENANT, run, AT)
+            close, cancel = CloseReview(TENANT, review, "decided", b"{}", AT), cancels(run)
             if number % 2:
                 first, second = put(records, close), put(records, finish(run), cancel)
                 await first
@@ -108,7 +137,7 @@ class ReviewClauses:
 
     async def test_a_review_of_what_was_done_outlives_the_end_of_its_run(self, records: OpenRecords) -> None:
         await put(records, born("run_a"), asks("rev_1", "run_a", kind="audit"), asks("rev_2", "run_a"))
-        await put(records, finish("run_a"), CancelReviews(TENANT, "run_a", AT + 2))
+        await put(records, finish("run_a"), cancels("run_a", AT + 2))
         found = [await records.get_review(TENANT, f"rev_{number}") for number in (1, 2)]
         assert [review and review.status for review in found] == ["open", "cancelled"]
 

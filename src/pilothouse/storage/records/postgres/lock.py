@@ -56,9 +56,9 @@ def find_locks(tickets: list[Ticket], sessions: dict[Key, set[Mark]]) -> Locks:
         for statement in ticket.change.statements:
             kind = type(statement)
             kinds.add(kind)
-            if kind is c.AppendAudit:
+            if kind is c.AppendAudit or kind is c.CancelReviews:
                 logs.add(statement.tenant)
-            elif kind in ON_RUN:
+            if kind in ON_RUN:
                 runs.add((statement.tenant, statement.id))
             elif isinstance(statement, OF_RUN):
                 runs.add((statement.tenant, statement.run))

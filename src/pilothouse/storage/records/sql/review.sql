@@ -23,7 +23,8 @@ with n(tenant, run, at) as (values :rows)
 update review
 set status = 'cancelled', decided_at = n.at
 from n
-where review.tenant = n.tenant and review.run = n.run and review.status = 'open' and review.kind not in ('audit', 'appeal', 'incident');
+where review.tenant = n.tenant and review.run = n.run and review.status = 'open' and review.kind not in ('audit', 'appeal', 'incident')
+returning review.tenant, review.id, review.run;
 
 -- name: extend_review
 -- Only an open one: whoever decided meanwhile has the last word.
