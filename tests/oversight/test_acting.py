@@ -11,11 +11,15 @@ from pilothouse.domain.principal import LOCAL, chain_below, read_chain
 from pilothouse.domain.schedule import Rule, Schedule
 from pilothouse.engine import evidence, key, policy, schedule
 from pilothouse.engine.principal import acting_principal
+from pilothouse.engine.retry import fork_run
 from pilothouse.engine.run import start_run
-from pilothouse.errors import ActionDenied
+from pilothouse.engine.subscriber import start_subscriber
+from pilothouse.errors import ActionDenied, VoteRefused
+from pilothouse.ports.delivery import DeliveryFilter
+from pilothouse.ports.records import RunFilter
 from pilothouse.testing import LocalNode
 from tests.engine.agents import command
-from tests.oversight.people import hire, lose
+from tests.oversight.people import decide, hire, lose
 
 DONE: list[str] = []
 
@@ -48,6 +52,11 @@ async def planner(ctx: Context, what: str) -> str:
         return await ctx.call("desk", what)
     except ActionDenied as denied:
         return f"not handed over: {denied.text}"
+
+
+@agent(mode="event")
+async def teller(ctx: Context, what: str) -> None:
+    await ctx.publish("orders.new", what)
 
 
 @pytest.fixture
@@ -142,6 +151,52 @@ async def test_policies_see_the_roles_that_are_left_and_the_agents_between(node)
     await policy.activate(node.world, LOCAL, rules, "enforce", signed=True)
     assert (await run_by(node, "ada", "planner")).output == "paid a"
     assert (await run_by(node, "ada")).output == "denied: no policy permits it"
+
+
+async def test_whoever_started_the_first_run_approves_nothing_that_agents_ask_for_further_down(node):
+    ada, bob = await hire(node, "ada", "finance"), await hire(node, "bob", "finance")
+    rules = """permit (principal, action in Action::"hand_off", resource);
+    @id("pay") @review("finance") @within("1h") permit (principal, action == Action::"acting_pay", resource);"""
+    await policy.activate(node.world, LOCAL, rules, "enforce", signed=True)
+    run = (await start_run(node.world, command("planner", b'"a"', wants="later", by="ada"))).run.id
+    await node.wait(run, "waiting")
+    (called,) = await node.kept.list_live_children("default", run)
+    asked = await node.wait_review(called)
+    with pytest.raises(VoteRefused, match="does not approve it"):
+        await decide(node, asked, ada)
+    await decide(node, asked, bob)
+    assert (await node.wait(run)).output == "paid a"
+
+
+async def test_an_agent_that_starts_at_an_event_acts_for_whoever_started_the_run_that_told_of_it():
+    DONE.clear()
+    options = {"desk": {"subscribes": ["orders.*"]}}
+    async with LocalNode({"desk": desk, "teller": teller}, options=options) as node:
+        await hire(node, "eve", "sales")
+        await run_by(node, "eve", "teller")
+        (event,) = (await node.kept.list_deliveries("default", DeliveryFilter(), None, 10))[0]
+        assert (await start_subscriber(node.world, event)).verdict == "delivered"
+        (run,) = (await node.kept.list_runs("default", RunFilter(agent="desk"), None, 10)).items
+        assert (await node.wait(run.id)).output.startswith("denied: desk acts for eve")
+    assert DONE == []
+
+
+async def test_a_run_that_is_done_again_acts_for_whoever_wants_it_again(node):
+    await hire(node, "ada", "finance")
+    await hire(node, "eve", "sales")
+    first = await run_by(node, "ada")
+    again = await fork_run(node.world, "default", first.id, None, {}, "eve")
+    forked = await node.kept.get_run("default", again.run.id)
+    assert acting_principal(node.world, forked).on_behalf_of == "eve"
+    assert not acting_principal(node.world, forked).has_role("finance")
+
+
+async def test_a_browser_of_a_key_that_is_revoked_lends_an_agent_nothing(node):
+    ada = await hire(node, "ada", "finance")
+    await key.open_signin(node.world, ada, 3600)
+    await lose(node, ada)
+    assert (await run_by(node, "ada")).output.startswith("denied: desk acts for ada")
+    assert DONE == []
 
 
 async def test_a_run_that_is_not_kept_acts_for_its_caller_too(node):

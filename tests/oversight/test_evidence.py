@@ -114,9 +114,9 @@ async def test_what_is_done_from_outside_has_its_entry_too():
 async def test_a_question_that_ends_with_its_run_has_an_entry_with_who_ended_the_run_and_how():
     async with LocalNode({"ask": ask}) as node:
         before = await node.start("ask", "before?")
-        await node.wait_review(before)
+        await node.wait(before, "waiting")
         late = await node.start("ask", "late?", deadline=5)
-        await node.wait_review(late)
+        await node.wait(late, "waiting")
         asked = {one.run: one.id for one in await node.reviews()}
         await cancel_run(node.world, "default", before.id, "not needed", by="ann")
         await node.advance(seconds=6)

@@ -13,7 +13,7 @@ from pilothouse.domain.run import Run
 from pilothouse.engine import evidence, hold, policy
 from pilothouse.errors import ActionDenied, Forbidden, Held, HoldNotFound
 from pilothouse.testing import LocalNode
-from tests.oversight.people import hire
+from tests.oversight.people import hire, lose
 
 DONE: list[str] = []
 
@@ -303,6 +303,16 @@ async def test_a_hold_over_a_tenant_takes_two_people_to_lift(node):
     kinds = [one["kind"] for one in await told(node)]
     assert kinds.count("hold.lift_asked") == 2
     assert kinds[-1] == "hold.lifted"
+
+
+async def test_who_has_lost_their_key_is_none_of_the_two_who_lift_a_hold_over_a_tenant(node):
+    ada, bob, cleo = await hire(node, "ada"), await hire(node, "bob"), await hire(node, "cleo")
+    placed = await place(node, by=ada)
+    await hold.lift_hold(node.world, ada, placed.id)
+    await lose(node, ada)
+    assert (await hold.lift_hold(node.world, bob, placed.id)).lifts == ("bob",)
+    assert node.world.holds
+    assert (await hold.lift_hold(node.world, cleo, placed.id)).status == "lifted"
 
 
 async def test_without_keys_a_wide_hold_is_not_lifted(node):

@@ -260,7 +260,7 @@ def test_whatever_races_the_tool_runs_at_most_once_and_only_what_was_approved(th
 @pytest.mark.parametrize(
     ("place", "name", "bug", "acts"),
     [
-        (vote, "standing", lambda terms, ballot, roles: "granted", ["approve-ada"]),
+        (vote, "standing", lambda *facts: "granted", ["approve-ada"]),
         (vote, "refusal", lambda *facts: None, ["approve-customer", "approve-ada"]),
         (action, "_suffices", lambda answer, details, ask: True, ["edit"]),
     ],

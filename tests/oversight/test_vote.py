@@ -9,7 +9,8 @@ from pilothouse import Context, agent, tool
 from pilothouse.domain.evidence import leaves_of
 from pilothouse.domain.principal import LOCAL
 from pilothouse.domain.review import Answer
-from pilothouse.engine import evidence, policy, review, vote
+from pilothouse.engine import evidence, key, policy, review, vote
+from pilothouse.engine.appeal import Appeal, file_appeal
 from pilothouse.engine.run import start_run
 from pilothouse.errors import ActionDenied, Forbidden, InvalidInput, ReviewClosed, VoteRefused
 from pilothouse.testing import LocalNode
@@ -189,6 +190,166 @@ async def test_a_delegation_ends_by_time_and_by_word(node):
     await node.advance(minutes=2)
     with pytest.raises(VoteRefused):
         await decide(node, asked, dan)
+
+
+# --- a delegate may never more than whoever they vote for, at the time of the verdict ---------------------------------
+
+
+async def lend(node, by, to="dan", roles=("legal",), seconds=86_400):
+    return await vote.delegate(node.world, by, to, roles, seconds)
+
+
+async def test_a_vote_in_the_name_of_somebody_does_not_count_once_they_have_lost_the_role(node):
+    ada, bob, cleo, dan = [await hire(node, name, role) for name, role in TEAM]
+    run, asked = await ask(node)
+    await lend(node, ada)
+    await decide(node, asked, dan)
+    await lose(node, ada)
+    assert (await decide(node, asked, bob)).status == "open"
+    assert (await decide(node, asked, cleo)).status == "decided"
+    assert (await node.wait(run)).output == "left-pad is exempt"
+
+
+async def test_a_role_that_was_not_delegated_is_not_lent_though_its_holder_has_it(node):
+    """Ada delegates `legal`, loses it and stays `chief`: that one she has lent to nobody."""
+    ada = await hire(node, "ada", "legal")
+    await hire(node, "ada", "chief")
+    bob, dan, eve = await hire(node, "bob", "legal"), await hire(node, "dan"), await hire(node, "eve")
+    _, before = await ask(node)
+    _, later = await ask(node)
+    await lend(node, ada)
+    await decide(node, before, dan)
+    await lose(node, ada)
+    await node.advance(hours=2, seconds=1)
+    await node.settle()
+    with pytest.raises(VoteRefused, match="role legal or chief"):
+        await decide(node, later, dan)
+    with pytest.raises(VoteRefused, match="role legal or chief"):
+        await decide(node, later, eve)
+    assert (await decide(node, before, bob)).status == "open", "the vote of dan rests on a role that ada has not"
+
+
+async def test_a_vote_in_the_name_of_somebody_goes_with_the_delegation_that_they_take_back(node):
+    ada, bob, _, dan = [await hire(node, name, role) for name, role in TEAM]
+    run, asked = await ask(node)
+    made = await lend(node, ada)
+    await decide(node, asked, dan)
+    await vote.end_delegation(node.world, ada, made.id)
+    with pytest.raises(VoteRefused, match="role legal"):
+        await decide(node, asked, dan)
+    assert (await decide(node, asked, bob)).status == "open"
+    await node.advance(seconds=1)
+    await lend(node, ada)  # a new one does not bring the old vote back
+    assert (await seen(node, asked)).counted == {"bob"}
+    assert (await decide(node, asked, ada)).status == "decided"
+    assert (await node.wait(run)).output == "left-pad is exempt"
+
+
+async def test_a_vote_that_was_cast_in_time_counts_when_the_time_of_the_delegation_is_over(node):
+    ada, bob, _, dan = [await hire(node, name, role) for name, role in TEAM]
+    _, asked = await ask(node)
+    await lend(node, ada, seconds=60)
+    await decide(node, asked, dan)
+    await node.advance(minutes=2)
+    with pytest.raises(VoteRefused, match="already"):
+        await decide(node, asked, ada)
+    assert (await decide(node, asked, bob)).status == "decided"
+
+
+async def test_a_vote_does_not_outlive_the_key_of_the_delegate_who_cast_it(node):
+    ada, bob, _, dan = [await hire(node, name, role) for name, role in TEAM]
+    _, asked = await ask(node)
+    await lend(node, ada)
+    await decide(node, asked, dan)
+    await lose(node, dan)
+    assert (await decide(node, asked, bob)).status == "open"
+    assert (await decide(node, asked, ada)).status == "decided"
+
+
+async def test_whoever_asked_does_not_approve_through_a_delegate_nor_as_one(node):
+    ada, bob, _, dan = [await hire(node, name, role) for name, role in TEAM]
+    _, by_ada = await ask(node, by="ada")
+    _, by_dan = await ask(node, by="dan")
+    await lend(node, ada)
+    with pytest.raises(VoteRefused, match="role legal"):
+        await decide(node, by_ada, dan)
+    with pytest.raises(VoteRefused, match="does not approve it"):
+        await decide(node, by_dan, dan)
+    assert (await decide(node, by_ada, bob)).status == "open"
+
+
+async def test_one_delegate_of_many_has_one_vote(node):
+    ada, bob, cleo, dan = [await hire(node, name, role) for name, role in TEAM]
+    _, asked = await ask(node)
+    for one in (ada, bob, cleo):
+        await lend(node, one)
+    assert (await decide(node, asked, dan)).status == "open"
+    with pytest.raises(VoteRefused, match="already"):
+        await decide(node, asked, dan)
+    assert len((await seen(node, asked)).counted) == 1
+
+
+async def test_only_a_person_is_a_delegate_and_only_a_person_delegates(node):
+    ada, robot = await hire(node, "ada", "legal"), await hire(node, "robot", "legal", kind="service")
+    _, asked = await ask(node)
+    await lend(node, ada, "robot")
+    with pytest.raises(VoteRefused, match="only people"):
+        await decide(node, asked, robot)
+    with pytest.raises(Forbidden, match="only people"):
+        await lend(node, robot)
+
+
+async def test_the_key_of_a_program_gives_its_namesake_no_role(node):
+    """A service that is called as a person is does not keep the vote of the person alive."""
+    ada, bob = await hire(node, "ada", "legal"), await hire(node, "bob", "legal")
+    await hire(node, "ada", "legal", kind="service")
+    _, asked = await ask(node)
+    await decide(node, asked, ada)
+    await lose(node, ada)
+    assert (await decide(node, asked, bob)).status == "open"
+
+
+async def test_a_browser_that_was_signed_in_keeps_no_role_of_a_key_that_is_revoked(node):
+    ada, bob = await hire(node, "ada", "legal"), await hire(node, "bob", "legal")
+    browser, _ = await key.open_signin(node.world, ada, 3600)
+    _, asked = await ask(node)
+    await decide(node, asked, browser.principal)
+    await lose(node, ada)
+    assert (await decide(node, asked, bob)).status == "open"
+    assert (await seen(node, asked)).open_to == ()
+
+
+async def test_nobody_answers_an_appeal_against_what_was_decided_in_their_name(node):
+    ada, bob, cleo, dan = [await hire(node, name, role) for name, role in TEAM]
+    run, asked = await ask(node)
+    await lend(node, ada)
+    await decide(node, asked, dan)
+    await decide(node, asked, bob)
+    await node.wait(run)
+    filed = await file_appeal(node.world, LOCAL, run, Appeal(reason="it is not ours", about=asked.id))
+    for one in (ada, bob, dan):
+        with pytest.raises(VoteRefused, match="they decided"):
+            await decide(node, filed, one, "reject")
+    assert (await decide(node, filed, cleo, "reject")).status == "decided"
+
+
+async def test_delegations_are_found_however_many_there_were(node, monkeypatch):
+    monkeypatch.setattr(vote, "PAGE", 2)
+    ada, dan = await hire(node, "ada", "legal"), await hire(node, "dan")
+    for _ in range(5):
+        await lend(node, ada, "finn", seconds=1)
+    await node.advance(seconds=2)
+    await lend(node, ada)
+    _, asked = await ask(node)
+    assert (await decide(node, asked, dan)).status == "open"
+
+
+TEAM = (("ada", "legal"), ("bob", "legal"), ("cleo", "legal"), ("dan", "sales"))
+
+
+async def seen(node, asked):
+    found = await review.get_review(node.world, "default", asked.id)
+    return await vote.read_progress(node.world, found, LOCAL)
 
 
 async def test_breaking_the_glass_decides_alone_and_is_looked_at_afterwards(node):

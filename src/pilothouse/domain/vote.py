@@ -86,7 +86,7 @@ class Ballot(Struct, frozen=True):
 
 
 class Delegation(Struct, frozen=True, kw_only=True):
-    """`to` may vote in the name of `by` where one of `roles` is asked, until an instant."""
+    """`to` may vote in the name of `by` where one of `roles` is asked, from `made_at` until an instant."""
 
     id: str
     by: str
@@ -94,14 +94,21 @@ class Delegation(Struct, frozen=True, kw_only=True):
     roles: tuple[str, ...]
     until: int
     ended_at: int | None = None
+    made_at: int = 0
 
     def holds(self, role: str, at: int) -> bool:
-        return self.ended_at is None and at < self.until and (not role or role in self.roles or "*" in self.roles)
+        if self.ended_at is not None or not self.made_at <= at < self.until:
+            return False
+        return not role or role in self.roles or "*" in self.roles
+
+    def lends(self, held: Collection[str], asked: Collection[str], at: int) -> bool:
+        """Whether it gives a role that is asked, and that whoever gave it holds themselves (`held`)."""
+        return any(self.holds(role, at) and has_one(held, (role,)) for role in asked)
 
 
 Standing = Literal["open", "granted"]
 RolesOf = Mapping[str, Collection[str]]
-"""The roles that each principal holds now; empty: there are no keys, and nobody is told from anybody."""
+"""The roles that each person holds now; empty: there are no keys, and nobody is told from anybody."""
 
 
 def roles_asked(terms: Terms, level: int) -> tuple[str, ...]:
@@ -126,7 +133,7 @@ def refusal(
         return "whoever asked for an action does not approve it"
     if by.name in terms.not_by:
         return "they decided what is looked at now"
-    if any(by.name in (one.by, one.on_behalf_of) for one in ballot.votes):
+    if any(by.name in (one.by, one.on_behalf_of) for one in votes_that_count(terms, ballot, roles, delegations)):
         return "they have voted already"
     if in_whose_name(terms, ballot, by, roles, delegations, at) is None:
         return f"they do not have the role {' or '.join(one for one in roles_asked(terms, ballot.level) if one)}"
@@ -140,32 +147,39 @@ def in_whose_name(
     asked = roles_asked(terms, ballot.level)
     if has_one(by.roles, asked):
         return by.name
-    taken = {
-        terms.requester,
-        *terms.not_by,
-        *(one.by for one in ballot.votes),
-        *(one.on_behalf_of for one in ballot.votes),
-    }
+    votes = votes_that_count(terms, ballot, roles, delegations)
+    taken = {terms.requester, *terms.not_by, *(one.by for one in votes), *(one.on_behalf_of for one in votes)}
     for one in delegations:
-        is_given = one.to == by.name and one.by not in taken and any(one.holds(role, at) for role in asked)
-        if is_given and has_one(roles.get(one.by, ()), asked):
+        if one.to == by.name and one.by not in taken and one.lends(roles.get(one.by, ()), asked, at):
             return one.by
     return None
 
 
-def standing(terms: Terms, ballot: Ballot, roles: RolesOf) -> Standing:
-    """Whether the approvals suffice. A vote of somebody who has lost the role since does not count."""
-    return "granted" if len(counted(terms, ballot, roles)) >= terms.quorum else "open"
+def standing(terms: Terms, ballot: Ballot, roles: RolesOf, delegations: Collection[Delegation]) -> Standing:
+    """Whether the approvals suffice."""
+    return "granted" if len(counted(terms, ballot, roles, delegations)) >= terms.quorum else "open"
 
 
-def counted(terms: Terms, ballot: Ballot, roles: RolesOf) -> frozenset[str]:
+def counted(terms: Terms, ballot: Ballot, roles: RolesOf, delegations: Collection[Delegation]) -> frozenset[str]:
     """The people whose approval counts now, each once."""
+    return frozenset(one.on_behalf_of or one.by for one in votes_that_count(terms, ballot, roles, delegations))
+
+
+def votes_that_count(terms: Terms, ballot: Ballot, roles: RolesOf, delegations: Collection[Delegation]) -> list[Vote]:
+    """Without those of people who have lost the role since. One in the name of somebody else rests on more: that they
+    hold the role that they have delegated, have not taken it back, and that whoever voted still has a key. That the
+    time of the delegation is over does not matter to a vote that was cast in time."""
     asked = roles_asked(terms, ballot.level)
-    return frozenset(
-        one.on_behalf_of or one.by
-        for one in ballot.votes
-        if not roles or has_one(roles.get(one.on_behalf_of or one.by, ()), asked)
-    )
+
+    def counts(one: Vote) -> bool:
+        name = one.on_behalf_of
+        if not roles or name is None:
+            return not roles or has_one(roles.get(one.by, ()), asked)
+        held = roles.get(name, ())
+        given = (given for given in delegations if (given.by, given.to) == (name, one.by))
+        return one.by in roles and any(lent.lends(held, asked, one.at) for lent in given)
+
+    return [one for one in ballot.votes if counts(one)]
 
 
 def next_rung(terms: Terms, level: int) -> Step | None:

@@ -6,6 +6,7 @@ what is appealed against, or filed it, does not answer it. What the answer bring
 none (G10); nothing that is filed changes anything by itself.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,8 +23,8 @@ from pilothouse.engine.encoding import encode, instant, raw
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.outbox import tell_review
 from pilothouse.engine.override import ended_run
-from pilothouse.engine.review import get_review
-from pilothouse.engine.vote import terms_in
+from pilothouse.engine.review import BY_VOTE, get_review
+from pilothouse.engine.vote import read_ballot, terms_in
 from pilothouse.engine.world import World
 from pilothouse.errors import Forbidden, InvalidInput, LimitReached
 from pilothouse.ports.change import Change, InsertReview
@@ -65,7 +66,7 @@ async def file_appeal(world: World, by: Principal, run: str, appeal: Appeal) -> 
     details = _details(found, about, appeal)
     details |= terms_in(handling, at) | {
         "requester": by.name,
-        "not_by": deciders(found, (about,) if about else reviews),
+        "not_by": await deciders(world, found, (about,) if about else reviews),
     }
     question = f"Somebody does not accept what {found.agent} did. Are they right?"
     due = handling.first_due(at)
@@ -80,13 +81,16 @@ async def file_appeal(world: World, by: Principal, run: str, appeal: Appeal) -> 
     return await get_review(world, by.tenant, id)
 
 
-def deciders(run: Run, reviews: tuple[Review, ...] | Any) -> list[str]:
-    """Who answered these questions, or put another outcome or answer in force."""
+async def deciders(world: World, run: Run, reviews: Sequence[Review]) -> list[str]:
+    """Who answered these questions, or had them answered in their name, or put another outcome or answer in force."""
     names: dict[str, None] = {one.by: None for one in read_overrides(run.overrides)}
     for review in reviews:
         if review.answer is not None and review.kind not in ("appeal", "incident"):
             names |= dict.fromkeys(name for name in _read_answer(review.answer).by.split(", ") if name)
             names |= {one.by: None for one in read_overrides(review.overrides)}
+            if review.kind in BY_VOTE:
+                _, ballot = await read_ballot(world, review)
+                names |= {one.on_behalf_of: None for one in ballot.votes if one.on_behalf_of is not None}
     return list(names)
 
 

@@ -24,6 +24,7 @@ from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode
 from pilothouse.engine.incident import incident_of_hold
 from pilothouse.engine.policy import gate
+from pilothouse.engine.vote import people_now
 from pilothouse.engine.world import LiveRun, World, persist
 from pilothouse.errors import Forbidden, Held, HoldNotFound, StateConflict
 from pilothouse.ports.change import AppendEvents, Change, Conflict, RequeueRun, Statement, WriteDocument
@@ -93,7 +94,8 @@ async def lift_hold(world: World, by: Principal, id: str) -> Hold:
                 reason="lifting a hold over a tenant takes two people, and without keys nobody is told from anybody",
                 hint="Make a key for each of them with `pilothouse keys create NAME --kind human --scope holds:write`.",
             )
-        lifts = tuple(dict.fromkeys((*hold.lifts, by.name)))
+        people = {one.name for one in people_now(world, by.tenant)}  # who has lost their key since wants nothing
+        lifts = tuple(dict.fromkeys((*(name for name in hold.lifts if name in people), by.name)))
         if len(lifts) < 2:
             hold = replace(hold, lifts=lifts)
             await _write(world, hold, found.version, "hold.lift_asked", by.name)

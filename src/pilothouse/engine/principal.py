@@ -29,6 +29,14 @@ def acting_principal(world: World, run: Run) -> Principal:
     return found
 
 
+def counts(world: World, key: Key, at: int) -> bool:
+    """Whether a key opens anything now. The one of a browser does only while the one that it was made with does."""
+    if key.state_at(at) != "active":
+        return False
+    above = key if key.parent is None else world.keys.get(key.parent)
+    return above is not None and above.state_at(at) == "active"
+
+
 def is_bounded(world: World) -> bool:
     """Whether any run may do less than everything: only then hosts need to ask for that reason."""
     if not world.keys:
@@ -58,7 +66,7 @@ def _keys(world: World, tenant: str, name: str) -> list[Key]:
 def _known(world: World, tenant: str, name: str, kind: PrincipalKind, keys: Iterable[Key]) -> Principal:
     """All that the keys give that count now; nothing, when none does."""
     at = world.clock.now()
-    counting = [key for key in keys if key.state_at(at) == "active"]
+    counting = [key for key in keys if counts(world, key, at)]
     scopes = frozenset(scope for key in counting for scope in key.scopes)
     roles = frozenset(role for key in counting for role in key.roles)
     return Principal(name, kind, tenant, scopes, roles)

@@ -7,6 +7,7 @@ Change of the end. The id of the review follows from the run, so that a run is n
 from collections.abc import Sequence
 
 from pilothouse.domain.ids import call_review_id
+from pilothouse.domain.principal import read_chain
 from pilothouse.domain.run import Run
 from pilothouse.domain.sampling import Plan, place_of, stratum_of
 from pilothouse.engine.audit_entry import NODE, entry
@@ -41,7 +42,7 @@ def sample_rows(world: World, plan: Plan, run: Run, output: bytes | None, at: in
             "stratum": stratum_of(plan, run.input, output, run.metadata),
             "role": plan.role,
             "quorum": 1,
-            "requester": run.started_by,
+            "requester": read_chain(run.started_by).principal,
         }
     )
     ask = InsertReview(run.tenant, review, run.id, STEP, run.agent, "sample", QUESTION, details, at, None)

@@ -32,12 +32,16 @@ from pilothouse.domain.vote import (
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import encode, instant
 from pilothouse.engine.outbox import tell_review
+from pilothouse.engine.principal import counts
 from pilothouse.engine.world import World
 from pilothouse.errors import Forbidden, InvalidInput, StateConflict, VoteRefused
 from pilothouse.ports.change import Act, Change, Conflict, ExtendReview, InsertReview, Row, WriteDocument
 
 BALLOT = "ballot"
 DELEGATION = "delegation"
+PAGE = 1000
+DELEGATIONS_LIMIT = 100_000
+"""Delegations of a tenant that are looked through."""
 
 _read_terms = msgspec.json.Decoder(Terms).decode
 _read_ballot = msgspec.json.Decoder(Ballot).decode
@@ -55,13 +59,8 @@ def terms_in(handling: Handling, at: int) -> dict[str, Any]:
 
 
 def roles_now(world: World, tenant: str) -> RolesOf:
-    """The roles of everybody who has a key that counts now."""
-    at = world.clock.now()
-    found: dict[str, set[str]] = {}
-    for key in world.keys.values():
-        if key.tenant == tenant and key.state_at(at) == "active":
-            found.setdefault(key.name, set()).update(key.roles)
-    return found
+    """The roles of all people who have a key that counts now."""
+    return {one.name: one.roles for one in people_now(world, tenant)}
 
 
 async def read_ballot(world: World, review: Review) -> tuple[int, Ballot]:
@@ -95,7 +94,7 @@ async def read_progress(world: World, review: Review, by: Principal) -> Progress
     is_open = review.status == "open"
     open_to = [one.name for one in people_now(world, review.tenant) if is_open and refused(one) is None]
     why = refused(by) if is_open else f"it is {review.status}"
-    return Progress(terms, ballot, counted(terms, ballot, roles), tuple(sorted(open_to)), why)
+    return Progress(terms, ballot, counted(terms, ballot, roles, delegations), tuple(sorted(open_to)), why)
 
 
 def people_now(world: World, tenant: str) -> list[Principal]:
@@ -103,7 +102,7 @@ def people_now(world: World, tenant: str) -> list[Principal]:
     at = world.clock.now()
     found: dict[str, Principal] = {}
     for key in world.keys.values():
-        if key.tenant == tenant and key.kind == "human" and key.state_at(at) == "active":
+        if key.tenant == tenant and key.kind == "human" and counts(world, key, at):
             known = found.get(key.name)
             roles = frozenset(key.roles) | (known.roles if known is not None else frozenset())
             found[key.name] = Principal(key.name, "human", tenant, frozenset(key.scopes), roles)
@@ -138,7 +137,7 @@ async def cast_vote(world: World, review: Review, answer: Answer, by: Principal,
         review.tenant, review.id, at, "review.voted", by.name, run=review.run, on_behalf_of=vote.on_behalf_of,
         quorum=terms.quorum,
     )  # fmt: skip
-    if standing(terms, ballot, roles) == "open":
+    if standing(terms, ballot, roles, delegations) == "open":
         return Cast([write], [told], None)
     names = ", ".join(dict.fromkeys(one.by for one in ballot.votes))
     return Cast([write], [told], replace(answer, by=names))
@@ -189,9 +188,14 @@ async def climb(world: World, review: Review) -> bool:
 
 
 async def list_delegations(world: World, tenant: str) -> Collection[Delegation]:
-    """Those that are not ended, the oldest first; a thousand at most."""
-    page, _ = await world.records.list_documents(tenant, DELEGATION, "active", None, 1000)
-    return [_read_delegation(one.body) for one in page]
+    """Those that nobody has ended, the oldest first."""
+    found: list[Delegation] = []
+    cursor: str | None = None
+    while True:
+        page, cursor = await world.records.list_documents(tenant, DELEGATION, "active", cursor, PAGE)
+        found += [_read_delegation(one.body) for one in page]
+        if cursor is None or len(found) >= DELEGATIONS_LIMIT:
+            return found
 
 
 async def delegate(world: World, by: Principal, to: str, roles: Collection[str], seconds: float) -> Delegation:
@@ -204,7 +208,7 @@ async def delegate(world: World, by: Principal, to: str, roles: Collection[str],
         raise InvalidInput(faults=[fault])
     at = world.clock.now()
     id = f"del_{at:014x}{world.entropy.bits():016x}"
-    made = Delegation(id=id, by=by.name, to=to, roles=tuple(roles), until=at + round(seconds * 1e6))
+    made = Delegation(id=id, by=by.name, to=to, roles=tuple(roles), until=at + round(seconds * 1e6), made_at=at)
     await _write_delegation(world, by, made, 0, "active", "delegation.made")
     return made
 

@@ -6,6 +6,7 @@ a revoked key is out with the next request.
 """
 
 from pilothouse.domain.principal import LOCAL, Key, Principal, hash_of, opens, read_key
+from pilothouse.engine.principal import counts
 from pilothouse.engine.world import World
 from pilothouse.errors import Unauthenticated
 from pilothouse.ports.door import Door
@@ -33,10 +34,6 @@ class KeyDoor(Door):
         id, secret = given or ("", "")
         key = keys.get(id, NOBODY)
         at = self._world.clock.now()
-        if not opens(key, secret, at) or (key.parent is not None and not self._counts(key.parent, at)):
+        if not opens(key, secret, at) or not counts(self._world, key, at):
             raise Unauthenticated(reason="its key is not one that counts")
         return key.principal
-
-    def _counts(self, id: str, at: int) -> bool:
-        key = self._world.keys.get(id)
-        return key is not None and key.state_at(at) == "active"
