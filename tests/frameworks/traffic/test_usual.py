@@ -1,8 +1,8 @@
 """Anomalies on recorded traffic: few false alarms in 34 weeks, and what is put into it is found.
 
 The calls that a bank in North America took in 2003, in slots of five minutes as ours are. It was open on weekdays from
-7:00 to 21:05; nights, weekends and holidays are without calls. Excluded: drawn traffic, and how long and how dear
-(`tests/domain/test_usual.py`), for which nothing recorded could be had.
+7:00 to 21:05; nights, weekends and holidays are without calls. Excluded: drawn traffic
+(`tests/domain/test_usual.py`), and how long and how dear (`test_lengths.py`).
 """
 
 import copy
