@@ -112,7 +112,7 @@ class Node:
         self.worker = NodeWorker(owner, self.worker_options, self._work, self.metrics)
         self.worker.on_log = self.log.host
         self.shared = shared_worker(settings, self.worker, self.log.warn)
-        self.tracer = tracer(settings)
+        self.tracer = tracer(settings, self.metrics)
         self.worker.tracer = self.tracer
         self.world = World(
             self.records,
@@ -346,9 +346,9 @@ def facts_of(alert: Alert) -> bytes:
     return msgspec.json.encode(alert_view(alert))
 
 
-def tracer(settings: Settings) -> "OtlpTracer | None":
-    """OpenTelemetry is imported by who wants spans: it takes as long as the rest of the node. Raises
-    `SettingsInvalid`."""
+def tracer(settings: Settings, metrics: Metrics) -> "OtlpTracer | None":
+    """`metrics` counts its spans. OpenTelemetry is imported by who wants spans: it takes as long as the rest of the
+    node. Raises `SettingsInvalid`."""
     says = settings.traces
     if says.endpoint is None:
         return None
@@ -359,7 +359,9 @@ def tracer(settings: Settings) -> "OtlpTracer | None":
             reason=f"traces.endpoint is set, and {error.name} is not installed",
             hint='Install it with pip install "pilothouse[otel]", or take traces.endpoint out.',
         ) from None
-    return OtlpTracer(says.endpoint, says.share, says.slow_seconds)
+    found = OtlpTracer(says.endpoint, says.share, says.slow_seconds)
+    metrics.spans = found.spans
+    return found
 
 
 def told(settings: Settings) -> list[SettingView]:

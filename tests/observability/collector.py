@@ -17,6 +17,13 @@ class Collector(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Receiver)
         self.spans = []
         self.paths = set()
+        self.status = 200
+        """What it answers."""
+        self.requests = 0
+        self.asked = threading.Event()
+        self.goes_on = threading.Event()
+        """It answers nobody until this is set."""
+        self.goes_on.set()
         self._thread = threading.Thread(target=self.serve_forever, daemon=True)
         self._thread.start()
 
@@ -25,6 +32,7 @@ class Collector(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def close(self):
+        self.goes_on.set()
         self.shutdown()
         self.server_close()
         self._thread.join()
@@ -37,6 +45,14 @@ class _Receiver(BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         found = ExportTraceServiceRequest.FromString(body)
         self.server.paths.add(self.path)
+        self.server.requests += 1
+        self.server.asked.set()
+        self.server.goes_on.wait(60)
+        if self.server.status != 200:
+            self.send_response(self.server.status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+            return
         for resource in found.resource_spans:
             for scope in resource.scope_spans:
                 self.server.spans += scope.spans

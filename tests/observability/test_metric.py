@@ -32,6 +32,7 @@ def told_of_everything() -> Metrics:
     metrics.audited(b'{"at":"2026-01-01T00:00:00Z","kind":"action.denied","id":"x"}')
     metrics.delivery_tried("again", "pending")
     metrics.queue_counted(1, 2, 3, 4)
+    metrics.spans = lambda: {"sent": 5}
     metrics.committed(20, 0.004)
     state = ProviderState("openai", "m", "open", 3.0, 1, 2, {"ok": 3}, Tokens(7, 5), 0.5, None)
     metrics.providers = lambda: ([state], {"limit_reached": 1})

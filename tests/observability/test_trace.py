@@ -8,7 +8,7 @@ import pytest
 
 from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.run import Run
-from pilothouse.observability.trace import WAITING_RUNS, WAITING_SPANS, OtlpTracer
+from pilothouse.observability.trace import QUEUE, WAITING_RUNS, WAITING_SPANS, OtlpTracer
 from tests.cli.served import serve
 from tests.observability.collector import Collector, attributes
 
@@ -125,9 +125,53 @@ def test_a_receiver_that_is_gone_costs_spans_and_nothing_else():
     collector = Collector()
     url = collector.url
     collector.close()
-    tracer = OtlpTracer(url, 1.0, 30)
+    tracer = OtlpTracer(url, 1.0, 30, within=0.2)
     tracer.step_ended(run_of(), None, step_of("gpt-1"))
     tracer.run_ended(run_of(), None)
+    tracer.stop()
+    assert tracer.spans() == {"sent": 0, "failed": 2, "dropped": 0}
+
+
+@pytest.mark.slow
+def test_of_more_spans_than_a_slow_receiver_takes_the_newest_are_dropped_and_each_is_counted(collector):
+    """A hang of the receiver holds up nobody who tells of a step; what waited is sent when it goes on."""
+    collector.goes_on.clear()
+    tracer = OtlpTracer(collector.url, 1.0, 30, within=60, stop_within=60)
+    for number in range(QUEUE + 100):
+        tracer.step_ended(run_of(), None, step_of(f"gpt-{number}"))
+    assert tracer.spans() == {"sent": 0, "failed": 0, "dropped": 100}
+    collector.goes_on.set()
+    assert tracer._sender.force_flush()
+    tracer.stop()
+    assert tracer.spans() == {"sent": QUEUE, "failed": 0, "dropped": 100}
+    assert len(collector.spans) == QUEUE
+    told = {attributes(span)["pilothouse.step"] for span in collector.spans}
+    assert told == {f"gpt-{number}" for number in range(QUEUE)}
+
+
+def test_what_a_receiver_refuses_is_counted_and_what_comes_after_it_is_sent(collector):
+    tracer = OtlpTracer(collector.url, 1.0, 30)
+    collector.status = 400
+    tracer.step_ended(run_of(), None, step_of("gpt-1"))
+    assert tracer._sender.force_flush()
+    assert tracer.spans() == {"sent": 0, "failed": 1, "dropped": 0}
+    collector.status = 200
+    tracer.step_ended(run_of(), None, step_of("gpt-2"))
+    tracer.stop()
+    assert tracer.spans() == {"sent": 1, "failed": 1, "dropped": 0}
+    assert [attributes(span)["pilothouse.step"] for span in collector.spans] == ["gpt-2"]
+
+
+@pytest.mark.slow
+def test_a_node_that_stops_waits_for_one_request_to_a_receiver_that_hangs_and_not_for_all(collector):
+    collector.goes_on.clear()
+    tracer = OtlpTracer(collector.url, 1.0, 30, within=1, stop_within=0.05)
+    for number in range(QUEUE):
+        tracer.step_ended(run_of(), None, step_of(f"gpt-{number}"))
+    assert collector.asked.wait(60)
+    tracer.stop()
+    assert tracer.spans()["sent"] == 0
+    assert collector.requests < QUEUE // 512, "not one for each batch"
 
 
 @pytest.mark.slow

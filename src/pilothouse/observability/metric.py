@@ -66,6 +66,8 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         """Gives the alerts of this node."""
         self.limits: Callable[[], LimitState] = lambda: LimitState(False, 0, 0)
         """Gives how limits on calls are shared."""
+        self.spans: Callable[[], Mapping[str, int]] = dict
+        """Gives what became of the spans of this node, by outcome."""
         self.objective_counts: dict[tuple[str, str], tuple[int, int]] = {}
         """By agent and objective: runs that counted, and those of them that missed."""
         self.scale: Callable[[], Scale | None] = lambda: None
@@ -236,6 +238,8 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         yield from about_providers(*self.providers())
         yield from about_scale(self.scale())
         yield from about_limits(self.limits())
+        spans = (((outcome,), count) for outcome, count in self.spans().items())
+        yield counter("pilothouse_spans", "Spans of this node, by what became of them.", ["outcome"], spans)
 
     def _about_requests(self) -> Iterator[Metric]:
         yield counter(

@@ -6,11 +6,13 @@ are those of the GenAI conventions of OpenTelemetry (semantic-conventions-genai,
 No content is recorded: no input, no output, no argument.
 
 A run is recorded when its share is drawn or its caller records the trace; otherwise its spans wait, up to a bound, and
-go out after all when it failed or was slow.
+go out after all when it failed or was slow. Whatever the collector does, nobody waits for it: of more spans than can be
+sent the newest are dropped, and each one that was not sent is counted.
 """
 
+import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +20,7 @@ from msgspec import Struct
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
@@ -34,6 +36,11 @@ WAITING_RUNS = 1000
 """Runs whose spans wait for their end; of more the oldest are given up."""
 WAITING_SPANS = 200
 """Of one run; of more the first ones are kept."""
+QUEUE = 8192
+"""Spans that wait to be sent, or are being sent; of more the newest are dropped."""
+SEND_WITHIN = 5.0
+STOP_WITHIN = 5.0
+"""Seconds for what is left at the end; what was not sent by then is given up, but for the request under way."""
 OPERATIONS = {"model": "chat", "tool": "execute_tool"}
 
 
@@ -46,22 +53,69 @@ class _Usage(Struct):
 _read_usage = msgspec.json.Decoder(_Usage).decode
 
 
+class CountedExporter(SpanExporter):
+    """Counts what was sent and what was not. Called by the sender's thread alone."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+        self.sent, self.failed = 0, 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = SpanExportResult.FAILURE
+        try:
+            result = self._exporter.export(spans)
+        finally:
+            if result is SpanExportResult.SUCCESS:
+                self.sent += len(spans)
+            else:
+                self.failed += len(spans)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+
 class OtlpTracer(Tracer):
-    """`endpoint`: the address of a collector, without /v1/traces. What cannot be sent is dropped; nobody waits for it.
-    `stop` sends what is left."""
+    """`endpoint`: the address of a collector, without /v1/traces. What cannot be sent within `within` seconds is given
+    up; nobody waits for it. `stop` sends what is left."""
 
-    def __init__(self, endpoint: str, share: float, slow_seconds: float, service: str = "pilothouse") -> None:
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
-        self._begin(exporter, share, slow_seconds, service)
-
-    def _begin(self, exporter: SpanExporter, share: float, slow_seconds: float, service: str) -> None:
-        self._share, self._slow = share, slow_seconds
+    def __init__(
+        self,
+        endpoint: str,
+        share: float,
+        slow_seconds: float,
+        service: str = "pilothouse",
+        within: float = SEND_WITHIN,
+        stop_within: float = STOP_WITHIN,
+    ) -> None:
+        self._share, self._slow, self._stop_within = share, slow_seconds, stop_within
         self._resource = Resource.create({"service.name": service})
-        self._sender = BatchSpanProcessor(exporter, max_queue_size=8192)
+        address = f"{endpoint.rstrip('/')}/v1/traces"
+        self._exporter = CountedExporter(OTLPSpanExporter(endpoint=address, timeout=within))
+        self._sender = BatchSpanProcessor(self._exporter, max_queue_size=QUEUE)
+        self._handed, self._dropped = 0, 0
         self._waiting: OrderedDict[tuple[str, str], list[ReadableSpan]] = OrderedDict()
 
     def stop(self) -> None:
-        self._sender.shutdown()  # type: ignore[no-untyped-call]
+        """Blocks for `stop_within` and one request at most."""
+        ender = threading.Timer(self._stop_within, self._exporter.shutdown)
+        ender.start()
+        try:
+            self._sender.shutdown()  # type: ignore[no-untyped-call]
+        finally:
+            ender.cancel()
+            ender.join()
+
+    def spans(self) -> Mapping[str, int]:
+        """How many spans were `sent`, `failed` (the collector did not take them) and `dropped` (too many waited)."""
+        return {"sent": self._exporter.sent, "failed": self._exporter.failed, "dropped": self._dropped}
+
+    def _send(self, span: ReadableSpan) -> None:
+        if self._handed - self._exporter.sent - self._exporter.failed >= QUEUE:
+            self._dropped += 1
+            return
+        self._handed += 1
+        self._sender.on_end(span)
 
     # --- told by compute --------------------------------------------------------------------------------------------
 
@@ -82,7 +136,7 @@ class OtlpTracer(Tracer):
             row.error,
         )
         if is_recorded:
-            self._sender.on_end(span)
+            self._send(span)
             return
         self._waiting.setdefault(key, []).append(span)
         if len(self._waiting) > WAITING_RUNS:
@@ -96,14 +150,12 @@ class OtlpTracer(Tracer):
         if not (self._is_recorded(context) or is_slow or run.status == "failed"):
             return
         for span in waiting:
-            self._sender.on_end(span)
+            self._send(span)
         name = f"invoke_agent {run.agent}"
         instants = (run.created_at, finished_at)
         kind = SpanKind.SERVER if run.parent is None else SpanKind.INTERNAL
         error = run.error if run.status != "succeeded" else None
-        self._sender.on_end(
-            self._span(name, context, span_of(run.id), context.above, kind, _about_run(run), instants, error)
-        )
+        self._send(self._span(name, context, span_of(run.id), context.above, kind, _about_run(run), instants, error))
 
     def _is_recorded(self, context: TraceContext) -> bool:
         return context.is_sampled or is_drawn(context.trace, self._share)
