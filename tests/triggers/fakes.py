@@ -48,7 +48,7 @@ class HeldSource(Source):
         self.out: list[str] = []
         self.settled: Counter[tuple[str, str]] = Counter()
         self.most = 0
-        self.faults: list[Exception] = []
+        self.faults: list[BaseException] = []
         self.broken_acks = 0
 
     async def want(self, count: int) -> list[Incoming]:

@@ -10,7 +10,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pilothouse.ports.source import Source
 from tests.triggers import brokers
@@ -104,6 +104,9 @@ class Valkey(Queue):
 
 
 class Rabbit(Queue):
+    """A classic queue, unless the source has made it: RabbitMQ 3.10 does not find a quorum queue again that was made
+    within the second in which it is killed."""
+
     serve = staticmethod(brokers.RabbitServer)
 
     @property
@@ -124,10 +127,21 @@ class Rabbit(Queue):
 
         connection = await aiormq.connect(self.url)
         channel = await connection.channel(publisher_confirms=True)
-        await channel.queue_declare(self.name, durable=True)
+        try:
+            await channel.queue_declare(self.name, passive=True)
+        except aiormq.exceptions.ChannelNotFoundEntity:
+            channel = await connection.channel(publisher_confirms=True)
+            await channel.queue_declare(self.name, durable=True)
         for body in bodies:
             named = Basic.Properties(message_id=f"m{next(COUNT)}", delivery_mode=2, headers={"shop": "blue"})
             await channel.basic_publish(body, routing_key=self.name, properties=named)
+        await connection.close()
+
+    async def delete(self) -> None:
+        import aiormq
+
+        connection = await aiormq.connect(self.url)
+        await (await connection.channel()).queue_delete(self.name)
         await connection.close()
 
 
@@ -178,6 +192,12 @@ class Mosquitto(Queue):
 
 class Sqs(Queue):
     serve = staticmethod(lambda folder: brokers.SqsServer())
+    made: ClassVar[dict[str, str]] = {}
+    """What a queue is made with."""
+
+    def more(self) -> dict[str, Any]:
+        """What a message has besides."""
+        return {}
 
     @property
     def url(self) -> str:
@@ -195,7 +215,7 @@ class Sqs(Queue):
         from pilothouse.communication.sqs import make_client
 
         client = make_client(self.url)
-        await asyncio.to_thread(client.create_queue, QueueName=self.name)
+        await asyncio.to_thread(client.create_queue, QueueName=self.name, Attributes=self.made)
         client.close()
 
     async def send(self, *bodies: bytes) -> None:
@@ -205,9 +225,22 @@ class Sqs(Queue):
         shop = {"shop": {"DataType": "String", "StringValue": "blue"}}
         for body in bodies:
             await asyncio.to_thread(
-                client.send_message, QueueUrl=self.url, MessageBody=body.decode(), MessageAttributes=shop
+                client.send_message, QueueUrl=self.url, MessageBody=body.decode(), MessageAttributes=shop, **self.more()
             )
         client.close()
+
+
+class SqsFifo(Sqs):
+    """All messages are of one group."""
+
+    def __init__(self, server: Any) -> None:
+        super().__init__(server)
+        self.name += ".fifo"
+
+    made: ClassVar[dict[str, str]] = {"FifoQueue": "true", "ContentBasedDeduplication": "false"}
+
+    def more(self) -> dict[str, Any]:
+        return {"MessageGroupId": "blue", "MessageDeduplicationId": f"m{next(COUNT)}"}
 
 
 KINDS = (Nats, Valkey, Rabbit, Mosquitto, Sqs)

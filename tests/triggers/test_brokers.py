@@ -8,18 +8,23 @@ test comes. Kafka has no server that could be installed here: see test_kafka.py.
 import asyncio
 import contextlib
 import signal
+import socket
 from collections import Counter
 
 import pytest
 
 from pilothouse.communication.deliveries.options import ReceiverOptions
-from pilothouse.communication.deliveries.queues import RabbitQueue, SqsQueue
+from pilothouse.communication.deliveries.queues import RabbitQueue
+from pilothouse.communication.deliveries.queues import SqsQueue as SqsReceiver
+from pilothouse.communication.triggers.amqp import AmqpQueue
+from pilothouse.communication.triggers.sqs import SqsQueue
 from pilothouse.engine.source import list_dead
+from pilothouse.ports.source import Incoming, Source
 from pilothouse.testing import LocalNode, NodeCrashed
 from tests.deliveries.test_other_receivers import delivery
 from tests.engine.agents import held
 from tests.faults.served import ServedNode
-from tests.triggers.queues import KINDS, Mosquitto, Nats, Rabbit, Sqs, Valkey
+from tests.triggers.queues import KINDS, Mosquitto, Nats, Rabbit, Sqs, SqsFifo, Valkey
 from tests.triggers.test_loop import count, loop_of, runs
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
@@ -114,6 +119,119 @@ async def test_a_node_that_dies_before_the_acknowledgement_gets_the_message_agai
         assert len(found) == 3
 
 
+class KilledAtAck(Source):
+    """Brings what another brings. At some acknowledgements the broker is killed, before or right behind it, and started
+    again beside what goes on. `acked`: the keys of what was acknowledged and not told to have failed."""
+
+    def __init__(self, queue, before: int, behind: int) -> None:
+        self.inner, self.queue = queue.source(), queue
+        self.extend_every = self.inner.extend_every
+        self.before, self.behind = before, behind
+        self.acks = 0
+        self.acked: set[str] = set()
+        self.starting: list[asyncio.Task[None]] = []
+
+    async def want(self, count):
+        return [AckedOnceMore(self, one) for one in await self.inner.want(count)]
+
+    async def close(self):
+        await self.inner.close()
+
+    def kill(self) -> None:
+        self.queue.server.kill()
+        self.starting.append(asyncio.create_task(self._start()))
+
+    async def _start(self) -> None:
+        await asyncio.to_thread(self.queue.server.start)
+        async with asyncio.timeout(90):
+            while True:
+                with contextlib.suppress(Exception):  # it listens before it answers
+                    return await self.queue.redeliver()
+                await asyncio.sleep(0.1)
+
+
+class AckedOnceMore(Incoming):
+    def __init__(self, source: KilledAtAck, inner: Incoming) -> None:
+        self._source, self._inner = source, inner
+
+    @property
+    def message(self):
+        return self._inner.message
+
+    async def ack(self):
+        source = self._source
+        source.acks += 1
+        number = source.acks
+        if number == source.before:
+            source.kill()
+        await self._inner.ack()
+        source.acked.add(self.message.key)
+        if number == source.behind:
+            source.kill()
+
+    async def nack(self, delay):
+        await self._inner.nack(delay)
+
+    async def extend(self):
+        await self._inner.extend()
+
+    async def dead_letter(self, reason):
+        await self._inner.dead_letter(reason)
+
+
+@pytest.mark.parametrize(("before", "behind"), [(2, 0), (0, 2)], ids=["before", "behind"])
+async def test_a_broker_that_is_killed_at_an_acknowledgement_brings_what_it_lost_again_and_nothing_is_run_twice(
+    queue, monkeypatch, before, behind
+):
+    monkeypatch.setattr("pilothouse.communication.triggers.loop.CONNECT_AGAIN", (0.2,))
+    many = 6
+    await queue.send(*bodies(many))
+    async with LocalNode({"count": count}) as node:
+        source = KilledAtAck(queue, before, behind)
+        loop = loop_of(node, source)
+        loop.start()
+        async with asyncio.timeout(180):
+            while len(source.acked) < many or not source.starting:
+                await asyncio.sleep(0.02)
+        await asyncio.gather(*source.starting)
+        await queue.send(*bodies(2, first=many))
+        found = await wait_runs(node, many + 2)
+        await loop.stop()
+        assert Counter(run.output for run in found) == Counter(b"%d" % n for n in range(many + 2))
+        assert len(await runs(node)) == many + 2
+
+
+@pytest.mark.parametrize("server", [Rabbit], ids=["rabbit"], indirect=True)
+async def test_a_queue_that_is_deleted_while_it_is_read_is_made_again_and_read(queue):
+    """The broker cancels the consumer and leaves channel and connection as they are; the source once waited on them for
+    ever."""
+    await queue.send(*bodies(1))
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, queue.source())
+        loop.start()
+        await wait_runs(node, 1)
+        await queue.delete()
+        async with asyncio.timeout(90):
+            while loop.counts.problem is None:
+                await asyncio.sleep(0.01)
+            while loop.counts.problem is not None:
+                await asyncio.sleep(0.01)
+        await queue.send(*bodies(1, first=1))
+        found = await wait_runs(node, 2)
+        await loop.stop()
+        assert [run.output for run in found] == [b"0", b"1"]
+
+
+async def test_a_broker_that_takes_the_connection_and_never_answers_is_given_up_and_told(monkeypatch):
+    """As RabbitMQ does where a replicated queue has no leader: the client waits for its consumer for ever."""
+    monkeypatch.setattr("pilothouse.communication.triggers.amqp.CONNECT_WITHIN", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        source = AmqpQueue(f"amqp://127.0.0.1:{silent.getsockname()[1]}/", "orders", 8)
+        with pytest.raises(ConnectionError, match="the broker did not answer within"):
+            await source.want(1)
+        await source.close()
+
+
 AGENT = '''
 """Counts orders."""
 
@@ -158,9 +276,9 @@ async def test_a_node_that_is_killed_around_an_acknowledgement_loses_nothing_and
             await node.end()
 
 
-@pytest.mark.parametrize("server", [Nats, Valkey, Rabbit, Mosquitto], indirect=True)
+@pytest.mark.parametrize("server", [Nats, Valkey, Rabbit, Mosquitto, SqsFifo], indirect=True)
 async def test_the_order_of_a_key_is_kept_when_a_message_is_given_back_and_others_come_meanwhile(server, monkeypatch):
-    """Not with SQS, whose queues keep no order themselves."""
+    """Of SQS the queues that keep an order themselves; what the others owe is in the test below."""
     monkeypatch.setattr("pilothouse.communication.triggers.loop.AGAIN_AFTER", 0.3)
     monkeypatch.setattr("pilothouse.communication.triggers.order.HELD_FOR", 600.0)
     kind, made = server
@@ -179,6 +297,29 @@ async def test_the_order_of_a_key_is_kept_when_a_message_is_given_back_and_other
         found = await wait_runs(node, 6)
         await loop.stop()
         assert [run.output for run in found] == [b"%d" % n for n in range(6)]
+
+
+@pytest.mark.parametrize("server", [Sqs], ids=["sqs"], indirect=True)
+async def test_a_queue_that_keeps_no_order_brings_messages_late_and_each_is_one_run(queue):
+    """Standard queues of SQS: what was taken and given back comes behind what was sent after it."""
+    await queue.send(*bodies(4))
+    async with LocalNode({"count": count}) as node:
+        source, taken = SqsQueue(queue.url, visible=3600), []
+        async with asyncio.timeout(90):
+            while len(taken) < 4:
+                taken += await source.want(4 - len(taken))
+        taken.sort(key=lambda one: one.message.body)
+        for one in reversed(taken[2:]):
+            await one.nack(0)
+        await queue.send(*bodies(2, first=4))
+        loop = loop_of(node, source)
+        loop.start()
+        await wait_runs(node, 4)
+        for one in taken[:2]:
+            await one.nack(0)
+        found = [run.output for run in await wait_runs(node, 6)]
+        await loop.stop()
+        assert (sorted(found[:4]), sorted(found[4:])) == ([b"2", b"3", b"4", b"5"], [b"0", b"1"])
 
 
 async def test_poison_goes_to_the_dead_letters_and_holds_up_nobody(queue):
@@ -235,12 +376,12 @@ async def test_a_receiver_keeps_each_delivery_under_its_id_and_is_found_again_af
     queue = kind(made)
     await queue.prepare()
     if kind is Rabbit:
-        courier: RabbitQueue | SqsQueue = RabbitQueue(5.0)
+        courier: RabbitQueue | SqsReceiver = RabbitQueue(5.0)
         url = f"{queue.url}?queue={queue.name}"
         assert (await courier.send(delivery(), ReceiverOptions(url), 0)).verdict == "again"  # no queue takes it
         await queue.send()
     else:
-        courier, url = SqsQueue(5.0), queue.url.replace("http://", "sqs+http://")
+        courier, url = SqsReceiver(5.0), queue.url.replace("http://", "sqs+http://")
     receiver = ReceiverOptions(url)
     assert (await courier.send(delivery(), receiver, 0)).verdict == "delivered"
     made.kill()

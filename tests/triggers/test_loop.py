@@ -16,7 +16,7 @@ from pilothouse.errors import DeadLetterNotFound, RecordsUnavailable
 from pilothouse.ports.records import RunFilter
 from pilothouse.testing import LocalNode, NodeCrashed
 from tests.engine.agents import held, until
-from tests.triggers.fakes import HeldSource, message
+from tests.triggers.fakes import Held, HeldSource, message
 
 
 @agent(mode="event")
@@ -298,3 +298,81 @@ async def test_a_source_whose_client_loses_a_cancellation_ends_with_its_round():
         loop.start()
         await source.asked.wait()
         await asyncio.wait_for(loop.stop(), 10)
+
+
+async def test_a_client_that_gives_up_with_a_cancellation_of_its_own_does_not_end_its_source():
+    """They raise CancelledError to whoever waits on a connection that they close; the source once ended in silence."""
+    source = HeldSource(message("1"))
+    source.faults = [asyncio.CancelledError()]
+    told: list[str] = []
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source)
+        loop.on_error = told.append
+        loop.start()
+        async with asyncio.timeout(60):
+            while not source.settled["ack", "1"]:
+                await asyncio.sleep(0.01)
+        await loop.stop()
+        assert told == ["source orders: ConnectionError: the client of the broker gave up"]
+
+
+class Unheard(Held):
+    async def ack(self):
+        await asyncio.Event().wait()
+
+
+class Hung(HeldSource):
+    """A broker that is connected and answers nothing, until its connection is made anew."""
+
+    def __init__(self, *messages, at: str):
+        super().__init__(*messages)
+        self.at: str | None = at
+        self.closed = 0
+
+    async def want(self, count):
+        if self.at == "want":
+            await asyncio.Event().wait()
+        found = await super().want(count)
+        return [Unheard(self, one.message) for one in found] if self.at == "ack" else found
+
+    async def close(self):
+        self.at, self.closed = None, self.closed + 1
+        for key in self.out:
+            self.queue.append(message(key))
+        self.out.clear()
+
+
+@pytest.mark.parametrize("at", ["want", "ack"])
+async def test_a_broker_that_answers_nothing_is_let_go_and_asked_anew(monkeypatch, at):
+    monkeypatch.setattr("pilothouse.communication.triggers.loop.ANSWER_WITHIN", 0.02)
+    source = Hung(message("1"), at=at)
+    async with LocalNode({"count": count}) as node:
+        loop = loop_of(node, source)
+        loop.start()
+        async with asyncio.timeout(60):
+            while not source.settled["ack", "1"]:
+                await asyncio.sleep(0.01)
+        assert source.closed == 1
+        await loop.stop()
+        assert len(await runs(node)) == 1
+
+
+async def test_a_message_whose_run_cannot_be_read_while_it_is_waited_for_comes_again_and_is_acknowledged_at_its_end():
+    gate, hold = held()
+    source = HeldSource(message("1", b'"x"'))
+
+    async def settled(how: str) -> int:
+        return source.settled[how, "1"]
+
+    async with LocalNode({"hold": hold}) as node:
+        loop = loop_of(node, source, "hold", acknowledge="end")
+        await loop.round()
+        await until(node, lambda: settled("extend"))
+        node.records.strike(1, "fail", "get_run")
+        await until(node, lambda: settled("nack"))
+        assert source.settled["ack", "1"] == 0
+        gate.set()
+        await loop.round()
+        await until(node, lambda: settled("ack"))
+        await loop.stop()
+        assert len(await runs(node, "succeeded")) == 1

@@ -27,6 +27,10 @@ LITTLE = 4
 AGAIN_AFTER = 5.0
 """Seconds for which a message is given back that could not be taken now."""
 CONNECT_AGAIN = (0.2, 1.0, 5.0, 15.0)
+ANSWER_WITHIN = 60.0
+"""Seconds in which a broker must have brought something or nothing, or taken what was settled; then it is let go, and
+the next round connects again. What its client waits for by itself is shorter."""
+CLOSE_WITHIN = 10.0
 
 
 @dataclass(slots=True)
@@ -68,8 +72,12 @@ class SourceLoop:
         for one in tasks:
             one.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         with contextlib.suppress(Exception):
-            await self.source.close()
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self.source.close()
 
     async def _work(self) -> None:
         failed = 0
@@ -79,16 +87,30 @@ class SourceLoop:
                     await asyncio.sleep(FULL_PAUSE)
                 failed, self.counts.problem = 0, None
             except asyncio.CancelledError:
-                raise
-            except Exception as error:  # whatever a broker's client raises: it is told, and tried again
-                pause = CONNECT_AGAIN[min(failed, len(CONNECT_AGAIN) - 1)]
+                if self._is_to_end():
+                    raise
+                await self._fail(ConnectionError("the client of the broker gave up"), failed)
                 failed += 1
-                told = error.message if isinstance(error, PilothouseError) else f"{type(error).__name__}: {error}"
-                if self.counts.problem is None:
-                    self.on_error(f"source {self.intake.rule.name}: {told}")
-                self.counts.problem = told[:500]
-                self._lines.touch()
-                await asyncio.sleep(pause)
+            except Exception as error:  # whatever a broker's client raises: it is told, and tried again
+                await self._fail(error, failed)
+                failed += 1
+
+    def _is_to_end(self) -> bool:
+        """Whether somebody cancelled this task. Clients raise CancelledError themselves, to whoever waits for an answer
+        on a connection that they close: that is a fault like others, and must not end the source in silence."""
+        task = asyncio.current_task()
+        return self._is_over or task is None or task.cancelling() > 0
+
+    async def _fail(self, error: Exception, failed: int) -> None:
+        """Tells what is wrong, and waits before the next try."""
+        told = error.message if isinstance(error, PilothouseError) else f"{type(error).__name__}: {error}"
+        if self.counts.problem is None:
+            self.on_error(f"source {self.intake.rule.name}: {told}")
+        self.counts.problem = told[:500]
+        self._lines.touch()
+        if isinstance(error, TimeoutError):
+            await self._let_go()
+        await asyncio.sleep(CONNECT_AGAIN[min(failed, len(CONNECT_AGAIN) - 1)])
 
     async def credit(self) -> int:
         """How many messages may be taken: what the agent has not begun or not ended counts, what waits for a person or
@@ -109,7 +131,9 @@ class SourceLoop:
             return False
         lanes: dict[str, list[Incoming]] = {}
         work: list[Coroutine[Any, Any, object]] = []
-        for one in await self.source.want(credit):
+        async with asyncio.timeout(ANSWER_WITHIN):
+            found = await self.source.want(credit)
+        for one in found:
             try:
                 order = self.intake.order_of(one.message)
             except Unfit:
@@ -172,14 +196,14 @@ class SourceLoop:
         match taken.outcome:
             case "dead":
                 counts.dead += 1
-                await one.dead_letter(taken.reason or "")
+                await _answered(one.dead_letter(taken.reason or ""))
             case "again":
                 await self._give_back(one)
             case _:
                 counts.taken += taken.outcome == "run"
                 counts.repeated += taken.outcome == "repeat"
                 if self.intake.rule.acknowledge == "durable" or taken.run is None:
-                    await one.ack()
+                    await _answered(one.ack())
                 else:
                     task = asyncio.get_running_loop().create_task(self._hold(one, taken.run))
                     self._held.add(task)
@@ -187,11 +211,22 @@ class SourceLoop:
 
     async def _give_back(self, one: Incoming) -> None:
         self.counts.given_back += 1
-        await one.nack(AGAIN_AFTER)
+        await _answered(one.nack(AGAIN_AFTER))
 
     async def _hold(self, one: Incoming, run: str) -> None:
-        """Until the run has ended; the sender is told meanwhile that it is worked on."""
-        with contextlib.suppress(PilothouseError):
-            while not (await wait_run(self.world, self.intake.tenant, run, self.source.extend_every)).is_terminal:
-                await one.extend()
-            await one.ack()
+        """Until the run has ended; the sender is told meanwhile that it is worked on. When the run cannot be read now,
+        the message comes again and finds it; when the connection breaks, the broker sees to that."""
+        with contextlib.suppress(Exception):
+            try:
+                while not (await wait_run(self.world, self.intake.tenant, run, self.source.extend_every)).is_terminal:
+                    await _answered(one.extend())
+            except PilothouseError:
+                await self._give_back(one)
+            else:
+                await _answered(one.ack())
+
+
+async def _answered(settling: Coroutine[Any, Any, None]) -> None:
+    """Raises TimeoutError when the broker does not take it."""
+    async with asyncio.timeout(ANSWER_WITHIN):
+        await settling
