@@ -18,10 +18,12 @@ from pilothouse.domain.roster import (
     Role,
     direct_takers,
     hosted_releases,
+    hosting_nodes,
     is_hosted,
     is_there,
     known_agents,
     releases_elsewhere,
+    warm_node,
 )
 from pilothouse.engine.roster import announce, depart, read_roster
 from pilothouse.engine.world import World
@@ -44,6 +46,7 @@ class SharedWorker(Worker):
         """Takers that did not answer, and as of when."""
         self._takers: dict[str, list[str]] = {}
         self._turn = 0
+        self._hosting: dict[str, list[str]] = {}
         self._releases: dict[str, list[Agent]] = {}
         self._heart: asyncio.Task[None] | None = None
         self._workers = int(role != "gateway")
@@ -90,6 +93,7 @@ class SharedWorker(Worker):
             for name, one in known_agents(self.entries).items()
         }
         self._releases = hosted_releases(self.entries, now)
+        self._hosting = hosting_nodes(self.entries, now)
         self.own.elsewhere = releases_elsewhere(self.entries, world.clock.now(), self.owner)
         await self._tell_unplaced(world)
 
@@ -131,6 +135,11 @@ class SharedWorker(Worker):
         start = self._turn % len(found)
         turns = found[start:] + found[:start]
         return turns if not self._suspects else [one for one in turns if one not in self._suspects] or turns
+
+    def warm(self, tenant: str, agent: str, session: str) -> str:
+        """By the last heartbeat, as `releases`: what a dead one is left is taken by the others a moment later."""
+        nodes = self._hosting.get(agent, ())
+        return warm_node(nodes, tenant, agent, session) if len(nodes) > 1 else ""
 
     def suspect(self, taker: str) -> None:
         self._suspects.setdefault(taker, self._beat_at)

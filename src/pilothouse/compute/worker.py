@@ -338,6 +338,10 @@ class NodeWorker(Worker):
     def takers(self, agent: str) -> Sequence[str]:
         return ()
 
+    def warm(self, tenant: str, agent: str, session: str) -> str:
+        """There is no other."""
+        return ""
+
     def suspect(self, taker: str) -> None:
         """There is no other."""
 

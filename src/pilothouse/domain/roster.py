@@ -4,6 +4,7 @@ A node writes its entry into the records and renews it; one that was not renewed
 known of an agent outlives its workers for a while, so that work for it is taken in while all of them restart.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
@@ -68,6 +69,34 @@ def direct_takers(entries: Iterable[Entry], now: int, own: str) -> dict[str, lis
                 if is_newest and entry.takes_direct and entry.owner != own:
                     found.setdefault(agent.name, []).append(entry.owner)
     return {name: sorted(owners) for name, owners in found.items()}
+
+
+def hosting_nodes(entries: Iterable[Entry], now: int) -> dict[str, list[str]]:
+    """By agent the nodes that are there and host it, in whatever release."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.role != "gateway" and is_there(entry, now):
+            for name in {agent.name for agent in entry.agents}:
+                found.setdefault(name, []).append(entry.owner)
+    return found
+
+
+def warm_node(nodes: Sequence[str], tenant: str, agent: str, session: str) -> str:
+    """Which of them is to take the turns of a session. All that know the same nodes say the same, and when one comes
+    or goes only its own sessions move (highest random weight; Thaler and Ravishankar, 1998)."""
+    said = f"{tenant}\n{agent}\n{session}\n"
+    return max(nodes, key=lambda node: hashlib.blake2b((said + node).encode(), digest_size=8).digest())
+
+
+def work_bell(agent: str, node: str) -> str:
+    """The key of the bell `work` for something of the agent; for a turn with the node that is to take it."""
+    return f"{agent}\n{node}" if node else agent
+
+
+def read_work_bell(key: str) -> tuple[str, str]:
+    """(agent, node); "" where nothing is said of it."""
+    agent, _, node = key.partition("\n")
+    return agent, node
 
 
 def is_hosted(entries: Iterable[Entry], now: int, agent: str, release: str) -> bool:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import StepRow
+from pilothouse.domain.roster import work_bell
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.attempt import Attempt, Ends, Outcome
@@ -63,7 +64,8 @@ class End(Outcome):
         if run.session is not None:
             _remember_turn(attempt, ending)
             if world.queued or (run.tenant, run.agent, run.session) in world.entering:  # a turn waits
-                world.bus.ring("work", run.agent)
+                node = "" if world.is_draining else world.worker.owner  # which remembers this one
+                world.bus.ring("work", work_bell(run.agent, node))
         attempt.leave(run)
         if run.parent is not None:
             ring_parent(world, run.tenant, run.parent)

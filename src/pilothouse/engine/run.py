@@ -19,6 +19,7 @@ from pilothouse.domain.event import Segment, line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.lease import lease_until
 from pilothouse.domain.principal import Principal
+from pilothouse.domain.roster import work_bell
 from pilothouse.domain.run import OnBusy, Run
 from pilothouse.domain.session import decide_turn
 from pilothouse.engine.admission import admit
@@ -325,7 +326,11 @@ class Entry:
             world.queued += 1
             world.taken_in += 1
             world.backlogs.take_in(run.tenant)
-            world.bus.ring("timer" if run.due_at is not None else "work", run.agent)
+            if run.due_at is not None:
+                world.bus.ring("timer", run.agent)
+            else:
+                node = "" if run.session is None else world.worker.warm(run.tenant, run.agent, run.session)
+                world.bus.ring("work", work_bell(run.agent, node))
         if not self.started.done():
             self.started.set_result(started)
 

@@ -37,10 +37,11 @@ class Bus(Protocol):
         ...
 
     def ring(self, bell: str, key: str = "") -> None:
-        """Tells everybody who answers the bell: `work` (something is ready), `timer` (something is due earlier than
-        was thought), `resolved` (key `tenant/run`: a wait of it has ended), `cancel` (a cancel of it was asked for),
-        `delivery` (something is to go out), `schedule` (a schedule was made or changed), `breaker` (key JSON of
-        provider, model and pause: one opened for so many seconds; 0: it closed)."""
+        """Tells everybody who answers the bell: `work` (something is ready, of the agent that the key of
+        `domain.roster.work_bell` names), `timer` (something is due earlier than was thought), `resolved` (key
+        `tenant/run`: a wait of it has ended), `cancel` (a cancel of it was asked for), `delivery` (something is to go
+        out), `schedule` (a schedule was made or changed), `breaker` (key JSON of provider, model and pause: one opened
+        for so many seconds; 0: it closed)."""
         ...
 
     def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]: ...

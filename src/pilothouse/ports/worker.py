@@ -189,6 +189,11 @@ class Worker(Protocol):
         this node hosts it."""
         ...
 
+    def warm(self, tenant: str, agent: str, session: str) -> str:
+        """The name of the node that is to take the turns of a session, since it had those before and remembers them;
+        "": anybody."""
+        ...
+
     def suspect(self, taker: str) -> None:
         """It does not answer: the others are to be asked, until it is heard of again."""
         ...
