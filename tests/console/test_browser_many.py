@@ -170,7 +170,13 @@ def test_the_overview_marks_releases_alerts_and_holds_in_its_plots_and_lists_the
         context.close()
 
 
-@pytest.mark.parametrize("name", ["overview", "runs", "sessions", "reviews", "queue", "audit", "alerts", "deliveries"])
+EMPTY = (
+    "overview", "runs", "sessions", "reviews", "reviews?kind=appeal", "queue", "audit", "alerts", "deliveries",
+    "bias", "bias?tab=findings", "evaluations", "evaluations?tab=datasets",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EMPTY)
 def test_an_empty_page_says_what_to_do_next(browser, tmp_path_factory, name, empty):
     context = browser.new_context(base_url=empty.url)
     page = context.new_page()

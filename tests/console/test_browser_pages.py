@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PAGES = (
     "overview", "runs", "sessions", "reviews", "agents", "agents/refunds", "queue", "providers", "schedules", "alerts",
-    "deliveries", "audit", "keys", "settings", "policies", "holds", "costs",
+    "deliveries", "audit", "keys", "settings", "policies", "holds", "costs", "bias", "evaluations",
 )  # fmt: skip
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 860}
 

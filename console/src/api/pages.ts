@@ -2,7 +2,7 @@
 
 import { useQuery } from "@tanstack/react-query";
 
-import { get } from "./call";
+import { get, type Given } from "./call";
 import type { Agent, Alert, Hold, PageOf } from "./types";
 
 export function useAgents() {
@@ -23,24 +23,38 @@ export function useIncidents() {
 }
 
 const PAGES_AT_MOST = 20;
+const PAGE = 200;
+
+export interface Collected<T> {
+    items: T[];
+    /** There are more than were asked for. */
+    hasMore: boolean;
+}
+
+/** The pages of a list, one after another: up to `atMost` items, and never more than 20 pages. */
+export async function collect<T>(
+    path: string,
+    query: Given["query"],
+    signal?: AbortSignal,
+    atMost = PAGES_AT_MOST * PAGE,
+): Promise<Collected<T>> {
+    const items: T[] = [];
+    let cursor: string | null = null;
+    for (let page = 0; page < PAGES_AT_MOST && items.length < atMost; page++) {
+        const limit = Math.min(PAGE, atMost - items.length);
+        const answer: PageOf<T> = await get<PageOf<T>>(path, { ...query, cursor, limit }, signal);
+        items.push(...answer.items);
+        cursor = answer.next_cursor;
+        if (cursor === null) break;
+    }
+    return { items, hasMore: cursor !== null };
+}
 
 /** Holds that were on at some moment of the last so many seconds. A key that may not read holds sees none. */
 export function useHoldsWithin(seconds: number) {
     return useQuery({
         queryKey: ["holds", seconds],
-        queryFn: async ({ signal }) => {
-            const found: Hold[] = [];
-            let cursor: string | null = null;
-            for (let page = 0; page < PAGES_AT_MOST; page++) {
-                const query: Record<string, string | number> = { within_seconds: seconds, limit: 200 };
-                if (cursor !== null) query.cursor = cursor;
-                const answer: PageOf<Hold> = await get<PageOf<Hold>>("v1/holds", query, signal);
-                found.push(...answer.items);
-                cursor = answer.next_cursor;
-                if (cursor === null) break;
-            }
-            return found;
-        },
+        queryFn: async ({ signal }) => (await collect<Hold>("v1/holds", { within_seconds: seconds }, signal)).items,
         refetchInterval: 15_000,
         retry: false,
     });

@@ -2,9 +2,9 @@
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 
-import { get } from "../api/call";
 import { useChanges } from "../api/changes";
-import type { PageOf, Review } from "../api/types";
+import { type Collected, collect } from "../api/pages";
+import type { Review } from "../api/types";
 import { Empty, Head, Loading, Trouble } from "../parts/parts";
 import { KINDS } from "../pure/review";
 import { useKeys } from "../shell/keys";
@@ -12,26 +12,10 @@ import { adjust, go, to } from "../shell/place";
 import { Deadline, KindMark } from "./review_kind";
 import { ReviewPane } from "./review_view";
 
-const PAGE = 100;
-/** A page of reviews of one kind may be empty although there are more. */
-const PAGES_AT_MOST = 20;
+const SHOWN = 100;
 
-interface Found {
-    items: Review[];
-    hasMore: boolean;
-}
-
-async function find(status: string, kind: string, signal: AbortSignal): Promise<Found> {
-    const items: Review[] = [];
-    let cursor: string | null = null;
-    for (let page = 0; page < PAGES_AT_MOST && items.length < PAGE; page++) {
-        const query = { status, kind, cursor, limit: PAGE - items.length };
-        const answer: PageOf<Review> = await get<PageOf<Review>>("v1/reviews", query, signal);
-        items.push(...answer.items);
-        cursor = answer.next_cursor;
-        if (cursor === null) break;
-    }
-    return { items, hasMore: cursor !== null };
+function find(status: string, kind: string, signal: AbortSignal): Promise<Collected<Review>> {
+    return collect<Review>("v1/reviews", { status, kind }, signal, SHOWN);
 }
 
 export function ReviewsPage({ id, query }: { id: string | undefined; query: Record<string, string> }) {
@@ -40,7 +24,7 @@ export function ReviewsPage({ id, query }: { id: string | undefined; query: Reco
     const kind = query.kind && query.kind in KINDS ? query.kind : "";
     const list = useQuery({
         queryKey: ["reviews", isOpen ? "open" : "closed", kind],
-        queryFn: async ({ signal }): Promise<Found> => {
+        queryFn: async ({ signal }): Promise<Collected<Review>> => {
             if (isOpen) {
                 const found = await find("open", kind, signal);
                 return { ...found, items: found.items.sort(byDeadline) };
@@ -66,7 +50,7 @@ export function ReviewsPage({ id, query }: { id: string | undefined; query: Reco
     useKeys({ j: () => move(1), k: () => move(-1) });
     return (
         <div className="page">
-            <Head title="Reviews" about="What agents ask people before they go on. Whoever comes first decides.">
+            <Head title="Reviews" about="What people are asked: before a run goes on, and about what was done.">
                 <label className="inline">
                     <span>Kind</span>
                     <select value={kind} onChange={(event) => adjust({ kind: event.target.value || null })}>

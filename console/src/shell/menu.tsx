@@ -6,9 +6,13 @@ import type { ReactNode } from "react";
 import { AgentPage, AgentsPage } from "../pages/agents";
 import { AlertsPage } from "../pages/alerts";
 import { AuditPage } from "../pages/audit";
+import { BiasPage } from "../pages/bias";
+import { BiasAuditPage } from "../pages/bias_audit";
 import { ComparePage } from "../pages/compare";
 import { CostsPage } from "../pages/costs";
 import { DeliveriesPage } from "../pages/deliveries";
+import { EvaluationPage } from "../pages/evaluation";
+import { EvaluationsPage } from "../pages/evaluations";
 import { HoldsPage } from "../pages/holds";
 import { KeysPage } from "../pages/keys";
 import { OverviewPage } from "../pages/overview";
@@ -101,6 +105,20 @@ const ALL: Entry[] = [
         needs: "/v1/policies",
         icon: "M8 2 3 4v4c0 3 2.2 5 5 6 2.8-1 5-3 5-6V4z",
     },
+    {
+        name: "evaluations",
+        title: "Evaluations",
+        key: "e",
+        needs: "/v1/evaluations",
+        icon: "M2.5 13.5h11M4 11V8.5M7 11V5M10 11V7M13 11V3",
+    },
+    {
+        name: "bias",
+        title: "Bias",
+        key: "i",
+        needs: "/v1/bias/audits",
+        icon: "M8 2.5v11M5 13.5h6M3 4.5h10M3 4.5 1.5 9h3zM13 4.5 11.5 9h3z",
+    },
     { name: "audit", title: "Audit", key: "u", needs: "/v1/audit", icon: "M4 2.5h8v11H4zM6 5.5h4M6 8h4M6 10.5h2" },
     {
         name: "keys",
@@ -181,6 +199,22 @@ export function pageOf(parts: string[], routes: ReadonlySet<string>): Shown | un
             return plain(() => <AlertsPage />);
         case "deliveries":
             return plain((place) => <DeliveriesPage query={place.query} />);
+        case "evaluations":
+            if (first !== undefined)
+                return {
+                    menu: "evaluations",
+                    title: `Evaluation ${first}`,
+                    show: (place) => <EvaluationPage key={first} id={first} query={place.query} />,
+                };
+            return plain((place) => <EvaluationsPage query={place.query} />);
+        case "bias":
+            if (first !== undefined)
+                return {
+                    menu: "bias",
+                    title: `Bias audit ${first}`,
+                    show: () => <BiasAuditPage key={first} id={first} />,
+                };
+            return plain((place) => <BiasPage query={place.query} />);
         case "audit":
             return plain(() => <AuditPage />);
         case "settings":
