@@ -18,7 +18,7 @@ LEASE = 2.0
 
 
 async def test_a_host_that_is_silent_for_too_long_loses_its_runs_and_writes_nothing_any_more(serve, receiver):
-    node = serve(altered={"limits": {"answers_within": 4.0, "watch_every": 0.2}})
+    node = serve(altered={"limits": {"answers_within": 8.0, "watch_every": 0.2}})
     caller = node.caller
     first, second = receiver.hold(RUN, "1", "after"), receiver.hold(RUN, "2", "before")
     await node.start()

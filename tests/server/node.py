@@ -118,8 +118,6 @@ class Front:
 class Served:
     """A node that serves. `http` is a client of it."""
 
-    timeout = httpx2.TimeoutException
-
     def __init__(self, node: Node, loop: asyncio.AbstractEventLoop) -> None:
         self.node = node
         self.loop = loop

@@ -55,9 +55,12 @@ async def test_before_kills_and_nothing_arrives(kept):
 
 
 async def test_after_kills_when_it_is_durable_and_nobody_hears(kept):
-    faulty = FaultyRecords(kept, at=1, mode="after")
-    assert await hangs(faulty.commit(bind("a")))
+    died = asyncio.Event()
+    faulty = FaultyRecords(kept, at=1, mode="after", on_kill=died.set)
+    answer = faulty.commit(bind("a"))
+    await died.wait()
     assert faulty.is_dead
+    assert await hangs(answer)
     assert await is_bound(kept, "a")
 
 
