@@ -12,7 +12,9 @@ SRC = ROOT / "src" / "pilothouse"
 
 
 def python_files(*folders: Path) -> list[Path]:
-    return sorted(path for folder in folders if folder.is_dir() for path in folder.rglob("*.py"))
+    """Without those of hidden folders: environments made for a measurement are not ours."""
+    found = (path for folder in folders if folder.is_dir() for path in folder.rglob("*.py"))
+    return sorted(path for path in found if not any(part.startswith(".") for part in path.relative_to(ROOT).parts))
 
 
 def name(path: Path) -> str:
