@@ -17,6 +17,7 @@ import httpx2
 import pytest
 
 from tests.cli.served import serve
+from tests.observability.test_runbooks import queries
 
 MISSING = [one for one in ("prometheus", "prometheus-alertmanager") if shutil.which(one) is None]
 pytestmark = [
@@ -123,8 +124,25 @@ def test_a_missed_objective_reaches_a_webhook_through_prometheus_and_is_resolved
             assert fired[0]["labels"]["alertname"] == "PilothouseObjectiveBurns"
             assert "runs of moody" in fired[0]["annotations"]["summary"]
             assert client.get("/v1/alerts").status_code == 200
+            everything_can_be_asked(ports[0])
             ask("good", 1000)
             wait_for(lambda: found("resolved"), "the end of the alert")
+
+
+def everything_can_be_asked(port: int) -> None:
+    """Each rule is in good health, and each query of the runbooks is understood and answered."""
+    rules = asked(port, "rules")["groups"]
+    health = {rule["name"]: (rule["health"], rule.get("lastError")) for group in rules for rule in group["rules"]}
+    assert {"PilothouseObjectiveBurns", "PilothouseNodeDown"} <= set(health)
+    assert {found for found in health.values() if found[0] not in ("ok", "unknown")} == set()
+    for query in queries():
+        assert asked(port, "query", query=query)["resultType"] == "vector", query
+
+
+def asked(port: int, what: str, **params: str) -> dict:
+    answer = httpx2.get(f"http://127.0.0.1:{port}/api/v1/{what}", params=params, timeout=WITHIN)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
 
 
 def scraped(port: int, metric: str) -> list:

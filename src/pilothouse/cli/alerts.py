@@ -54,10 +54,12 @@ def list_alerts(url: str | None, is_json: bool) -> int:
 @click.option("--config", metavar="FILE", help="Another settings file. [default: pilothouse.toml]")
 @click.option("--webhook", metavar="URL", default="http://127.0.0.1:9099/alerts", show_default=True,
               help="Where Alertmanager is to tell of alerts.")  # fmt: skip
+@click.option("--runbooks", metavar="URL", default="docs/howto/runbooks.md", show_default=True,
+              help="Where you serve that page: each alert links to its section.")  # fmt: skip
 @into
 @force
 @json_option
-def export_alerts(config: str | None, webhook: str, into: Path, force: bool, is_json: bool) -> int:
+def export_alerts(config: str | None, webhook: str, runbooks: str, into: Path, force: bool, is_json: bool) -> int:
     """Write rules for Prometheus and a start for Alertmanager, made of the objectives in pilothouse.toml.
 
     \b
@@ -67,7 +69,7 @@ def export_alerts(config: str | None, webhook: str, into: Path, force: bool, is_
 
     settings = load_settings(os.environ, folder=Path.cwd(), config=config)
     objectives = {name: one.objectives for name, one in settings.agents.items() if one.objectives is not None}
-    return _write(into, alert_files(objectives, webhook), force, is_json)
+    return _write(into, alert_files(objectives, webhook, runbooks), force, is_json)
 
 
 @click.group(short_help="Export dashboards for Grafana.")

@@ -11,7 +11,7 @@ import yaml
 
 from pilothouse.domain.objective import Objectives
 from pilothouse.observability.dashboard import DASHBOARDS
-from pilothouse.observability.objective import alertmanager_config, prometheus_rules
+from pilothouse.observability.objective import RUNBOOKS, alertmanager_config, prometheus_rules
 
 HEAD = "# Made by `pilothouse alerts export`; a change here is overwritten by the next one.\n"
 SCRAPE = """\
@@ -24,9 +24,9 @@ scrape_configs:
 """
 
 
-def alert_files(agents: Mapping[str, Objectives], webhook: str) -> dict[str, str]:
+def alert_files(agents: Mapping[str, Objectives], webhook: str, runbooks: str = RUNBOOKS) -> dict[str, str]:
     return {
-        "pilothouse-rules.yml": HEAD + _yaml(prometheus_rules(agents)),
+        "pilothouse-rules.yml": HEAD + _yaml(prometheus_rules(agents, runbooks)),
         "alertmanager.yml": HEAD + _yaml(alertmanager_config(webhook)),
         "scrape.yml": SCRAPE,
     }

@@ -88,7 +88,8 @@ class Metrics(MetricsPage, RunMeter, DeliveryMeter, CommitMeter, Collector):
         self._taken_over = 0
         self._hosts_lost = 0
         self._host_memory: dict[str, int] = {}
-        self._tries: dict[tuple[str, str], int] = {}
+        self._tries: dict[tuple[str, str], int] = {(verdict, "dead"): 0 for verdict in ("again", "dead", "gone")}
+        """With those that an alert counts: for Prometheus a counter that appears has not risen."""
         self._queue = {"ready": 0, "held": 0, "running": 0, "waiting": 0}
         self.reviews: Mapping[str, tuple[int, float]] = {}
         """By agent: how many are open, and for how many seconds the oldest has been."""

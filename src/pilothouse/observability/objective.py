@@ -1,8 +1,9 @@
 """The rules of Prometheus for the objectives of agents and for the node itself, as plain values that become YAML.
 
 Every alert has a severity (`page`: somebody must act now, `ticket`: this week), a sentence that says what is wrong for
-whom, and a `runbook` that names the next step. `pilothouse alerts export` writes them; a test runs them in promtool.
-Which windows and rates count is `domain.objective`; nothing here decides.
+whom, a `runbook` that names the next step, and a `runbook_url`: its section of docs/howto/runbooks.md.
+`pilothouse alerts export` writes them; a test runs them in promtool. Which windows and rates count is
+`domain.objective`; nothing here decides.
 """
 
 from collections.abc import Mapping
@@ -22,13 +23,19 @@ WHAT = {
 Rule = dict[str, Any]
 
 
-def prometheus_rules(agents: Mapping[str, Objectives]) -> dict[str, Any]:
-    """The content of a rules file. Without objectives it holds the alerts of the node alone."""
-    groups = [{"name": "pilothouse-node", "interval": EVERY, "rules": node_alerts()}]
+RUNBOOKS = "docs/howto/runbooks.md"
+
+
+def prometheus_rules(agents: Mapping[str, Objectives], runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """The content of a rules file. Without objectives it holds the alerts of the node alone. `runbooks`: where that
+    page is to be read."""
+    groups: list[dict[str, Any]] = [{"name": "pilothouse-node", "interval": EVERY, "rules": node_alerts()}]
     if agents:
         groups.append({"name": "pilothouse-ratios", "interval": EVERY, "rules": ratios()})
         alerts = [rule for agent, objectives in sorted(agents.items()) for rule in agent_alerts(agent, objectives)]
         groups.append({"name": "pilothouse-objectives", "interval": EVERY, "rules": alerts})
+    for rule in (rule for group in groups for rule in group["rules"] if "alert" in rule):
+        rule["annotations"]["runbook_url"] = f"{runbooks}#{rule['alert'].lower()}"
     return {"groups": groups}
 
 
@@ -138,6 +145,17 @@ def node_alerts() -> list[Rule]:
         alert("PilothouseTakeovers", "increase(pilothouse_leases_taken_over_total[30m]) > 20", "0m", "ticket",
               "{{ $value | printf `%.0f` }} runs lost their worker in half an hour.",
               "Look for workers that are restarted, frozen or cut off."),
+        alert("PilothouseProviderAway", "max by (provider, model) (pilothouse_provider_breaker) == 2", "5m", "ticket",
+              "Calls of {{ $labels.model }} at {{ $labels.provider }} are not sent: too many failed.",
+              "Look at its status page and at your limits there; a fallback takes over without a deploy."),
+        alert("PilothouseDeliveriesDead",
+              'sum(increase(pilothouse_delivery_tries_total{status="dead"}[1h])) > 0', "0m", "ticket",
+              "{{ $value | printf `%.0f` }} notifications were given up in an hour.",
+              "`pilothouse deliveries list --status dead` says whose and why; `deliveries retry` sends one again."),
+        alert("PilothouseSpansLost",
+              'sum by (instance) (increase(pilothouse_spans_total{outcome=~"failed|dropped"}[15m])) > 0', "15m",
+              "ticket", "{{ $value | printf `%.0f` }} spans of {{ $labels.instance }} did not reach the collector.",
+              "Look whether the collector answers at `traces.endpoint`, and whether it is too slow."),
     ]  # fmt: skip
 
 
