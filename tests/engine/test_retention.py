@@ -8,12 +8,16 @@ from datetime import timedelta
 import pytest
 
 from pilothouse import Context, agent
+from pilothouse.domain.evidence import leaf_hash, leaves_of, read_note, root_of
 from pilothouse.domain.hold import Selector
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.engine import hold, retention
+from pilothouse.engine.evidence import make_checkpoint, read_audit
 from pilothouse.engine.key import create_key, list_keys, load_keys, open_signin, revoke_key
+from pilothouse.engine.run import StartRun, start_run
 from pilothouse.engine.session import delete_session, get_session
 from pilothouse.errors import Held, SessionNotFound
+from pilothouse.security.signing import SigningKey
 from pilothouse.testing import LocalNode
 
 ANN = Principal("ann", "human", LOCAL.tenant, frozenset({"*"}), frozenset({"*"}), key="k1")
@@ -39,8 +43,8 @@ async def is_there(node, run):
     return await node.world.records.get_run("default", run.id) is not None
 
 
-def keeping(node, days, **agents):
-    node.loops._pruner = retention.Pruner(days, agents)
+def keeping(node, days, *, tenants=None, **agents):
+    node.loops._pruner = retention.Pruner(days, agents, tenants or {})
 
 
 async def test_a_run_goes_when_its_days_are_over_and_not_before():
@@ -66,6 +70,37 @@ async def test_an_agent_may_say_its_own_days_and_for_ever():
         await node.advance(timedelta(days=30))
         await swept(node)
         assert [await is_there(node, run) for run in runs] == [False, False, True]
+
+
+async def test_a_tenant_may_say_its_own_days_and_the_audit_log_keeps_all_and_verifies():
+    async def leaves(tenant):
+        segments = await read_audit(node.world, tenant, 0, 10_000)
+        return [leaf for segment in segments for _, leaf in leaves_of(segment)]
+
+    async with LocalNode({"report": report, "law": report}) as node:
+        keeping(node, 30, law=10, tenants={"acme": 2})
+        node.world.signer = SigningKey("pilothouse")
+        runs = {}
+        for tenant in ("acme", "default"):
+            for name in ("report", "law"):
+                command = StartRun(tenant=tenant, agent=name, input=b'"x"', wants="later")
+                runs[tenant, name] = (await start_run(node.world, command)).run.id
+        await node.settle()
+        kept = {tenant: await leaves(tenant) for tenant in ("acme", "default")}
+        checkpoints = {tenant: read_note(await make_checkpoint(node.world, tenant))[0] for tenant in kept}
+
+        async def there():
+            return [name for name, run in runs.items() if await node.world.records.get_run(name[0], run) is not None]
+
+        everything = list(runs)
+        for days, left in ((3, everything[1:]), (8, [("default", "report")]), (30, [])):
+            await node.advance(timedelta(days=days))
+            await swept(node)
+            assert await there() == left
+        for tenant, entries in kept.items():
+            now = (await leaves(tenant))[: len(entries)]
+            assert now == entries
+            assert root_of([leaf_hash(leaf) for leaf in now]) == checkpoints[tenant].root
 
 
 async def test_with_no_days_nothing_goes():

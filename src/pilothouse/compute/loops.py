@@ -41,7 +41,9 @@ class Loops:
         self, world: World, worker: NodeWorker, options: WorkerOptions, on_error: Callable[[str], None]
     ) -> None:
         self._world, self._worker, self._options, self._on_error = world, worker, options, on_error
-        self._pruner = retention.Pruner(options.retention_days, options.agent_retention_days)
+        self._pruner = retention.Pruner(
+            options.retention_days, options.agent_retention_days, options.tenant_retention_days
+        )
         self._tasks: list[asyncio.Task[None]] = []
         self._unhook: list[Callable[[], None]] = []
         self._work = asyncio.Event()

@@ -82,9 +82,10 @@ class WorkerOptions:
     scrub: Callable[[str], str] = str
     """Applied to whatever user code prints, before it is kept or logged."""
     retention_days: float = 0.0
+    """Ended runs outside of sessions are removed after so many days; 0: never."""
     agent_retention_days: dict[str, float] = field(default_factory=dict)
     """Of agents that say it themselves, whether this node hosts them or not."""
-    """Ended runs outside of sessions are removed after so many days; 0: never."""
+    tenant_retention_days: dict[str, float] = field(default_factory=dict)
     checkpoint_every: float = 60.0
 
     def time_to_load(self, names: Iterable[str]) -> float:

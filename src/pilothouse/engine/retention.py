@@ -1,4 +1,4 @@
-"""What is old goes: ended runs by their age and agent, sessions that nobody continued, keys of browsers that are over.
+"""What is old goes: ended runs by age, agent and tenant, sessions nobody continued, keys of browsers that are over.
 
 Each function does one bounded round and says whether there is more, so that the living never wait for more than a
 round; the loop that calls them is in `compute`. What a hold covers stays, whatever its age. The audit log stays as it
@@ -23,10 +23,10 @@ AGAIN_AFTER = 3600 * 1_000_000
 
 
 class Pruner:
-    """Where pruning stands. `days`: how long ended runs are kept, by agent when it is named; 0: for ever."""
+    """Where pruning stands. `days`: how long ended runs are kept, by agent or tenant when it is named; 0: for ever."""
 
-    def __init__(self, days: float, agents: dict[str, float]) -> None:
-        self._days, self._agents = days, agents
+    def __init__(self, days: float, agents: dict[str, float], tenants: dict[str, float]) -> None:
+        self._days, self._agents, self._tenants = days, agents, tenants
         self._after = 0
         self._has_stepped = False
         self._not_before = 0
@@ -36,7 +36,9 @@ class Pruner:
         if at < self._not_before:
             return False
         by_agent = {agent: _before(at, days) for agent, days in self._agents.items()}
-        pruned = await world.records.prune(Retention(at, _before(at, self._days), by_agent), BATCH, self._after)
+        by_tenant = {tenant: _before(at, days) for tenant, days in self._tenants.items()}
+        retention = Retention(at, _before(at, self._days), by_agent, by_tenant)
+        pruned = await world.records.prune(retention, BATCH, self._after)
         if pruned.after is not None:
             self._has_stepped = self._has_stepped or pruned.after > self._after
             self._after = pruned.after

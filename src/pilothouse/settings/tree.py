@@ -78,6 +78,8 @@ class RecordsSettings(Struct, frozen=True, kw_only=True):
     """Between here and PostgreSQL is a pool that gives out connections for one transaction only."""
     retention_days: Annotated[float, Meta(ge=0, le=36_600)] = 30.0
     """How long ended runs are kept that belong to no session; 0: for ever."""
+    tenant_days: dict[str, Annotated[float, Meta(ge=0, le=36_600)]] | None = None
+    """The same for single tenants; where the agent says it too, the longer of the two."""
     session_days: Annotated[float, Meta(ge=0, le=36_600)] = 0.0
     """How long a session is kept after its last turn, with all its runs; 0: for ever."""
 

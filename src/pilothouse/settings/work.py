@@ -57,6 +57,7 @@ def worker_options(settings: Settings) -> WorkerOptions:
         agent_retention_days={
             name: agent.retention_days for name, agent in settings.agents.items() if agent.retention_days is not None
         },
+        tenant_retention_days=settings.records.tenant_days or {},
         environments=environment_options(settings),
         checkpoint_every=settings.audit.checkpoint_seconds,
         pools=pools(settings),

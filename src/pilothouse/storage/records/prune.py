@@ -22,7 +22,7 @@ def prune(connection: Database, retention: Retention, limit: int, after: int) ->
     holds = [_read_hold(body) for (body,) in ask(connection, "list_placed_holds")]
     rows = ask(connection, "ended_runs", after=after, before=retention.latest, limit=limit)
     found = [EndedRun(*row) for row in rows]
-    due = [run for run in found if retention.is_due(run.agent, run.ended_at) and not is_held(run, holds)]
+    due = [run for run in found if retention.is_due(run.tenant, run.agent, run.ended_at) and not is_held(run, holds)]
     chosen = bounded(connection, [(run.tenant, run.id) for run in due])
     remove_runs(connection, chosen)
     if not after and _prune_others(connection, retention, limit, holds):

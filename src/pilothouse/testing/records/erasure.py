@@ -143,6 +143,25 @@ class ErasureClauses:
         assert await records.prune(rule, 100) == Pruned(2, None)
         assert (await read(records, "run_ever")).agent == "ever"
 
+    async def test_tenants_keep_their_runs_as_long_as_they_say_and_longer_where_an_agent_must(
+        self, records: OpenRecords
+    ) -> None:
+        said = [(tenant, agent) for tenant in ("short", "long", "ever", "other") for agent in ("law", "keep", "any")]
+        for number, (tenant, agent) in enumerate(said):
+            run = f"run_{agent}"
+            await put(
+                records, born(run, tenant=tenant, agent=agent), finish(run, tenant=tenant, finished_at=AT + number)
+            )
+        agents, tenants = {"law": AT, "keep": None}, {"short": AT + 200, "long": AT, "ever": None}
+        after: int | None = 0
+        rounds = 0
+        while after is not None:
+            pruned = await records.prune(Retention(LATER, AT + 100, agents, tenants), 3, after)
+            after, rounds = pruned.after, rounds + 1
+            assert rounds < 20
+        gone = [one for one in said if await records.get_run(one[0], f"run_{one[1]}") is None]
+        assert gone == [("short", "any"), ("other", "any")]
+
     @pytest.mark.parametrize("names", [{}, {"agent": AGENT}, {"run": "run_a"}, {"release": "r1"}])
     async def test_what_a_hold_covers_is_never_pruned_until_it_is_lifted(
         self, records: OpenRecords, names: dict[str, str]
