@@ -24,7 +24,7 @@ from benchmarks.footprint import measure_footprint
 from benchmarks.growth import measure_growth
 from benchmarks.outgoing import measure_outgoing
 from benchmarks.oversight import measure_oversight
-from benchmarks.page import measure_page
+from benchmarks.page import measure_page, measure_runs
 from benchmarks.plan import Plan, Section, Table, full_plan, quick_plan
 from benchmarks.report import Results
 from benchmarks.server import LOAD_CORES, SERVER_CORES, Server, StartFailed, serving
@@ -33,7 +33,7 @@ from benchmarks.traces import measure_traces
 from benchmarks.workloads import JOURNAL, WORKLOADS, Workload, measure, measure_idle, order_rows, sections
 
 PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "cluster", "growth", "footprint", "oversight", "outgoing", "bridges",
-         "traces", "page")  # fmt: skip
+         "traces", "page", "runs")  # fmt: skip
 PART_WITHIN = 180.0
 """Seconds; what takes longer is given up."""
 
@@ -84,6 +84,7 @@ BESIDE: dict[str, Part] = {
     "W5": alone(measure_starts), "footprint": alone(measure_footprint), "growth": measure_growth,
     "oversight": single(measure_oversight), "outgoing": alone(measure_outgoing), "bridges": alone(measure_bridges),
     "cluster": measure_cluster, "traces": single(measure_traces), "page": alone(measure_page),
+    "runs": alone(measure_runs),
 }  # fmt: skip
 """What is no workload, in the order in which it is measured; the first of them before the workloads."""
 
@@ -172,7 +173,13 @@ def main() -> None:
         try:
             parts = set(words.only)
             if words.quick and words.only is PARTS:
-                parts -= {"cluster", "bridges", "page", "traces"}  # they start many processes: asked for by name
+                parts -= {
+                    "cluster",
+                    "bridges",
+                    "page",
+                    "runs",
+                    "traces",
+                }  # they start many processes: asked for by name
             results = uvloop.run(measure_all(plan, parts, Path(folder)))
         except asyncio.CancelledError:
             sys.exit("Ended before it was done.")

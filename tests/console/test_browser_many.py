@@ -48,25 +48,46 @@ def node(tmp_path_factory):
         yield node
 
 
-def test_ten_thousand_runs_scroll_to_the_last_with_few_rows_in_the_page(page, node):
+PAGES = 1 + (MANY - 100 + 199) // 200
+"""The first has a hundred runs, each later one two hundred."""
+DRAWN_AT_MOST = 100
+LAST = "document.querySelector('.rows').scrollTo(0, 1e9)"
+
+
+def test_ten_thousand_runs_are_read_page_by_page_and_few_rows_are_in_the_document(page, node):
+    """No page is asked for before somebody comes near it, none twice, and rows go as others come."""
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "/v1/runs?" in request.url else None)
     page.goto("/#/runs")
-    rows = page.locator("[data-row]")
+    rows, tally = page.locator("[data-row]"), page.locator(".tally")
     expect(rows.first).to_be_visible()
-    tally = page.locator(".tally")
-    for _ in range(300):
+    expect(tally).to_have_text("100 read so far, more below")
+    assert later(asked) == [], "only the first hundred were asked for"
+    assert rows.count() < DRAWN_AT_MOST
+    most = 0
+    for number in range(1, PAGES + 1):
         before = tally.inner_text()
         if before == "10,000 runs":
             break
-        page.evaluate("document.querySelector('.rows').scrollTo(0, 1e9)")
+        page.evaluate(LAST)
         page.wait_for_function("before => document.querySelector('.tally').innerText !== before", arg=before)
-    expect(page.locator(".tally")).to_have_text("10,000 runs")
-    page.evaluate("document.querySelector('.rows').scrollTo(0, 1e9)")
+        most = max(most, rows.count())
+        assert len(later(asked)) <= number + 1, "at most one page ahead of who scrolls"
+    expect(tally).to_have_text("10,000 runs")
+    page.evaluate(LAST)
     expect(page.locator("a[href='#/runs/run_00000']")).to_be_visible()
-    assert rows.count() < 100
+    assert max(most, rows.count()) < DRAWN_AT_MOST
+    assert len(later(asked)) == len(set(later(asked))) == PAGES - 1
+    assert all("payloads=short" in url for url in asked), "rows have no use for whole inputs and outputs"
     assert faults_of(page) == []
     run = node.start("quick", 1)
     page.evaluate("document.querySelector('.rows').scrollTo(0, 0)")
     expect(page.locator(f"a[href='#/runs/{run['id']}']")).to_be_visible()
+
+
+def later(asked: list[str]) -> list[str]:
+    """Requests for a page that is not the first. The first is read again as runs change."""
+    return [url for url in asked if "cursor=" in url]
 
 
 def test_the_console_works_behind_a_path_prefix_and_asks_for_nothing_outside_of_it(browser, node):

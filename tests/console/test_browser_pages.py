@@ -33,9 +33,49 @@ def wide(page) -> int:
         .map((one) => one.scrollWidth - one.clientWidth))""")
 
 
+STEP = """() => {
+    // The element that has the focus: whether it was there before, and whether one sees that it has it.
+    const one = document.activeElement;
+    if (!one || one === document.body) return null;
+    const wasThere = 'walked' in one.dataset;
+    one.dataset.walked = '';
+    const style = getComputedStyle(one);
+    const isSeen = (style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== 'none';
+    return {wasThere, unseen: isSeen ? null : one.outerHTML.slice(0, 120)};
+}"""
+MISSED = """() => [...document.querySelectorAll('a[href], button, input, select, textarea, summary, [tabindex="0"]')]
+    .filter((one) => one.tabIndex >= 0 && !one.disabled && one.checkVisibility() && !('walked' in one.dataset))
+    .map((one) => one.outerHTML.slice(0, 120))"""
+
+
+def walk(page) -> list[str]:
+    """Goes once around the page with the tab key; the elements where one does not see that one is there."""
+    unseen = []
+    for _ in range(600):
+        page.keyboard.press("Tab")
+        step = page.evaluate(STEP)
+        if step is not None and step["wasThere"]:
+            return unseen
+        if step is not None and step["unseen"]:
+            unseen.append(step["unseen"])
+    raise AssertionError("the focus never came back to where it had been")
+
+
+def missed_by_keyboard(page) -> list[str]:
+    """What can be used and was not reached. What came while one walked is looked for once more."""
+    found: list[str] = []
+    for _ in range(3):
+        assert walk(page) == []
+        found = page.evaluate(MISSED)
+        if not found:
+            break
+        page.evaluate("() => document.querySelectorAll('[data-walked]').forEach((one) => delete one.dataset.walked)")
+    return found
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_opens_reads_well_and_fits(page, filled, name):
-    for theme, size in (("light", DESKTOP), ("dark", DESKTOP), ("light", PHONE)):
+def test_a_page_opens_reads_well_fits_and_can_be_walked_with_the_tab_key(page, filled, name):
+    for theme, size in (("dark", DESKTOP), ("light", PHONE), ("light", DESKTOP)):
         page.set_viewport_size(size)
         page.emulate_media(color_scheme=theme)
         page.goto(f"/#/{name}")
@@ -43,6 +83,7 @@ def test_a_page_opens_reads_well_and_fits(page, filled, name):
         expect(page.get_by_text("Loading")).to_have_count(0)
         assert faults_of(page) == []
         assert wide(page) <= 0, f"{name} is cut off at {size}"
+    assert missed_by_keyboard(page) == []
 
 
 def test_the_overview_says_how_runs_did_and_leads_to_those_that_failed(page, filled):
@@ -245,4 +286,17 @@ def test_the_policy_stops_what_no_page_may_do_and_the_watch_sees_it(browser, nod
         }""")
     assert any("elsewhere.invalid" in fault for fault in watched.faults)
     assert faults_of(page) != [], "a picture without words is a fault"
+    page.evaluate("""() => {
+        const button = document.createElement('button');
+        button.textContent = 'planted';
+        button.style.outline = 'none';
+        document.querySelector('main').append(button);
+        const trap = document.createElement('a');
+        trap.href = '#/runs';
+        trap.textContent = 'left out';
+        trap.addEventListener('focus', () => trap.blur());
+        document.querySelector('main').append(trap);
+    }""")
+    assert any("planted" in one for one in walk(page)), "a focus that nobody sees is found"
+    assert any("left out" in one for one in page.evaluate(MISSED)), "what cannot be reached is found"
     context.close()
