@@ -2,8 +2,8 @@
 a seam held open so that a kill can strike there, or a bug planted so that a checker can be shown to find it.
 
 What to alter comes as JSON in the variable FAULTS: `{"limits": {...}, "lose_acks": prefix, "die": [seam, nth],
-"again": seconds, "bugs": [name]}`. It is done from outside, so that the source has no hooks for tests. Only the node is
-altered, never a host.
+"again": seconds, "layout": [[name, sql]], "bugs": [name]}`. It is done from outside, so that the source has no hooks
+for tests. Only the node is altered, never a host.
 """
 
 import asyncio
@@ -24,6 +24,8 @@ from pilothouse.domain import lease
 from pilothouse.domain.event import Segment
 from pilothouse.ports.change import AppendEvents, AppendStep, InsertRun, Receipt, Statement
 from pilothouse.settings import triggers
+from pilothouse.storage.records import migrate
+from pilothouse.storage.records.postgres import migrate as postgres_migrate
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.wire.frames import StepEnded
 
@@ -96,6 +98,19 @@ def bring_again_soon(seconds: float) -> None:
     made.SqsQueue = lambda url: sqs(url, visible=max(1, round(seconds)))
 
 
+def be_the_next_release(layout: list[tuple[str, str]]) -> None:
+    """It knows these migrations beyond those of this one."""
+    plain = migrate.migrations
+
+    def known() -> list[migrate.Migration]:
+        found = plain()
+        for name, text in layout:
+            found.append(migrate.Migration(len(found) + 1, name, text))
+        return found
+
+    migrate.migrations = postgres_migrate.migrations = known  # type: ignore[attr-defined]
+
+
 # --- bugs -------------------------------------------------------------------------------------------------------------
 
 LATE = 10.0
@@ -164,6 +179,8 @@ def alter(asked: dict[str, Any]) -> None:
         lose_acks(asked["lose_acks"])
     if "die" in asked:
         die_around_acknowledgement(*asked["die"])
+    if "layout" in asked:
+        be_the_next_release(asked["layout"])
     if "again" in asked:
         bring_again_soon(asked["again"])
     for bug in asked.get("bugs", ()):

@@ -184,6 +184,7 @@ async def test_a_broker_that_is_killed_at_an_acknowledgement_brings_what_it_lost
     queue, monkeypatch, before, behind
 ):
     monkeypatch.setattr("pilothouse.communication.triggers.loop.CONNECT_AGAIN", (0.2,))
+    monkeypatch.setattr("pilothouse.communication.triggers.nats.ACK_WITHIN", 1.0)
     many = 6
     await queue.send(*bodies(many))
     async with LocalNode({"count": count}) as node:
