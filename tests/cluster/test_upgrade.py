@@ -15,7 +15,7 @@ from pilothouse.cli.exits import Exit
 from tests.faults.checkers import check_run
 from tests.faults.served import ROOT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SUITS = (
     "pre_next",
