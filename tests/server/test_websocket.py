@@ -5,11 +5,13 @@ What a stream owes its readers is shown in test_stream.py; here is what differs:
 
 import base64
 import json
+import re
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,6 +21,9 @@ from websockets.sync.client import ClientConnection, connect
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.websocket_stream import WebSocketStream
 from tests.server.node import serve_node
+from tests.triggers.brokers import Relay
+
+GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "callers.md"
 
 
 def start_kept(served, agent: str, input, **more) -> str:
@@ -105,6 +110,28 @@ def test_what_is_wrong_is_said_before_the_protocol_changes(served, run, query, s
         pass
     assert refused.value.response.status_code == status
     assert json.loads(refused.value.response.body)["code"] == code
+
+
+@pytest.mark.slow
+def test_the_client_of_the_guide_goes_on_over_a_line_that_breaks(served, monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
+    [code] = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    names: dict = {}
+    exec(code, names)
+    run = start_kept(served, "vigil", "go", session="ws-guide")
+    relay = Relay(served.port)
+    try:
+        events = names["follow"](f"ws://127.0.0.1:{relay.port}", run)
+        told = [next(events)]
+        relay.kill()
+        relay.start()
+        served.http.post(f"/v1/runs/{run}/signals/go", json={"payload": 1})
+        told += events
+    finally:
+        relay.kill()
+    assert told == page(served, run)
+    with pytest.raises(InvalidStatus):
+        next(names["follow"](f"ws://127.0.0.1:{served.port}", "run_nobody"))
 
 
 OPENING = {
