@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.faults.checkers import check_run, check_timers
+from tests.observability.collector import Collector, attributes
 
 pytestmark = pytest.mark.slow
 
@@ -46,6 +47,31 @@ async def test_inline_attempts_and_timers_outlive_their_node(serve, receiver):
         assert check_timers(reading, seconds, within=10, healed_at=healed_at) == []
         assert check_run(reading, receiver.of(run)) == []
         assert len(receiver.of(run)) == 1
+
+
+async def test_the_trace_of_a_run_outlives_its_node_and_tells_no_span_twice(serve, receiver):
+    """What waited to be sent may be lost with the node; what is sent before and after it belongs to one trace."""
+    collector = Collector()
+    try:
+        node = serve(f'[traces]\nendpoint = "{collector.url}"\nshare = 1\n')
+        gate = receiver.hold("run_traced", "2", "before")
+        await node.start()
+        await node.caller.start_known("chain", "run_traced", {"steps": 4})
+        await gate.wait_reached()
+        await node.kill()
+        gate.drop()
+        await node.start()
+        assert (await node.caller.wait_end("run_traced"))["output"] == [0, 1, 2, 3]
+        await node.terminate()  # what waits is sent
+    finally:
+        collector.close()
+    spans = [span for span in collector.spans if attributes(span)["pilothouse.run"] == "run_traced"]
+    [root] = [span for span in spans if span.name == "invoke_agent chain"]
+    steps = [span for span in spans if span is not root]
+    assert len({span.span_id for span in spans}) == len(spans)
+    assert {span.trace_id for span in spans} == {root.trace_id}
+    assert {span.parent_span_id for span in steps} == {root.span_id}
+    assert [attributes(span)["pilothouse.attempt"] for span in steps].count(2) == 2, "2 and 3 were done by the second"
 
 
 async def test_a_host_that_is_still_starting_when_its_node_is_killed_ends_with_it(serve):

@@ -71,6 +71,25 @@ def outage(agent):
     ]
 
 
+TROUBLES = ("PilothouseDeliveriesDead", "PilothouseHostsLost", "PilothouseProviderAway", "PilothouseSpansLost")
+
+
+def troubles():
+    """Half an hour of peace, and then a provider that is away, and spans, deliveries and hosts that are lost."""
+    return [
+        {"series": 'pilothouse_provider_breaker{provider="p",model="m",instance="a"}', "values": "0x30 2x40"},
+        {"series": 'pilothouse_provider_breaker{provider="p",model="m",instance="b"}', "values": "0x70"},
+        {"series": 'pilothouse_spans_total{outcome="failed",instance="a"}', "values": "0x30 1+9x40"},
+        {"series": 'pilothouse_spans_total{outcome="sent",instance="b"}', "values": "0+9x70"},
+        {"series": 'pilothouse_delivery_tries_total{verdict="again",status="dead",instance="a"}',
+         "values": "0x30 1x40"},
+        {"series": 'pilothouse_delivery_tries_total{verdict="again",status="pending",instance="a"}',
+         "values": "0+1x70"},
+        {"series": 'pilothouse_hosts_lost_total{instance="a"}', "values": "0x30 0+1x40"},
+        {"series": 'pilothouse_hosts_lost_total{instance="b"}', "values": "2x70"},
+    ]  # fmt: skip
+
+
 @needs_promtool
 def test_an_outage_pages_and_a_quiet_agent_does_not(tmp_path):
     (tmp_path / "rules.yml").write_text(alert_files(AGENTS, "http://127.0.0.1:1/x")["pilothouse-rules.yml"])
@@ -85,6 +104,11 @@ def test_an_outage_pages_and_a_quiet_agent_does_not(tmp_path):
                  "eval_time": "1213m", "exp_samples": [{"labels": "{}", "value": 1}]},
                 {"expr": 'count(ALERTS{severity="page"})', "eval_time": "1199m", "exp_samples": []},
                 {"expr": 'count(ALERTS{agent="audit"})', "eval_time": "1213m", "exp_samples": []},
+            ]},
+            {"interval": "1m", "input_series": troubles(), "promql_expr_test": [
+                {"expr": "count by (alertname) (ALERTS{alertstate='firing'})", "eval_time": "29m", "exp_samples": []},
+                {"expr": "count by (alertname) (ALERTS{alertstate='firing'})", "eval_time": "60m", "exp_samples": [
+                    {"labels": f'{{alertname="{name}"}}', "value": 1} for name in TROUBLES]},
             ]},
         ],
     }  # fmt: skip
