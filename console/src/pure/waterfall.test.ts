@@ -33,6 +33,18 @@ test("attempts begin and end with the events of the run", () => {
     expect(second).toMatchObject({ attempt: 2, from: T + 60, to: T + 100, isOpen: true });
 });
 
+test("an attempt begins no later than its first step, and not in the attempt before", () => {
+    const events = [
+        event("run.started", 10, { attempt: 1 }),
+        event("run.queued", 50, { reason: "host_lost" }),
+        event("run.resumed", 70, { attempt: 2 }),
+    ];
+    const steps = [step("a", 8, 20), step("b", 40, 45), step("c", 66, 80)];
+    const { attempts } = makeWaterfall(at(0), null, steps, events, T + 100);
+    expect(attempts.map((one) => one.from - T)).toEqual([8, 66]);
+    expect(makeWaterfall(at(0), null, [], events, T + 100).attempts.map((one) => one.from - T)).toEqual([10, 70]);
+});
+
 test("a step without an end reaches to now, or to the end of its run", () => {
     expect(makeWaterfall(at(0), null, [step("a", 5, null)], [], T + 90).steps[0]).toMatchObject({
         to: T + 90,

@@ -57,6 +57,17 @@ export function makeAttempts(events: readonly RunEvent[], now: number): AttemptB
     return found;
 }
 
+/** The begin of an attempt is told with the next thing that is made durable, a moment after its first step began; nothing
+ * else can have run since the attempt before. A wait may begin in the very moment in which that one let go. */
+function reachBack(attempts: AttemptBar[], bars: readonly StepBar[], from: number): AttemptBar[] {
+    const worked = bars.filter((bar) => !isWait(bar.step.kind)).map((bar) => bar.from);
+    return attempts.map((attempt, index) => {
+        const free = index === 0 ? from : attempts[index - 1]!.to;
+        const begun = worked.filter((at) => at >= free && at < attempt.from);
+        return { ...attempt, from: Math.min(attempt.from, ...begun) };
+    });
+}
+
 export function makeWaterfall(
     createdAt: string,
     finishedAt: string | null,
@@ -65,7 +76,6 @@ export function makeWaterfall(
     now: number,
 ): Waterfall {
     const from = readAt(createdAt);
-    const attempts = makeAttempts(events, now);
     const bars = steps.map((step) => {
         const begins = readAt(step.started_at);
         const ends =
@@ -77,6 +87,7 @@ export function makeWaterfall(
             isOpen: step.finished_at === null && finishedAt === null,
         };
     });
+    const attempts = reachBack(makeAttempts(events, now), bars, from);
     const last = finishedAt === null ? now : readAt(finishedAt);
     const to = Math.max(from + 1, last, ...bars.map((bar) => bar.to));
     return { from, to, attempts, steps: bars };
