@@ -2,9 +2,9 @@
 and with traces sampled, all recorded, and all recorded for a collector that is slow.
 
 The nodes send to a receiver in this process that answers like a collector and counts what came, so a row whose spans
-went nowhere would show. A step of the journal is one span, and each run one more; a run outside of the share makes its
-spans all the same and drops them at its end, unless it failed or was slow. The slow collector takes a second for each
-request, so its queue is full all the time: what is shown is that nobody waits for it.
+went nowhere would show. A step of the journal is one span, and each run one more; a run outside of the share keeps
+what its spans would say until its end, for it may fail or be slow. The slow collector takes a second for each request,
+so its queue is full all the time: what is shown is that nobody waits for it.
 """
 
 import asyncio

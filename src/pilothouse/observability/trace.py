@@ -53,6 +53,20 @@ class _Usage(Struct):
 _read_usage = msgspec.json.Decoder(_Usage).decode
 
 
+class StepFact(Struct):
+    """What a span says of a step. It waits for the end of its run where that decides whether there are spans at all, so
+    it holds no payload, and the span is made when it goes out."""
+
+    key: str
+    kind: str
+    name: str
+    attempt: int
+    tries: int
+    used: dict[str, Any]
+    instants: tuple[int, int]
+    fault: str | None
+
+
 class CountedExporter(SpanExporter):
     """Counts what was sent and what was not. Called by the sender's thread alone."""
 
@@ -94,7 +108,7 @@ class OtlpTracer(Tracer):
         self._exporter = CountedExporter(OTLPSpanExporter(endpoint=address, timeout=within))
         self._sender = BatchSpanProcessor(self._exporter, max_queue_size=QUEUE)
         self._handed, self._dropped = 0, 0
-        self._waiting: OrderedDict[tuple[str, str], list[ReadableSpan]] = OrderedDict()
+        self._waiting: OrderedDict[tuple[str, str], list[StepFact]] = OrderedDict()
 
     def stop(self) -> None:
         """Blocks for `stop_within` and one request at most."""
@@ -110,12 +124,13 @@ class OtlpTracer(Tracer):
         """How many spans were `sent`, `failed` (the collector did not take them) and `dropped` (too many waited)."""
         return {"sent": self._exporter.sent, "failed": self._exporter.failed, "dropped": self._dropped}
 
-    def _send(self, span: ReadableSpan) -> None:
+    def _has_place(self) -> bool:
+        """Whether one more span may wait to be sent; counts it either way."""
         if self._handed - self._exporter.sent - self._exporter.failed >= QUEUE:
             self._dropped += 1
-            return
+            return False
         self._handed += 1
-        self._sender.on_end(span)
+        return True
 
     # --- told by compute --------------------------------------------------------------------------------------------
 
@@ -125,37 +140,42 @@ class OtlpTracer(Tracer):
         is_recorded = self._is_recorded(context)
         if not is_recorded and len(self._waiting.get(key, ())) >= WAITING_SPANS:
             return
-        span = self._span(
-            f"{OPERATIONS.get(row.kind, 'step')} {row.name}",
-            context,
-            span_of(run.id, row.key),
-            span_of(run.id),
-            SpanKind.CLIENT if row.kind == "model" else SpanKind.INTERNAL,
-            _about_step(run, row),
-            (row.started_at, row.finished_at or row.started_at),
-            row.error,
-        )
+        fault = None if row.error is None else code_of(row.error)
+        instants = (row.started_at, row.finished_at or row.started_at)
+        fact = StepFact(row.key, row.kind, row.name, run.attempt, row.tries, _used(row.usage), instants, fault)
         if is_recorded:
-            self._send(span)
+            self._send_step(run, context, fact)
             return
-        self._waiting.setdefault(key, []).append(span)
+        self._waiting.setdefault(key, []).append(fact)
         if len(self._waiting) > WAITING_RUNS:
             self._waiting.popitem(last=False)
 
+    def _send_step(self, run: Run, context: TraceContext, fact: StepFact) -> None:
+        if not self._has_place():
+            return
+        name = f"{OPERATIONS.get(fact.kind, 'step')} {fact.name}"
+        kind = SpanKind.CLIENT if fact.kind == "model" else SpanKind.INTERNAL
+        ids = span_of(run.id, fact.key), span_of(run.id)
+        self._sender.on_end(self._span(name, context, *ids, kind, _about_step(run.id, fact), fact.instants, fact.fault))
+
     def run_ended(self, run: Run, traceparent: str | None) -> None:
         context = context_of(run.id, traceparent)
-        waiting: Sequence[ReadableSpan] = self._waiting.pop((run.tenant, run.id), ())
+        waiting: Sequence[StepFact] = self._waiting.pop((run.tenant, run.id), ())
         finished_at = run.finished_at or run.created_at
         is_slow = finished_at - run.created_at >= self._slow * 1e6
         if not (self._is_recorded(context) or is_slow or run.status == "failed"):
             return
-        for span in waiting:
-            self._send(span)
+        for fact in waiting:
+            self._send_step(run, context, fact)
+        if not self._has_place():
+            return
         name = f"invoke_agent {run.agent}"
         instants = (run.created_at, finished_at)
         kind = SpanKind.SERVER if run.parent is None else SpanKind.INTERNAL
-        error = run.error if run.status != "succeeded" else None
-        self._send(self._span(name, context, span_of(run.id), context.above, kind, _about_run(run), instants, error))
+        fault = None if run.error is None or run.status == "succeeded" else code_of(run.error)
+        self._sender.on_end(
+            self._span(name, context, span_of(run.id), context.above, kind, _about_run(run), instants, fault)
+        )
 
     def _is_recorded(self, context: TraceContext) -> bool:
         return context.is_sampled or is_drawn(context.trace, self._share)
@@ -169,11 +189,11 @@ class OtlpTracer(Tracer):
         kind: SpanKind,
         attributes: dict[str, Any],
         instants: tuple[int, int],
-        error: bytes | None,
+        fault: str | None,
     ) -> ReadableSpan:
         status = Status(StatusCode.UNSET)
-        if error is not None:
-            attributes["error.type"] = code_of(error)
+        if fault is not None:
+            attributes["error.type"] = fault
             status = Status(StatusCode.ERROR, attributes["error.type"])
         return ReadableSpan(
             name=name,
@@ -205,20 +225,20 @@ def _about_run(run: Run) -> dict[str, Any]:
     return found | _used(run.usage)
 
 
-def _about_step(run: Run, row: StepRow) -> dict[str, Any]:
+def _about_step(run: str, fact: StepFact) -> dict[str, Any]:
     found: dict[str, Any] = {
-        "pilothouse.run": run.id,
-        "pilothouse.step": row.key,
-        "pilothouse.step.kind": row.kind,
-        "pilothouse.attempt": run.attempt,
-        "pilothouse.tries": row.tries,
+        "pilothouse.run": run,
+        "pilothouse.step": fact.key,
+        "pilothouse.step.kind": fact.kind,
+        "pilothouse.attempt": fact.attempt,
+        "pilothouse.tries": fact.tries,
     }
-    operation = OPERATIONS.get(row.kind)
+    operation = OPERATIONS.get(fact.kind)
     if operation is not None:
         found["gen_ai.operation.name"] = operation
-    if row.kind == "tool":
-        found["gen_ai.tool.name"] = row.name
-    return found | _used(row.usage)
+    if fact.kind == "tool":
+        found["gen_ai.tool.name"] = fact.name
+    return found | fact.used
 
 
 def _used(usage: bytes | None) -> dict[str, Any]:
