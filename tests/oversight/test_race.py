@@ -1,4 +1,5 @@
-"""Verdicts, votes, holds, expiry, cancels and restarts at the same instant, in many schedules (G1, G2, G3, G5, I11).
+"""Verdicts, votes, holds, expiry, cancels, appeals, incidents and restarts at the same instant, in many schedules (G1,
+G2, G3, G5, I11).
 
 A schedule is a list of acts, one after the other or all at once while the clock stands. What must be true afterwards is
 read from what the tool did, from the run, and from the audit log. The checks are shown to fail on three planted bugs.
@@ -19,9 +20,11 @@ from pilothouse.domain.evidence import leaves_of
 from pilothouse.domain.hold import Selector
 from pilothouse.domain.principal import LOCAL
 from pilothouse.domain.run import TERMINAL
-from pilothouse.engine import action, evidence, hold, policy, vote
+from pilothouse.engine import action, appeal, evidence, hold, policy, vote
+from pilothouse.engine.appeal import Appeal, file_appeal
+from pilothouse.engine.incident import Incident, open_incident
 from pilothouse.engine.run import start_run
-from pilothouse.errors import ActionDenied, PilothouseError
+from pilothouse.errors import ActionDenied, PilothouseError, ReviewClosed
 from pilothouse.testing import LocalNode
 from tests.engine.agents import command
 from tests.oversight.people import decide, hire
@@ -54,7 +57,8 @@ async def desk(ctx: Context, package: str) -> str:
 
 VOTES = ("approve-ada", "approve-bob", "approve-dan", "approve-customer", "approve-eve", "approve-robot")
 ACTS = (*VOTES, *VOTES[:2], *VOTES[:2], "edit", "reject", "respond", "expire", "cancel", "retire", "restart",
-        "pause", "stop", "lift")  # fmt: skip
+        "pause", "stop", "lift", "appeal", "grant-ada", "grant-eve", "deny-bob", "incident", "close-ada",
+        "close-bob")  # fmt: skip
 
 
 class Stage:
@@ -90,7 +94,7 @@ class Stage:
         started = await start_run(node.world, command("desk", b'"left-pad"', wants="later", by="customer"))
         run = started.run.id
         asked = await node.wait_review(run)
-        scene = Scene(self, run, asked)
+        scene = Scene(self, run, asked, together)
         if together:
             await asyncio.gather(*(scene.act(one) for one in acts if one != "restart"), return_exceptions=True)
         else:
@@ -105,8 +109,8 @@ class Stage:
 
 
 class Scene:
-    def __init__(self, stage, run, asked):
-        self.stage, self.run, self.asked = stage, run, asked
+    def __init__(self, stage, run, asked, together):
+        self.stage, self.run, self.asked, self.together = stage, run, asked, together
         self.node, self.people = stage.node, stage.people
         self.holds = []
         self.is_retired = False
@@ -145,9 +149,26 @@ class Scene:
                 self.holds.append(placed.id)
             case "lift":
                 await self.lift()
+            case "appeal":
+                if not self.together:  # about what has not ended there is none, so most would come too soon
+                    await node.settle()
+                await file_appeal(node.world, people["customer"], self.run, Appeal(reason="not so"))
+            case "incident":
+                happened = Incident(happened="odd", run=self.run)
+                await open_incident(node.world, people["customer"], happened)
+            case "grant" | "deny":
+                asked, verdict = await self.open_review("appeal"), "edit" if kind == "grant" else "reject"
+                await decide(node, asked, people[who], verdict, edited="another", reason="looked at again")
+            case "close":
+                await decide(node, await self.open_review("incident"), people[who], "respond", response="mended")
 
-    async def open_review(self):
-        found = await self.node.reviews(self.run)
+    async def open_review(self, kind="action"):
+        """Of that kind; without one, what was asked first, which by then takes no such answer any more."""
+        found = [
+            one for one in await self.node.reviews(self.run) if (one.kind if one.kind in LATER else "action") == kind
+        ]
+        if not found and kind in LATER:
+            raise ReviewClosed(review=kind, status="not there")
         return found[0] if found else self.asked
 
     async def lift(self):
@@ -178,6 +199,9 @@ def check(run, log, done, scene):
         ends = [one["kind"] for one in log if one["id"] == id and one["kind"] in ENDS]
         assert len(ends) <= 1, ends
     ballots = {}
+    later = [one for one in log if one.get("step") in LATER]
+    check_later(run, log, later)
+    log = [one for one in log if one not in later]
     for one in log:
         if one["kind"] == "review.voted":
             ballots.setdefault(one["id"], []).append(one.get("on_behalf_of") or one["by"])
@@ -202,6 +226,24 @@ def check(run, log, done, scene):
     assert len(ended) <= 1
     if run.status in TERMINAL and run.status != "cancelled" and not done:
         assert run.output == "no" or run.output.startswith("denied: "), run.output
+
+
+LATER = ("appeal", "incident")
+
+
+def check_later(run, log, later):
+    """What came after the run: an outcome is superseded exactly with the appeal that was granted, by nobody who decided
+    in the run or had it decided in their name, and nobody closes the incident that they opened."""
+    decided = [one for one in later if one["kind"] == "review.decided"]
+    granted = [one for one in decided if one["verdict"] == "edit"]
+    assert len(granted) == sum(one["kind"] == "run.overridden" for one in log) == run.run.superseded
+    deciders = {"customer"}
+    for one in log:
+        if one["kind"] == "review.decided" and one not in later:
+            deciders |= set(one["by"].split(", "))
+    for one in decided:
+        assert one["by"] != "customer"
+        assert one["step"] == "incident" or one["by"] not in deciders, (one, deciders)
 
 
 ENDS = ("review.decided", "review.expired", "review.cancelled")
@@ -253,8 +295,15 @@ def theatre():
 @example(acts=["edit", "approve-bob"], together=False)
 @example(acts=["approve-ada", "stop", "approve-bob", "lift"], together=False)
 @example(acts=["approve-ada", "approve-bob", "stop", "cancel", "reject"], together=True)
+@example(acts=["approve-bob", "approve-dan", "appeal", "grant-eve", "grant-ada"], together=False)
+@example(acts=["cancel", "appeal", "appeal", "grant-ada", "grant-eve", "deny-bob"], together=False)
+@example(acts=["incident", "close-ada", "close-bob", "reject"], together=True)
 def test_whatever_races_the_tool_runs_at_most_once_and_only_what_was_approved(theatre, acts, together):
     theatre.play(acts, together)
+
+
+async def nobody(*facts):
+    return []
 
 
 @pytest.mark.parametrize(
@@ -263,8 +312,9 @@ def test_whatever_races_the_tool_runs_at_most_once_and_only_what_was_approved(th
         (vote, "standing", lambda *facts: "granted", ["approve-ada"]),
         (vote, "refusal", lambda *facts: None, ["approve-customer", "approve-ada"]),
         (action, "_suffices", lambda answer, details, ask: True, ["edit"]),
+        (appeal, "deciders", nobody, ["approve-ada", "approve-bob", "appeal", "grant-ada"]),
     ],
-    ids=["a quorum of one", "anybody votes", "an edit passes alone"],
+    ids=["a quorum of one", "anybody votes", "an edit passes alone", "who decided answers the appeal"],
 )
 def test_the_check_fails_on_a_planted_bug(theatre, monkeypatch, place, name, bug, acts):
     monkeypatch.setattr(place, name, bug)
