@@ -15,12 +15,14 @@ from pilothouse.domain.topic import Published
 from pilothouse.engine import evaluation, example
 from pilothouse.engine.direct import Ask
 from pilothouse.engine.encoding import encode
+from pilothouse.engine.obstacle import find_obstacle
 from pilothouse.engine.run import Idempotent, place_run, start_run
 from pilothouse.engine.source import Intake, take_in
 from pilothouse.engine.subscriber import start_subscriber
 from pilothouse.errors import NotEvaluated
 from pilothouse.testing import LocalNode
 from tests.engine.agents import command
+from tests.oversight.people import hire
 
 ASKED = Requirement(dataset="words", at_least=0.6)
 """Eight right answers of eight are surely at least 0.676."""
@@ -205,6 +207,50 @@ async def test_a_request_that_was_taken_in_before_finds_its_run_also_when_the_ga
     node.worker._agents["desk"] = structs.replace(served, release="another")
     again = await start_run(node.world, command("desk", wants="later", idempotency=key))
     assert (again.fresh, again.run.id) == (False, first.run.id)
+
+
+async def test_what_was_taken_in_before_a_release_waits_until_that_has_passed(node):
+    """A deployment must not bring the whole backlog onto code that nobody has looked at."""
+    await score(node)
+    waits = [await node.start("desk", text, delay=3600) for text in ("x", "y")]
+    served = node.world.worker.find("desk")
+    node.worker._agents["desk"] = structs.replace(served, release="another")
+    await node.advance(hours=1, seconds=1)
+    for run in waits:
+        found = await node.kept.get_run("default", run.id)
+        assert (found.status, found.ready) == ("queued", False)
+        obstacle = await find_obstacle(node.world, found)
+        assert (obstacle.kind, obstacle.on) == ("release", "another")
+    assert await node.kept.list_holding() == ["evaluation:desk"]
+    before = len((await node.get(waits[0])).events)
+    await node.advance(minutes=5)
+    assert len((await node.get(waits[0])).events) == before, "it costs nothing to wait"
+    await node.cancel(waits[1])
+    await score(node)
+    await node.settle()
+    assert (await node.wait(waits[0])).output == "X"
+    assert (await node.get(waits[1])).status == "cancelled"
+
+
+async def test_a_shut_gate_outlives_a_restart_and_opens_when_the_setting_is_gone(node):
+    run = await node.start("desk", "x", metadata=EVALUATES, delay=3600)
+    node.world.standings.clear()
+    await hire(node, "ann")  # from now on there are keys, and whoever started it has none
+    await node.advance(hours=1, seconds=1)
+    assert (await node.get(run)).status == "succeeded", "who is at the node itself may evaluate"
+    other = await start_run(
+        node.world,
+        command("desk", b'"y"', wants="later", metadata=encode(EVALUATES), principal=LOCAL, by="eve", delay_seconds=60),
+    )
+    await node.advance(seconds=61)
+    assert await node.kept.list_holding() == ["evaluation:desk"]
+    await node.restart()
+    await node.settle()
+    assert await node.kept.list_holding() == ["evaluation:desk"]
+    served = node.world.worker.find("desk")
+    node.worker._agents["desk"] = structs.replace(served, evaluation=None)
+    await node.settle()
+    assert (await node.wait(other.run.id)).output == "Y"
 
 
 async def test_a_stateless_run_passes_the_gate_too_and_so_does_one_that_comes_from_another_node(node):

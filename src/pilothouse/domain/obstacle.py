@@ -27,6 +27,8 @@ class Facts(Struct, kw_only=True):
     now: int
     hold: tuple[str, str] | None = None
     """Id and reason of the hold that covers it."""
+    is_shut_out: bool = False
+    """The release that is served has not passed its evaluation."""
     review: tuple[str, str] | None = None
     """Id and question of an open review of this run."""
     turn: tuple[str, str] | None = None
@@ -53,6 +55,11 @@ def obstacle_of(run: Run, facts: Facts) -> Obstacle | None:
     if facts.turn is not None:
         before, status = facts.turn
         return Obstacle("turn", f"An earlier turn of its session comes first; that one is {status}.", before)
+    if facts.is_shut_out:
+        text = (
+            "The release that is served has not passed the evaluation that it needs: `pilothouse eval run` scores it."
+        )
+        return Obstacle("release", text, run.release)
     if not facts.releases:
         return Obstacle("worker", f"No worker that is there hosts the agent {run.agent}: start one.")
     if run.release not in facts.releases and facts.has_steps and not facts.continues:

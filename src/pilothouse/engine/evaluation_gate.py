@@ -3,6 +3,9 @@
 What counts is the last evaluation that fits, so a release that scores worse afterwards is shut out again. What was
 found is believed for a while: for a minute that it has passed, for a second that it has not. So neither an open gate
 nor a closed one costs a read of the records for each request. Agents whose settings ask for nothing never come here.
+
+What was taken in before a release was deployed that has not passed waits as if it were on hold (`gate_of`), unseen by
+claims, until the release that is served has passed.
 """
 
 import msgspec
@@ -11,8 +14,10 @@ from msgspec import Struct
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.evaluation import Requirement, Score, Standing
 from pilothouse.domain.ids import DEFAULT_TENANT
-from pilothouse.domain.principal import Principal
+from pilothouse.domain.principal import Principal, read_chain
+from pilothouse.domain.run import Run
 from pilothouse.engine.encoding import decode
+from pilothouse.engine.principal import starter
 from pilothouse.engine.world import World
 from pilothouse.errors import NotEvaluated
 
@@ -20,6 +25,7 @@ EVALUATION = "evaluation"
 EVALUATES = "evaluates"
 """The key of a run's metadata that says which example it is scored on."""
 EVALUATE_SCOPE = "examples:write"
+GATE = "evaluation:"
 PAGE = 200
 OPEN_FOR, SHUT_FOR = 60_000_000, 1_000_000
 """Microseconds for which it is believed that a release has passed, or has not."""
@@ -69,6 +75,31 @@ async def require_evaluation(
     reason = standing.reason if tenant == DEFAULT_TENANT else "it has not passed its evaluation"
     hint = f"`pilothouse eval run {agent.name} {asked.command}` scores the release that is served."
     raise NotEvaluated(agent=agent.name, release=agent.release, reason=reason, hint=hint)
+
+
+def gate_of(agent: str) -> str:
+    """Stands in the place of the id of a hold in runs that wait for the evaluation of a release of this agent."""
+    return f"{GATE}{agent}"
+
+
+async def may_begin(world: World, run: Run, agent: Agent) -> bool:
+    """Whether an attempt at this run may begin on the release that is served now."""
+    who = starter(world, run.tenant, read_chain(run.started_by).principal)
+    try:
+        await require_evaluation(world, agent, run.tenant, parent=run.parent, metadata=run.metadata, principal=who)
+    except NotEvaluated:
+        return False
+    return True
+
+
+async def is_shut(world: World, hold: str) -> bool:
+    """Whether `hold` is a gate that is still shut; who does not host the agent leaves it as it is."""
+    if not hold.startswith(GATE):
+        return False
+    agent = world.worker.find(hold.removeprefix(GATE))
+    if agent is None:
+        return True
+    return agent.evaluation is not None and (await _standing(world, agent, agent.evaluation)).reason is not None
 
 
 def forget_standings(world: World, agent: str) -> None:

@@ -20,6 +20,7 @@ from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json, instant, raw
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
+from pilothouse.engine.evaluation_gate import gate_of, may_begin
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.sample import chosen_rows
 from pilothouse.engine.trace import read_traceparent
@@ -280,6 +281,11 @@ async def set_out(attempt: Attempt) -> None:
     """Reads what the attempt starts from, and puts it into the hands of the worker."""
     world, run, agent = attempt.world, attempt.run, attempt.agent
     try:
+        if agent.evaluation is not None and not await may_begin(world, run, agent):
+            attempt.come_to(Requeue("not_evaluated", run.attempt, run.losses, held=gate_of(agent.name)), None)
+            world.worker.unreserve(agent.name, run.tenant)
+            attempt.flush()
+            return
         start = await read_beginning(world, run, agent)
         if world.is_traced and attempt.traceparent is None:
             attempt.traceparent = await read_traceparent(world, run)

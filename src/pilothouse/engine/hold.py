@@ -22,6 +22,7 @@ from pilothouse.domain.run import LIVE, Run
 from pilothouse.engine.audit_entry import entry
 from pilothouse.engine.cancel import request_cancel
 from pilothouse.engine.encoding import encode
+from pilothouse.engine.evaluation_gate import is_shut
 from pilothouse.engine.incident import incident_of_hold
 from pilothouse.engine.policy import gate
 from pilothouse.engine.vote import people_now
@@ -128,7 +129,8 @@ async def load_holds(world: World) -> None:
             if cursor is None:
                 break
     for id in await world.records.list_holding():
-        if id not in found:  # lifted elsewhere, or while a run was on its way to wait for it
+        # Lifted elsewhere, or while a run was on its way to wait for it; or the evaluation that it waited for is there.
+        if id not in found and not await is_shut(world, id):
             await _release(world, id)
     new = [hold for id, hold in found.items() if id not in world.holds]
     if found or world.holds:

@@ -6,6 +6,7 @@ is stored that could be out of date.
 
 from pilothouse.domain.obstacle import Facts, Obstacle, obstacle_of
 from pilothouse.domain.run import Run
+from pilothouse.engine.evaluation_gate import gate_of, is_shut
 from pilothouse.engine.hold import hold_over
 from pilothouse.engine.world import World
 
@@ -33,6 +34,8 @@ async def find_obstacle(world: World, run: Run) -> Obstacle | None:
             facts.turn = facts.turn or (turn.id, turn.status)
     agent = world.worker.find(run.agent)
     facts.continues = agent is not None and agent.on_release_change == "continue"
+    if agent is not None and agent.evaluation is not None and not run.ready and run.due_at is None:
+        facts.is_shut_out = await is_shut(world, gate_of(run.agent))
     facts.releases = world.worker.releases(run.agent)
     if run.release not in facts.releases:
         facts.has_steps = bool(await world.records.list_steps(run.tenant, run.id, 0, 1))

@@ -23,7 +23,7 @@ CALL_SCOPE = "runs:write"
 def acting_principal(world: World, run: Run) -> Principal:
     """What this run may do, and for whom, now."""
     chain = read_chain(run.started_by)
-    found = _starter(world, run.tenant, chain.principal)
+    found = starter(world, run.tenant, chain.principal)
     for name in (*chain.agents, run.agent):
         found = acting_for(_agent(world, run.tenant, name), found)
     return found
@@ -46,7 +46,8 @@ def is_bounded(world: World) -> bool:
     return any(tool.needs for agent in world.worker.agents() for tool in agent.tools)
 
 
-def _starter(world: World, tenant: str, name: str) -> Principal:
+def starter(world: World, tenant: str, name: str) -> Principal:
+    """Who started the first run of a chain, by name, with what all their keys give now."""
     if not world.keys or name in ("", NODE) or name.startswith(INSTALLATION):
         return Principal(name or NODE, "service", tenant, EVERYTHING, EVERYTHING)
     return _known(world, tenant, name, "human", _keys(world, tenant, name))
