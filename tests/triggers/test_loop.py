@@ -345,15 +345,17 @@ class Hung(HeldSource):
 @pytest.mark.parametrize("at", ["want", "ack"])
 async def test_a_broker_that_answers_nothing_is_let_go_and_asked_anew(monkeypatch, at):
     monkeypatch.setattr("pilothouse.communication.triggers.loop.ANSWER_WITHIN", 0.02)
-    source = Hung(message("1"), at=at)
+    source, told = Hung(message("1"), at=at), []
     async with LocalNode({"count": count}) as node:
         loop = loop_of(node, source)
+        loop.on_error = told.append
         loop.start()
         async with asyncio.timeout(60):
             while not source.settled["ack", "1"]:
                 await asyncio.sleep(0.01)
         assert source.closed == 1
         await loop.stop()
+        assert told == ["source orders: TimeoutError: no answer in time"]
         assert len(await runs(node)) == 1
 
 

@@ -103,7 +103,8 @@ class SourceLoop:
 
     async def _fail(self, error: Exception, failed: int) -> None:
         """Tells what is wrong, and waits before the next try."""
-        told = error.message if isinstance(error, PilothouseError) else f"{type(error).__name__}: {error}"
+        said = str(error) or "no answer in time"
+        told = error.message if isinstance(error, PilothouseError) else f"{type(error).__name__}: {said}"
         if self.counts.problem is None:
             self.on_error(f"source {self.intake.rule.name}: {told}")
         self.counts.problem = told[:500]
