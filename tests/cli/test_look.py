@@ -90,6 +90,22 @@ def test_a_waiting_run_is_cancelled_and_an_ended_one_is_left_as_it_is(served):
     assert served.json("runs", "show", ended)["status"] == "succeeded"
 
 
+def test_all_live_runs_of_an_agent_are_listed_and_cancelled_together(served):
+    runs = {served.json("run", "halting", "x", "--async")["id"] for _ in range(3)}
+    other = served.json("run", "patient", "x", "--async")["id"]
+    live = {one["id"] for one in served.json("runs", "list", "--live", "--agent", "halting", "--limit", "200")["items"]}
+    assert runs <= live
+    assert served("runs", "list", "--live", "--status", "failed").exit_code == Exit.USAGE
+    assert served("runs", "cancel", other, "--agent", "halting").exit_code == Exit.USAGE
+    assert served("runs", "cancel", "--agent", "halting", "--reason", "wrong prompt").exit_code == Exit.DONE
+    for run in runs:
+        assert served("runs", "watch", run).exit_code == Exit.CANCELLED
+    left = served.json("runs", "list", "--live", "--agent", "halting", "--limit", "200")["items"]
+    assert runs.isdisjoint(one["id"] for one in left)
+    assert served.json("runs", "show", other)["status"] not in ("cancelled", "failed", "succeeded")
+    served("runs", "cancel", other)
+
+
 def test_a_run_the_node_does_not_know_yet_is_cancelled_when_it_comes(served):
     told = served("runs", "cancel", "run_that_comes_later")
     assert told.exit_code == Exit.DONE
