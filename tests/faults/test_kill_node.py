@@ -14,6 +14,7 @@ from tests.observability.collector import Collector, attributes
 pytestmark = pytest.mark.slow
 
 RUN = "run_inline"
+SECRET = "whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQ="
 SPANS = {"run_soon": 3.0, "run_later": 8.0}
 
 
@@ -72,6 +73,36 @@ async def test_the_trace_of_a_run_outlives_its_node_and_tells_no_span_twice(serv
     assert {span.trace_id for span in spans} == {root.trace_id}
     assert {span.parent_span_id for span in steps} == {root.span_id}
     assert [attributes(span)["pilothouse.attempt"] for span in steps].count(2) == 2, "2 and 3 were done by the second"
+
+
+ONCALL = f"""[deliveries]
+secret = "{SECRET}"
+loopback = true
+[receivers.oncall]
+url = "http://127.0.0.1:9/"
+events = ["alert.fired", "alert.resolved"]
+"""
+MISSED = "objectives = { share = 0.9, ended_within_seconds = 0.000001, anomalies = false }"
+
+
+async def test_an_alert_outlives_its_node_and_is_told_once_over_all_its_lives(serve):
+    """Each life begins with what is in the records: it shows the alert at once, and tells of it no second time."""
+    node = serve(ONCALL, agents={"chain": MISSED})
+    await node.start()
+    for number in range(12):
+        await node.caller.start_known("chain", f"run_{number}", {"steps": 0})
+        await node.caller.wait_end(f"run_{number}")
+    await node.terminate()  # a last round judges what was counted
+    await node.start()
+    shown = (await node.caller.ask("GET", "/v1/alerts")).body["items"]
+    assert [(one["agent"], one["objective"], one["severity"]) for one in shown] == [("chain", "ended", "page")]
+    await node.kill()
+    await node.start()
+    await node.terminate()
+    await node.start()
+    assert (await node.caller.ask("GET", "/v1/alerts")).body["items"] == shown
+    told = (await node.caller.ask("GET", "/v1/deliveries")).body["items"]
+    assert [one["type"] for one in told] == ["alert.fired"]
 
 
 async def test_a_host_that_is_still_starting_when_its_node_is_killed_ends_with_it(serve):

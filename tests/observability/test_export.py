@@ -58,8 +58,8 @@ def test_every_metric_that_is_asked_for_exists():
             assert re.sub(r"_(bucket|sum|count)$", "", name) in there, name
 
 
-def series(metric, agent, values, objective="ended"):
-    labels = f'agent="{agent}",objective="{objective}",job="pilothouse",instance="a"'
+def series(metric, agent, values, objective="ended", node="a"):
+    labels = f'agent="{agent}",objective="{objective}",job="pilothouse",instance="{node}"'
     return {"series": f"{metric}{{{labels}}}", "values": values}
 
 
@@ -71,6 +71,7 @@ def outage(agent):
     ]
 
 
+BOTH = 'pilothouse:objective_missed:ratio_rate1h{agent="audit",objective="ended"}'
 TROUBLES = ("PilothouseDeliveriesDead", "PilothouseHostsLost", "PilothouseProviderAway", "PilothouseSpansLost")
 
 
@@ -94,7 +95,9 @@ def troubles():
 def test_an_outage_pages_and_a_quiet_agent_does_not(tmp_path):
     (tmp_path / "rules.yml").write_text(alert_files(AGENTS, "http://127.0.0.1:1/x")["pilothouse-rules.yml"])
     quiet = [series("pilothouse_objective_runs_total", "audit", "0+10x1215"),
-             series("pilothouse_objective_missed_total", "audit", "0+0.5x1215")]  # fmt: skip
+             series("pilothouse_objective_missed_total", "audit", "0+2x1215"),
+             series("pilothouse_objective_runs_total", "audit", "0+30x1215", node="b"),
+             series("pilothouse_objective_missed_total", "audit", "0+0x1215", node="b")]  # fmt: skip
     cases = {
         "rule_files": ["rules.yml"],
         "evaluation_interval": "1m",
@@ -104,6 +107,8 @@ def test_an_outage_pages_and_a_quiet_agent_does_not(tmp_path):
                  "eval_time": "1213m", "exp_samples": [{"labels": "{}", "value": 1}]},
                 {"expr": 'count(ALERTS{severity="page"})', "eval_time": "1199m", "exp_samples": []},
                 {"expr": 'count(ALERTS{agent="audit"})', "eval_time": "1213m", "exp_samples": []},
+                {"expr": 'pilothouse:objective_missed:ratio_rate1h{agent="audit"}', "eval_time": "1213m",
+                 "exp_samples": [{"labels": BOTH, "value": 0.05}]},  # 2 of 10 on one node, 0 of 30 on the other
             ]},
             {"interval": "1m", "input_series": troubles(), "promql_expr_test": [
                 {"expr": "count by (alertname) (ALERTS{alertstate='firing'})", "eval_time": "29m", "exp_samples": []},
