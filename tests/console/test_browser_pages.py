@@ -237,11 +237,18 @@ def test_two_runs_are_compared_step_by_step(page, node):
     assert faults_of(page) == []
 
 
+HOLD_CLOCK = "() => { const at = performance.now(); performance.now = () => at; }"
+LET_CLOCK_GO = "() => { delete performance.now; }"
+
+
 def test_keys_lead_from_page_to_page_and_can_be_turned_off(page, node):
+    """The second key of a pair has to come soon. On a busy machine it once came too late, so the clock is held."""
     page.goto("/#/overview")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+    page.evaluate(HOLD_CLOCK)
     page.keyboard.press("g")
     page.keyboard.press("r")
+    page.evaluate(LET_CLOCK_GO)
     expect(page.get_by_role("heading", name="Runs")).to_be_focused()
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox")).to_be_focused()
@@ -254,8 +261,10 @@ def test_keys_lead_from_page_to_page_and_can_be_turned_off(page, node):
     dialog.get_by_label("Single keys act as shortcuts").uncheck()
     page.keyboard.press("Escape")
     page.locator("h1").focus()
+    page.evaluate(HOLD_CLOCK)
     page.keyboard.press("g")
     page.keyboard.press("o")
+    page.evaluate(LET_CLOCK_GO)
     expect(page.get_by_role("heading", name="Runs")).to_be_visible()
     expect(page).to_have_url(re.compile("#/runs"))
 

@@ -17,7 +17,7 @@ interface Telling {
 }
 
 const Context = createContext<Telling>({ tell: () => {}, fail: () => {} });
-const SHOWN_FOR = { done: 5000, failed: 12_000 };
+const SHOWN_FOR = { done: 8000, failed: 20_000 };
 
 export function useNotices(): Telling {
     return useContext(Context);
