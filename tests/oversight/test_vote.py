@@ -278,6 +278,18 @@ async def test_whoever_asked_does_not_approve_through_a_delegate_nor_as_one(node
     assert (await decide(node, by_ada, bob)).status == "open"
 
 
+async def test_the_log_says_in_whose_name_a_delegate_said_no(node):
+    ada, dan = await hire(node, "ada", "legal"), await hire(node, "dan")
+    run, asked = await ask(node)
+    await lend(node, ada)
+    await decide(node, asked, dan, "reject", reason="viral")
+    assert (await node.wait(run)).output == "denied: viral"
+    said = [
+        (one["by"], one["on_behalf_of"], one["verdict"]) for one in await told(node) if one["kind"] == "review.voted"
+    ]
+    assert said == [("dan", "ada", "reject")]
+
+
 async def test_one_delegate_of_many_has_one_vote(node):
     ada, bob, cleo, dan = [await hire(node, name, role) for name, role in TEAM]
     _, asked = await ask(node)

@@ -127,9 +127,11 @@ async def cast_vote(world: World, review: Review, answer: Answer, by: Principal,
     if reason is not None:
         raise VoteRefused(reason=reason)
     answer = replace(answer, by=by.name)
-    if answer.verdict != "approve":
-        return Cast([], [], answer)
     name = in_whose_name(terms, ballot, by, roles, delegations, at) if roles else by.name
+    if answer.verdict != "approve":
+        facts = {"run": review.run, "on_behalf_of": name, "verdict": answer.verdict}
+        told = entry(review.tenant, review.id, at, "review.voted", by.name, **facts)
+        return Cast([], [] if name == by.name else [told], answer)  # else the log would not say what let them decide
     vote = Vote(by.name, at, None if name == by.name else name, answer.reason[:1000])
     ballot = replace(ballot, votes=(*ballot.votes, vote))
     write = WriteDocument(review.tenant, f"{BALLOT}:{review.id}", BALLOT, version, "", encode(ballot), at)
