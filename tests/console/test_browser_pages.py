@@ -211,6 +211,25 @@ def test_a_conversation_goes_on_and_its_state_is_edited_but_not_over_anothers_ch
     assert node.http.get(state).json() == {"last": "good evening", "more": [1], "theirs": True}
 
 
+def test_a_session_is_forked_up_to_a_turn_and_the_fork_is_deleted(page, node):
+    for text in ("one", "two"):
+        node.http.post("/v1/agents/desk/runs", json={"input": text, "session": "forked"}).raise_for_status()
+    page.goto("/#/sessions/desk/forked")
+    page.get_by_role("button", name="Fork").click()
+    dialog = page.get_by_role("dialog", name="Fork this session")
+    dialog.get_by_label("Key of the new session").fill("fork")
+    dialog.get_by_role("combobox", name="With the turns up to").select_option(label="1: one")
+    dialog.get_by_role("button", name="Fork").click()
+    expect(page.get_by_role("heading", name="fork", exact=True)).to_be_visible()
+    assert node.http.get("/v1/agents/desk/sessions/fork").json()["turns"] == 1
+    page.get_by_role("button", name="Delete").click()
+    sure = page.get_by_role("dialog", name="Delete this session?")
+    sure.get_by_role("button", name="Delete the session").click()
+    expect(page).to_have_url(re.compile("agent=desk"))
+    assert node.http.get("/v1/agents/desk/sessions/fork").status_code == 404
+    assert node.http.get("/v1/agents/desk/sessions/forked").json()["turns"] == 2
+
+
 def test_an_agent_is_tried_with_the_form_of_its_schema(page, node):
     page.goto("/#/agents/refunds")
     page.get_by_role("button", name="Run it").click()

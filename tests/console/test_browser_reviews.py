@@ -188,3 +188,15 @@ def test_the_inbox_is_filtered_by_kind_and_the_filter_stays_in_the_address(node,
     assert faults_of(page) == []
     page.get_by_role("button", name="Show all kinds").click()
     expect(inbox.get_by_role("link").filter(has_text="grace")).to_be_visible()
+
+
+def test_whoever_asks_how_policies_would_rule_is_told_who_would_be_asked(node, sign_in):
+    page = sign_in(node.people["ada"], "/#/policies?tab=explain")
+    page.get_by_label("Tool").fill("refund")
+    page.get_by_label("Arguments").fill('{"order": "A-1042", "cents": 900}')
+    page.get_by_role("button", name="Explain").click()
+    ruling = page.get_by_role("region", name="The ruling")
+    expect(ruling).to_contain_text("ask")
+    expect(ruling).to_contain_text("2 people with the role finance")
+    expect(ruling).to_contain_text("Decided by two of finance.")
+    assert faults_of(page) == []

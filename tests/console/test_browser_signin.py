@@ -1,10 +1,12 @@
 """Signing in with a browser where keys are asked for, acting there, and leaving."""
 
 import re
+from typing import get_args
 
 import pytest
 from playwright.sync_api import expect
 
+from pilothouse.domain.principal import Scope
 from tests.console.accessibility import faults_of
 from tests.console.project import serve
 
@@ -57,3 +59,29 @@ def test_who_may_not_is_told_which_scope_is_missing(page, node):
     expect(page.get_by_role("heading", level=1)).to_contain_text("failed")
     page.get_by_role("button", name="Retry").click()
     expect(page.get_by_text(re.compile("scope runs:write")).first).to_be_visible()
+
+
+def test_a_key_is_made_with_any_scope_that_there_is_then_used_and_revoked(page, node):
+    """The form once lacked the scopes of bias audits, examples and erasure."""
+    page.goto("/#/keys")
+    page.get_by_label("API key").fill(node.root)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="New key").click()
+    dialog = page.get_by_role("dialog", name="New key")
+    expect(dialog.get_by_role("checkbox")).to_have_count(len(get_args(Scope)))
+    assert {*dialog.locator(".check").all_inner_texts()} == {*get_args(Scope)} - {"*"} | {"everything"}
+    dialog.get_by_label("For whom").fill("fairness")
+    dialog.get_by_role("checkbox", name="runs:read").uncheck()
+    dialog.get_by_role("checkbox", name="bias:audit").check()
+    assert faults_of(page) == []
+    dialog.get_by_role("button", name="Make the key").click()
+    shown = page.get_by_role("dialog", name="The new key")
+    with_it = {"Authorization": f"Bearer {shown.locator('code').inner_text()}"}
+    assert node.http.get("/v1/bias/audits", headers=with_it).status_code == 200
+    assert node.http.get("/v1/runs", headers=with_it).status_code == 403
+    shown.get_by_role("button", name="I have it").click()
+    row = page.get_by_role("row").filter(has_text="fairness")
+    row.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog", name="Revoke this key?").get_by_role("button", name="Revoke the key").click()
+    expect(row).to_have_count(0)
+    assert node.http.get("/v1/bias/audits", headers=with_it).status_code == 401

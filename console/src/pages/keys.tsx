@@ -19,6 +19,11 @@ const SCOPES = [
     "keys:write",
     "tenants:write",
     "metrics:read",
+    "groups:write",
+    "bias:audit",
+    "examples:read",
+    "examples:write",
+    "subjects:erase",
 ];
 
 export function KeysPage() {
