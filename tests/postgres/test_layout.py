@@ -7,6 +7,7 @@ import pytest
 
 from pilothouse.errors import RecordsInvalid
 from pilothouse.storage.records.migrate import Migration
+from pilothouse.storage.records.postgres import migrate as layouts
 from pilothouse.storage.records.postgres.connection import connect
 from pilothouse.storage.records.postgres.dialect import layout, load, word
 from pilothouse.storage.records.postgres.gathering import PARTS, compose
@@ -82,6 +83,43 @@ async def test_a_migration_that_fails_half_way_leaves_the_layout_before_it(conne
     with pytest.raises(Exception, match="already exists"):
         await connection.run(migrate, connection, broken, has_post=False)
     assert await connection.run(look, connection) == before
+
+
+@pytest.fixture
+async def busy(connection, monkeypatch, postgres_server, database):
+    """Records with a migration of a table that somebody reads, until the connection that is given rolls back."""
+    known = postgres_migrations()
+    await connection.run(migrate, connection, known, has_post=False)
+    newer = [*known, Migration(len(known) + 1, "pre_next", "alter table run add column later text;")]
+    monkeypatch.setattr(layouts, "postgres_migrations", lambda: newer)
+    monkeypatch.setattr(layouts, "LOCK_WITHIN", 0.05)
+    monkeypatch.setattr(layouts, "PAUSE", 0.05)
+    await connection.run(connection.execute, "begin; lock table run in access share mode")
+    return PostgresRecords(postgres_server.url(database)), connection, len(newer)
+
+
+async def test_a_migration_of_a_table_that_is_in_use_lets_others_read_it_and_tries_again(
+    busy, monkeypatch, postgres_server, database
+):
+    records, reader, version = busy
+    monkeypatch.setattr(layouts, "TRIES", 10_000)
+    migrating = asyncio.create_task(records.migrate(has_post=False))
+    other = await connect(postgres_server.url(database), PostgresOptions())
+    for _ in range(20):  # each waits for no longer than one try
+        await other.run(other.fetch, "select count(*) from run")
+        assert not migrating.done()
+    await other.close()
+    await reader.run(reader.execute, "rollback")
+    await migrating
+    assert records.schema_version() == version
+
+
+async def test_a_table_that_stays_in_use_is_told_with_what_to_do(busy, monkeypatch):
+    records, reader, _ = busy
+    monkeypatch.setattr(layouts, "TRIES", 2)
+    with pytest.raises(RecordsInvalid, match="somebody uses the tables"):
+        await records.migrate(has_post=False)
+    await reader.run(reader.execute, "rollback")
 
 
 async def test_the_database_of_another_program_is_refused(postgres_server, database):

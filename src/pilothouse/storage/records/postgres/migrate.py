@@ -3,18 +3,33 @@
 Nodes that start at once wait for each other, and the first does it. While nodes of the release before still run, only
 `pre` migrations are applied; a `post` one waits for `pilothouse migrate`, which an operator calls when the last of
 those is gone. Likewise a node starts on a layout that is newer than it knows, as long as what is new is `pre`.
+
+To change a table is to lock it, and whoever wants the table meanwhile waits behind that lock, even while it is not
+given yet because of a long reader (a backup, a report). So it is asked for shortly, and again after a pause.
 """
 
+import asyncio
 from importlib.resources import files
 from typing import Any
 
+import asyncpg
+from msgspec.structs import replace
+
 from pilothouse.errors import RecordsInvalid
 from pilothouse.storage.records.migrate import TABLE, Migration, migrations
-from pilothouse.storage.records.postgres.connection import PostgresConnection
+from pilothouse.storage.records.postgres.connection import PostgresConnection, connect
 from pilothouse.storage.records.postgres.dialect import PACKAGE, translate_layout
+from pilothouse.storage.records.postgres.options import PostgresOptions
 
 LOCK = 0x50494C484D494752
 """Held while a layout is changed."""
+LOCK_WITHIN = 2.0
+PAUSE = 1.0
+TRIES = 20
+CHANGE_WITHIN = 3600.0
+"""Seconds: for a lock on a table; until it is asked for again, so many times; and for one statement, such as an index
+over all runs, or another node's whole migration."""
+BUSY = (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError)
 
 
 def postgres_migrations() -> list[Migration]:
@@ -35,6 +50,27 @@ def schema_version(connection: PostgresConnection) -> int:
     return int(connection.fetch("select coalesce(max(number), 0)::bigint from migration")[0][0])
 
 
+async def bring_forward(url: str, options: PostgresOptions, *, has_post: bool) -> tuple[int, int]:
+    """`migrate`, again while tables are in use. Raises `RecordsInvalid` when they are for too long, and what `migrate`
+    and `connect` raise."""
+    known = postgres_migrations()
+    connection = await connect(url, replace(options, answer_within=CHANGE_WITHIN))
+    try:
+        for left in reversed(range(TRIES)):
+            try:
+                return await connection.run(migrate, connection, known, has_post=has_post)
+            except BUSY as error:
+                if not left:
+                    raise RecordsInvalid(
+                        reason=f"their layout cannot be changed, since somebody uses the tables: {error}",
+                        hint="See in pg_stat_activity who (a backup, a report); let it end, then start again.",
+                    ) from error
+                await asyncio.sleep(PAUSE)
+    finally:
+        await connection.close()
+    raise AssertionError("the last try returns or raises")
+
+
 def migrate(connection: PostgresConnection, known: list[Migration], *, has_post: bool) -> tuple[int, int]:
     """Applies what is missing: (before, after). Raises `RecordsInvalid` for a foreign, a changed, or a newer layout."""
     connection.execute("begin")
@@ -45,6 +81,7 @@ def migrate(connection: PostgresConnection, known: list[Migration], *, has_post:
             _refuse_foreign(connection)
             connection.execute(translate_layout(f"{TABLE};"))
         check_applied(connection, known)
+        connection.execute(f"set local lock_timeout = {round(LOCK_WITHIN * 1000)}")
         for migration in known[before:]:
             if before and not has_post and migration.name.startswith("post"):
                 break

@@ -23,10 +23,10 @@ from pilothouse.ports.records import Claim, Custody, Pruned, Records
 from pilothouse.storage.records import reads
 from pilothouse.storage.records.batch import Batch
 from pilothouse.storage.records.intake import Intake
-from pilothouse.storage.records.postgres.connection import LOST, connect
+from pilothouse.storage.records.postgres.connection import LOST
 from pilothouse.storage.records.postgres.lane import Lane
 from pilothouse.storage.records.postgres.link import Link
-from pilothouse.storage.records.postgres.migrate import migrate, postgres_migrations
+from pilothouse.storage.records.postgres.migrate import bring_forward
 from pilothouse.storage.records.postgres.options import PostgresOptions
 from pilothouse.storage.records.postgres.together import Together, get_runs, get_sessions, list_live_turns
 from pilothouse.storage.records.reading import Reading
@@ -73,16 +73,10 @@ class PostgresRecords(Intake, Reading, Records, Custody):
     async def migrate(self, *, has_post: bool) -> None:
         """Brings the layout forward. `has_post`: no node of the release before runs any more."""
         try:
-            connection = await connect(self._url, self._options)
+            found = await bring_forward(self._url, self._options, has_post=has_post)
         except (*LOST, asyncpg.PostgresError) as error:
             raise unreachable(error) from error
-        try:
-            known = postgres_migrations()
-            self.found_version, self._version = await connection.run(migrate, connection, known, has_post=has_post)
-        except (*LOST, asyncpg.PostgresError) as error:
-            raise unreachable(error) from error
-        finally:
-            await connection.close()
+        self.found_version, self._version = found
 
     async def close(self) -> None:
         lane, self._lane = self._lane, None
