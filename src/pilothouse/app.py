@@ -83,7 +83,7 @@ CLOCK_SET_EVERY = 10.0
 WRITE_COSTS_WITHIN = 5.0
 STOP_HOSTS_WITHIN = 2.0
 STOP_SENDER_WITHIN = 2.0
-JUDGE_WITHIN = 2.0
+JUDGE_WITHIN = 5.0
 
 
 class Node:
@@ -314,9 +314,11 @@ class Node:
         if self._watching is None:
             return
         await asyncio.wait({self._watching}, timeout=JUDGE_WITHIN)
-        with contextlib.suppress(Exception):  # the rest of the end must go on
+        try:
             async with asyncio.timeout(JUDGE_WITHIN):
                 await self.alerts.round(is_last=True)
+        except Exception as error:  # the rest of the end must go on
+            self.log.warn(f"what was counted for objectives in the last minute is not kept: {error!r}")
 
     async def _attempts_end(self, within: float) -> bool:
         loop = asyncio.get_running_loop()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.faults.checkers import check_run, check_timers
+from tests.faults.client import wait_until
 from tests.observability.collector import Collector, attributes
 
 pytestmark = pytest.mark.slow
@@ -92,12 +93,17 @@ async def test_an_alert_outlives_its_node_and_is_told_once_over_all_its_lives(se
     for number in range(12):
         await node.caller.start_known("chain", f"run_{number}", {"steps": 0})
         await node.caller.wait_end(f"run_{number}")
-    await node.terminate()  # a last round judges what was counted
-    await node.start()
-    shown = (await node.caller.ask("GET", "/v1/alerts")).body["items"]
+    shown = []
+
+    async def is_shown():  # within a round of fifteen seconds
+        shown[:] = (await node.caller.ask("GET", "/v1/alerts")).body["items"]
+        return bool(shown)
+
+    await wait_until(is_shown)
     assert [(one["agent"], one["objective"], one["severity"]) for one in shown] == [("chain", "ended", "page")]
     await node.kill()
     await node.start()
+    assert (await node.caller.ask("GET", "/v1/alerts")).body["items"] == shown
     await node.terminate()
     await node.start()
     assert (await node.caller.ask("GET", "/v1/alerts")).body["items"] == shown
