@@ -40,6 +40,8 @@ READ = """() => {
 LIST_HEAD = ["runs kept", "loads", "first rows ms", "requests by then", "rows in the page", "to the last run s",
              "pages of runs", "most rows in the page"]  # fmt: skip
 LISTED = (100, 10_000)
+LOADS = 3
+"""Each goes down to the last run, which takes seconds."""
 AT_ONCE = 500
 FIRST_ROWS = """new MutationObserver((_, watch) => {
     if (document.querySelector('[data-row]')) {
@@ -124,7 +126,7 @@ def measure_runs(plan: Plan, folder: Path) -> Table:
         asyncio.run(_fill(server.folder / "bench.db", many))
         server.start(ALL_CORES)
         try:
-            loads = _list(path, server.port, max(2, plan.repeats), many)
+            loads = _list(path, server.port, min(LOADS, max(2, plan.repeats)), many)
         finally:
             server.stop()
         last = loads[-1]
