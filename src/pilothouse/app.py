@@ -21,7 +21,7 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from pilothouse.backing import blobs_of, bus_of, hot_of, records_of
+from pilothouse.backing import blobs_of, bus_of, checkpoint_objects_of, hot_of, records_of
 from pilothouse.communication.bus.carried import CarriedBus
 from pilothouse.communication.deliveries.loop import Sender
 from pilothouse.communication.http.app import HttpApp
@@ -41,7 +41,7 @@ from pilothouse.domain.principal import LOCAL, PrincipalKind
 from pilothouse.domain.run import Run
 from pilothouse.engine.alert import Judged, judge_alerts, retire_alerts
 from pilothouse.engine.calling import open_accounts, share_limits
-from pilothouse.engine.evidence import checkpoint_all
+from pilothouse.engine.evidence import archive_all, checkpoint_all
 from pilothouse.engine.key import create_key, load_keys
 from pilothouse.engine.ledger import Ledger
 from pilothouse.engine.outgoing import Outgoing
@@ -56,10 +56,11 @@ from pilothouse.errors import AddressRefused, RecordsInvalid, RecordsUnavailable
 from pilothouse.observability.alert import Alerts, watch
 from pilothouse.observability.log import Log
 from pilothouse.observability.metric import Metrics
+from pilothouse.ports.evidence import Archive, Witness
 from pilothouse.security.cedar import CedarLanguage
 from pilothouse.security.door import KeyDoor
 from pilothouse.security.signing import signing_key
-from pilothouse.security.witness import file_witnesses
+from pilothouse.security.witness import ObjectArchive, file_witnesses
 from pilothouse.settings import Settings
 from pilothouse.settings.border import prices_of
 from pilothouse.settings.explain import explain_settings
@@ -84,6 +85,7 @@ WRITE_COSTS_WITHIN = 5.0
 STOP_HOSTS_WITHIN = 2.0
 STOP_SENDER_WITHIN = 2.0
 JUDGE_WITHIN = 5.0
+ARCHIVE_WITHIN = 5.0
 
 
 class Node:
@@ -127,7 +129,7 @@ class Node:
         hot = hot_of(settings, self.clock.now)
         self.world.hot, self.world.scratch = hot, scratch_limits(settings)
         self.world.language = CedarLanguage()
-        self.world.witnesses = file_witnesses(settings.folder, settings.audit.checkpoint_file)
+        self.world.witnesses, self.world.archive = witnesses_of(settings)
         self.world.links = review_links(settings)
         self.world.is_traced = self.log.is_traced = self.tracer is not None
         self.world.on_end = self._tell_end
@@ -303,8 +305,11 @@ class Node:
         await self._judge_last()
         try:
             await checkpoint_all(self.world)
+            async with asyncio.timeout(ARCHIVE_WITHIN):
+                for refused in await archive_all(self.world):
+                    self.log.warn(refused)
         except Exception as error:  # the next start makes it; the rest of the end must go on
-            self.log.warn(f"the last checkpoint of the audit log was not made: {error}")
+            self.log.warn(f"the last checkpoint of the audit log was not made, or not archived: {error}")
         await self.records.close()
         if self.tracer is not None:
             await asyncio.to_thread(self.tracer.stop)
@@ -342,6 +347,13 @@ def outgoing_of(settings: Settings, options: OutgoingOptions) -> Outgoing:
     found = Outgoing(options.rules, Ledger(options.budgets, options.tenant, settings.records.is_shared))
     found.prices = Prices(prices_of(settings), has_table=settings.egress.prices != "none")
     return found
+
+
+def witnesses_of(settings: Settings) -> tuple[tuple[Witness, ...], Archive | None]:
+    """Where signed checkpoints go beside the records."""
+    objects = checkpoint_objects_of(settings)
+    archive = None if objects is None else ObjectArchive(objects)
+    return file_witnesses(settings.folder, settings.audit.checkpoint_file), archive
 
 
 def facts_of(alert: Alert) -> bytes:

@@ -92,6 +92,16 @@ def blobs_of(settings: Settings) -> Blobs | None:
         return ObjectBlobs(settings.blobs.url)
 
 
+def checkpoint_objects_of(settings: Settings) -> Blobs | None:
+    """Where signed checkpoints are kept besides."""
+    if not settings.audit.checkpoint_url:
+        return None
+    with _driver("blobs"):
+        from pilothouse.storage.blobs.objects import ObjectBlobs
+
+        return ObjectBlobs(settings.audit.checkpoint_url, "audit.checkpoint_url")
+
+
 def postgres_options(settings: Settings) -> "PostgresOptions":
     from pilothouse.storage.records.postgres.options import PostgresOptions
 

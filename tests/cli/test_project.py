@@ -64,16 +64,17 @@ def test_doctor_is_content_with_a_project_that_works(cli):
 
 
 @pytest.mark.slow
-def test_doctor_looks_at_the_hot_store_and_the_blobs_that_the_settings_name(cli, tmp_path):
+def test_doctor_looks_at_the_hot_store_and_the_object_stores_that_the_settings_name(cli, tmp_path):
     make_project(cli.folder)
     with (cli.folder / "pilothouse.toml").open("a") as file:
         file.write(f'\n[hot]\nurl = "redis://127.0.0.1:1"\n[blobs]\nurl = "file://{tmp_path}/blobs"\n')
+        file.write(f'[audit]\ncheckpoint_url = "file://{tmp_path}/checkpoints"\n')
     result = cli("doctor", "--json")
     assert result.exit_code == Exit.DONE, result.stdout
     examined = {one["name"]: one for one in json.loads(result.stdout)["examined"]}
     assert examined["hot store"]["outcome"] == "warn"
     assert "hot.url" in examined["hot store"]["advice"]
-    assert examined["blobs"]["outcome"] == "ok"
+    assert examined["blobs"]["outcome"] == examined["checkpoints"]["outcome"] == "ok"
 
 
 @pytest.mark.slow

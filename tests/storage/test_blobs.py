@@ -1,11 +1,8 @@
 """Blobs: long payloads of ended runs in a folder or in S3 (a real server of its protocol), read back and swept."""
 
 import asyncio
-import os
-from urllib.request import Request, urlopen
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from pilothouse.domain.retention import Retention
 from pilothouse.errors import RecordsInvalid, RecordsUnavailable
@@ -16,8 +13,9 @@ from pilothouse.storage.records.postgres.records import PostgresRecords
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.testing.records.build import AT, TENANT, born, ended, fence, finish, put, read, step, takes, told, turn
 from tests.databases import database, postgres_server
+from tests.objects import bucket, s3
 
-__all__ = ["database", "postgres_server"]
+__all__ = ["bucket", "database", "postgres_server", "s3"]
 
 pytestmark = pytest.mark.slow
 
@@ -27,26 +25,11 @@ SIZE = 32 * 1024
 LATER = AT + 10 * IDLE_FOR
 
 
-@pytest.fixture(scope="module")
-def s3():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture(params=["folder", "s3"])
-async def blobs(request, tmp_path, monkeypatch):
+def blobs(request, tmp_path):
     if request.param == "folder":
         return ObjectBlobs(f"file://{tmp_path}/blobs")
-    url = request.getfixturevalue("s3")
-    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
-    for name, value in {"AWS_ENDPOINT_URL": url, **keys}.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"b{os.getpid()}-{abs(hash(request.node.nodeid))}"
-    await asyncio.to_thread(urlopen, Request(f"{url}/{bucket}", method="PUT"), timeout=30)
-    return ObjectBlobs(f"s3://{bucket}/some/prefix")
+    return ObjectBlobs(f"s3://{request.getfixturevalue('bucket')}/some/prefix")
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

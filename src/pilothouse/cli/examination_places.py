@@ -1,16 +1,20 @@
-"""What `doctor` looks at beside the records: the hot store and the blobs, where the settings name them.
+"""What `doctor` looks at beside the records: the hot store, the blobs and the store of checkpoints, where the settings
+name them.
 
-A hot store that is away is a warning, since all goes on without it; blobs that are away keep runs from being read.
+A hot store that is away is a warning, since all goes on without it, and so is a store of checkpoints, which gets them
+later; blobs that are away keep runs from being read.
 Nothing is written.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
-from pilothouse.backing import blobs_of, hot_of
+from pilothouse.backing import blobs_of, checkpoint_objects_of, hot_of
 from pilothouse.cli.examined import Examined, Outcome
 from pilothouse.errors import HotStoreUnavailable, RecordsUnavailable, SettingsInvalid
+from pilothouse.ports.blobs import Blobs
 from pilothouse.settings import Settings
 
 WITHIN = 15.0
@@ -20,7 +24,10 @@ def examine_places(settings: Settings) -> Iterator[Examined]:
     if settings.hot.url:
         yield _examined("hot store", "warn", _look_at_hot_store(settings))
     if settings.blobs.url:
-        yield _examined("blobs", "fail", _look_at_blobs(settings))
+        yield _examined("blobs", "fail", _look_at_objects(partial(blobs_of, settings), settings.blobs.url))
+    if settings.audit.checkpoint_url:
+        looking = _look_at_objects(partial(checkpoint_objects_of, settings), settings.audit.checkpoint_url)
+        yield _examined("checkpoints", "warn", looking)
 
 
 def _examined(name: str, outcome: Outcome, looking: Coroutine[Any, Any, str]) -> Examined:
@@ -41,6 +48,7 @@ def _examined(name: str, outcome: Outcome, looking: Coroutine[Any, Any, str]) ->
 _ADVICE = {
     "hot store": "Look at hot.url and whether the server runs. Until then each node goes by its share of limits.",
     "blobs": "Look at blobs.url, the credentials, and whether the store can be reached from here.",
+    "checkpoints": "Look at audit.checkpoint_url and the credentials. Until then the records keep what it is owed.",
 }
 
 
@@ -53,8 +61,8 @@ async def _look_at_hot_store(settings: Settings) -> str:
     return "it answers"
 
 
-async def _look_at_blobs(settings: Settings) -> str:
-    blobs = blobs_of(settings)
-    assert blobs is not None
-    await blobs.get("doctor/none")
-    return f"{settings.blobs.url} answers"
+async def _look_at_objects(find: Callable[[], Blobs | None], url: str) -> str:
+    objects = find()
+    assert objects is not None
+    await objects.get("doctor/none")
+    return f"{url} answers"

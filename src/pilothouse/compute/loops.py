@@ -259,8 +259,12 @@ class Loops:
         await self._rounds(self.attest_round, asyncio.Event(), self._options.checkpoint_every)
 
     async def attest_round(self) -> None:
-        """Signs a checkpoint of each audit log that grew."""
-        await evidence.checkpoint_all(self._world)
+        """Signs a checkpoint of each audit log that grew, and archives it."""
+        try:
+            await evidence.checkpoint_all(self._world)
+        finally:
+            for refused in await evidence.archive_all(self._world):
+                self._on_error(f"{self.attest_round.__name__}: {refused}")
 
 
 def _found_all(wish: ClaimWish, left: int) -> bool:

@@ -8,9 +8,11 @@ one at the same time make the same one; the version of the document lets the slo
 import asyncio
 from base64 import b64decode, b64encode
 from collections.abc import Sequence
+from contextlib import suppress
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from pilothouse.domain.evidence import AuditSegment, Checkpoint, Frontier, leaf_hash, leaves_of, note_of
 from pilothouse.engine.encoding import encode
@@ -25,14 +27,18 @@ SEAL = "seal"
 PAGE = 256
 """Segments that are read, and hashed beside the loop, at once."""
 TRIES = 5
+OWED = 100
+"""Checkpoints that wait for the archive, the newest: each is over all that the ones before it are over."""
 
 
 class LastCheckpoint(Struct, frozen=True):
-    """What is kept of the last checkpoint of a tenant: the note, and the tree to go on from."""
+    """What is kept of the last checkpoint of a tenant: the note, the tree to go on from, and the notes that the archive
+    has not taken yet."""
 
     note: str
     size: int
     frontier: str
+    owed: tuple[str, ...] = ()
 
 
 _read_last = msgspec.json.Decoder(LastCheckpoint).decode
@@ -67,7 +73,8 @@ async def make_checkpoint(world: World, tenant: str) -> str:
         note = note_of(
             checkpoint, world.signer.name, world.signer.public, world.signer.sign(checkpoint.text().encode())
         )
-        if await _keep(world, tenant, kept, LastCheckpoint(note, tree.size, b64encode(tree.pack()).decode())):
+        owed = () if world.archive is None else (*(last.owed if last else ()), note)[-OWED:]
+        if await _keep(world, tenant, kept, LastCheckpoint(note, tree.size, b64encode(tree.pack()).decode(), owed)):
             for witness in world.witnesses:
                 await witness.publish(tenant, note)
             return note
@@ -82,6 +89,28 @@ async def checkpoint_all(world: World) -> bool:
             if kept is None or _read_last(kept.body).size < size:
                 await make_checkpoint(world, tenant)
     return False
+
+
+async def archive_all(world: World) -> list[str]:
+    """Gives the archive what it is owed, the oldest first. Returns, in sentences, which checkpoints it has another one
+    in the place of: those are given up. Raises `RecordsUnavailable` when it cannot be reached; they stay owed."""
+    refused: list[str] = []
+    if world.archive is None:
+        return refused
+    for tenant, _ in await world.records.count_audit():
+        kept = await world.records.get_document(tenant, CHECKPOINT)
+        last = None if kept is None else _read_last(kept.body)
+        if kept is None or last is None or not last.owed:
+            continue
+        for note in last.owed:
+            if not await world.archive.keep(note):
+                origin, size = note.split("\n")[:2]
+                refused.append(f"another checkpoint of {origin} over {size} entries is kept there already, and stays")
+        body = encode(replace(last, owed=()))
+        write = WriteDocument(tenant, CHECKPOINT, CHECKPOINT, kept.version, "", body, world.clock.now())
+        with suppress(Conflict):  # another node made the next one meanwhile: what it owes is given once more
+            await world.records.commit(Change((write,)))
+    return refused
 
 
 async def _grow(world: World, tenant: str, tree: Frontier) -> None:

@@ -28,7 +28,7 @@ from pilothouse.engine.session_memory import SessionMemory, SessionName
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.bus import Bus
 from pilothouse.ports.clock import Clock, Entropy
-from pilothouse.ports.evidence import Signer, Witness
+from pilothouse.ports.evidence import Archive, Signer, Witness
 from pilothouse.ports.hot import HotStore
 from pilothouse.ports.policy import ActivePolicies, PolicyLanguage
 from pilothouse.ports.records import Records
@@ -161,6 +161,7 @@ class World:
     signer: Signer | None = None
     """Who signs checkpoints of the audit log; None: there are none."""
     witnesses: tuple[Witness, ...] = ()
+    archive: Archive | None = None
     is_traced: bool = False
     """Spans are recorded: a run that is claimed later looks up its trace."""
     on_end: RunEnded = lambda run, traceparent: None

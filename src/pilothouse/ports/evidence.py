@@ -20,3 +20,12 @@ class Witness(Protocol):
     async def publish(self, tenant: str, note: str) -> None:
         """Keeps a signed checkpoint for ever. Raises what kept it from that; it is then given the next one."""
         ...
+
+
+class Archive(Protocol):
+    """A witness that is owed each checkpoint until it has taken it, through restarts."""
+
+    async def keep(self, note: str) -> bool:
+        """Keeps a signed checkpoint for ever; once more the same is no fault. False: it has another one in that place,
+        which stays. Raises `RecordsUnavailable` when it cannot be reached."""
+        ...

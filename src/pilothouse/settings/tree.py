@@ -119,8 +119,11 @@ class HotSettings(Struct, frozen=True, kw_only=True):
     """Without `hot.url`: what all of it may take in a node; past it the scratch that was used longest ago is lost."""
 
 
+OBJECTS = r"^((file|s3|gs|az)://.+)?$"
+
+
 class BlobSettings(Struct, frozen=True, kw_only=True):
-    url: Annotated[str, Meta(max_length=1024, pattern=r"^((file|s3|gs|az)://.+)?$")] = ""
+    url: Annotated[str, Meta(max_length=1024, pattern=OBJECTS)] = ""
     """Where long payloads of ended runs are moved: file:///folder, s3://bucket/prefix, gs://, az://; "": nowhere."""
     from_bytes: Annotated[int, Meta(ge=16 * 1024, le=2**30)] = 64 * 1024
     """Payloads from this size on are moved."""
@@ -355,6 +358,8 @@ class AuditSettings(Struct, frozen=True, kw_only=True):
     """How often a log that grew gets a checkpoint."""
     checkpoint_file: Annotated[str, Meta(max_length=1024)] = ""
     """Every checkpoint is appended here as well; empty: nowhere. Keep it where this machine cannot rewrite it."""
+    checkpoint_url: Annotated[str, Meta(max_length=1024, pattern=OBJECTS)] = ""
+    """Every checkpoint becomes an object here as well, as `blobs.url` says where; empty: nowhere."""
 
 
 class ToolSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

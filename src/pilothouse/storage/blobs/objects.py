@@ -25,9 +25,10 @@ PAGE = 1000
 
 
 class ObjectBlobs(Blobs):
-    """`url`: `file:///folder` (made when it is not there), `s3://bucket/prefix`, `gs://`, `az://`."""
+    """`url`: `file:///folder` (made when it is not there), `s3://bucket/prefix`, `gs://`, `az://`; `setting`: where it
+    is said, for the error."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, setting: str = "blobs.url") -> None:
         try:
             self._store: Any
             if url.startswith("file://"):
@@ -41,7 +42,7 @@ class ObjectBlobs(Blobs):
                     retry_config={"max_retries": TRIES_AGAIN, "retry_timeout": TRIES_FOR},
                 )
         except (BaseError, OSError, ValueError) as error:
-            raise SettingsInvalid(reason=f"blobs.url: {error}") from error
+            raise SettingsInvalid(reason=f"{setting}: {error}") from error
 
     async def put(self, name: str, content: bytes) -> None:
         try:
@@ -83,4 +84,4 @@ class ObjectBlobs(Blobs):
 
 
 def _away(error: BaseException) -> RecordsUnavailable:
-    return RecordsUnavailable(f"The blobs cannot be reached: {str(error).splitlines()[0][:200]}")
+    return RecordsUnavailable(f"The object store cannot be reached: {str(error).splitlines()[0][:200]}")
