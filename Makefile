@@ -106,10 +106,6 @@ test-frameworks: $(STAMP) frameworks ## the tests of the bridges, each beside it
 faults: $(STAMP) ## only the tests that kill, freeze, fill and tear
 	$(BIN)/pytest -q tests/faults
 
-.PHONY: messages
-messages: $(STAMP) ## measure messages from brokers beside a loop written by hand, FastStream and Celery
-	$(BIN)/python -m benchmarks.messages --peers
-
 .PHONY: bench
 bench: $(STAMP) ## measure beside the bare server and the bare file
 	$(BIN)/python -m benchmarks

@@ -22,6 +22,7 @@ from benchmarks.chart import draw_all
 from benchmarks.cluster import measure_cluster
 from benchmarks.footprint import measure_footprint
 from benchmarks.growth import measure_growth
+from benchmarks.messages import measure_messages
 from benchmarks.outgoing import measure_outgoing
 from benchmarks.oversight import measure_oversight
 from benchmarks.page import measure_page, measure_runs
@@ -33,7 +34,7 @@ from benchmarks.traces import measure_traces
 from benchmarks.workloads import JOURNAL, WORKLOADS, Workload, measure, measure_idle, order_rows, sections
 
 PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "cluster", "growth", "footprint", "oversight", "outgoing", "bridges",
-         "traces", "page", "runs")  # fmt: skip
+         "traces", "page", "runs", "messages")  # fmt: skip
 PART_WITHIN = 180.0
 """Seconds; what takes longer is given up."""
 
@@ -84,7 +85,7 @@ BESIDE: dict[str, Part] = {
     "W5": alone(measure_starts), "footprint": alone(measure_footprint), "growth": measure_growth,
     "oversight": single(measure_oversight), "outgoing": alone(measure_outgoing), "bridges": alone(measure_bridges),
     "cluster": measure_cluster, "traces": single(measure_traces), "page": alone(measure_page),
-    "runs": alone(measure_runs),
+    "runs": alone(measure_runs), "messages": alone(measure_messages),
 }  # fmt: skip
 """What is no workload, in the order in which it is measured; the first of them before the workloads."""
 
@@ -179,6 +180,7 @@ def main() -> None:
                     "page",
                     "runs",
                     "traces",
+                    "messages",
                 }  # they start many processes: asked for by name
             results = uvloop.run(measure_all(plan, parts, Path(folder)))
         except asyncio.CancelledError:

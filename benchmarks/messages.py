@@ -1,16 +1,13 @@
-"""`python -m benchmarks.messages [--messages N] [--peers]`: messages a second from a broker, and how long one takes.
+"""Messages a second from a broker, and how long one takes.
 
 Beside each broker's source stands a loop written by hand: take, call, acknowledge, nothing durable. The difference is
-what it costs to lose nothing and to run nothing twice. With `--peers`, FastStream and Celery do the same on the same
-brokers, each in an environment of its own (`benchmarks/.peers`); neither keeps anything of what it ran. It prints; it
-writes no file.
+what it costs to lose nothing and to run nothing twice. FastStream and Celery do the same on the same brokers, each in
+an environment of its own (`benchmarks/.peers`); neither keeps anything of what it ran.
 """
 
-import argparse
 import asyncio
 import json
 import subprocess
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +17,7 @@ import nats
 import redis.asyncio
 
 from benchmarks.peers.peer import PROGRAMS, Peer, Skipped
+from benchmarks.plan import Plan, Table, short
 from pilothouse import agent
 from pilothouse.communication.triggers.loop import SourceLoop
 from pilothouse.communication.triggers.nats import JetStream
@@ -30,8 +28,16 @@ from pilothouse.ports.source import Source
 from pilothouse.testing import LocalNode
 from tests.triggers.brokers import Broker, nats_server, valkey_server
 
+MESSAGES, QUICK_MESSAGES = 5_000, 200
 AT_ONCE = 256
 SINGLES = 100
+PEER_WITHIN = 60.0
+FIGURES = ("a second", "by hand", "of by hand", "p50 ms", "p95 ms")
+NOTE = (
+    "A source takes what was queued before; each message is a durable run (SQLite, synchronous = FULL) before it is "
+    "acknowledged; the loop by hand keeps nothing, nor do the peers. p50 and p95 are of single messages, from their "
+    "sending to the agent's function."
+)
 seen: list[float] = []
 
 
@@ -131,7 +137,10 @@ async def measure(name: str, many: int, folder: Path) -> dict[str, Any]:
     finally:
         broker.stop()
     middle, late = (singles[int(len(singles) * share)] * 1e3 for share in (0.5, 0.95))
-    return {"broker": name, "by hand/s": bare, "durable/s": rate, "p50 ms": middle, "p95 ms": late}
+    return {
+        "who": f"pilothouse on {name}", "a second": rate, "by hand": bare, "of by hand": rate / bare, "p50 ms": middle,
+        "p95 ms": late,
+    }  # fmt: skip
 
 
 PEERS = {
@@ -150,9 +159,9 @@ def measure_peer(name: str, many: int, folder: Path) -> dict[str, Any]:
         if fill is not None:
             asyncio.run(fill(broker, many))
         words = [str(peer.python), str(PROGRAMS / f"{name}_messages.py"), f"{kind}://127.0.0.1:{broker.port}"]
-        done = subprocess.run([*words, str(many), str(SINGLES)], capture_output=True, text=True, timeout=600)
+        done = subprocess.run([*words, str(many), str(SINGLES)], capture_output=True, text=True, timeout=PEER_WITHIN)
     except subprocess.TimeoutExpired as error:
-        raise Skipped("did not end within ten minutes") from error
+        raise Skipped(f"did not end within {PEER_WITHIN:g} s") from error
     finally:
         broker.stop()
     if done.returncode:
@@ -160,26 +169,26 @@ def measure_peer(name: str, many: int, folder: Path) -> dict[str, Any]:
     told = json.loads(done.stdout.strip().splitlines()[-1])
     singles = sorted(told["spans"])
     middle, late = (singles[int(len(singles) * share)] * 1e3 for share in (0.5, 0.95))
-    return {"peer": f"{name} {version} on {kind}", "a second": told["per_second"], "p50 ms": middle, "p95 ms": late}
+    return {"who": f"{name} {version} on {kind}", "a second": told["per_second"], "p50 ms": middle, "p95 ms": late}
 
 
-def main() -> None:
-    reader = argparse.ArgumentParser(prog="python -m benchmarks.messages", description="Messages a second.")
-    reader.add_argument("--messages", type=int, default=10_000)
-    reader.add_argument("--peers", action="store_true", help="FastStream and Celery too, each installed apart")
-    words = reader.parse_args()
-    for name in (*BROKERS, *(PEERS if words.peers else ())):
-        with tempfile.TemporaryDirectory(prefix="pilothouse-") as folder:
-            try:
-                if name in BROKERS:
-                    row = asyncio.run(measure(name, words.messages, Path(folder)))
-                else:
-                    row = measure_peer(name, words.messages, Path(folder))
-            except Skipped as reason:
-                row = {"peer": name, "skipped": str(reason)}
-        told = (f"{key} {value if isinstance(value, str) else f'{value:,.1f}'}" for key, value in row.items())
-        print("  ".join(told), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def measure_messages(plan: Plan, folder: Path) -> Table:
+    """Each broker beside a loop written by hand, then the peers that can be installed."""
+    many = QUICK_MESSAGES if plan.repeats == 1 else MESSAGES
+    raw: list[dict[str, Any]] = []
+    for name in (*BROKERS, *PEERS):
+        place = folder / f"messages-{name}"
+        place.mkdir()
+        try:
+            if name in BROKERS:
+                raw.append(asyncio.run(measure(name, many, place)))
+            elif plan.repeats > 1:
+                raw.append(measure_peer(name, many, place))
+        except Skipped as reason:
+            raw.append({"who": name, "skipped": str(reason)})
+    lines = [
+        [one["who"], *(short(one.get(key)) for key in FIGURES)] if "skipped" not in one
+        else [one["who"], f"skipped: {one['skipped']}", *[""] * (len(FIGURES) - 1)]
+        for one in raw
+    ]  # fmt: skip
+    return Table("messages", f"Messages from brokers ({many:,} of them)", ["who", *FIGURES], lines, raw, NOTE)
