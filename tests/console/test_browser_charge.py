@@ -1,4 +1,11 @@
-"""People in charge, in a browser: policies are tried, activated and seen to decide; a hold stops an agent."""
+"""People in charge, in a browser: policies are tried, activated and seen to decide; a hold stops an agent.
+
+Schedules are paused and fired, what did not arrive is sent again, and the audit log tells who did it all.
+"""
+
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from playwright.sync_api import expect
@@ -19,6 +26,42 @@ EVERYTHING = """
 @id("everything")
 permit (principal, action, resource);
 """
+
+
+DELIVERIES = """
+[deliveries]
+loopback = true
+secret = "whsec_b2xkLW9sZC1vbGQtb2xkLW9sZC1vbGQ="
+"""
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    with serve(tmp_path_factory.mktemp("charge"), settings=DELIVERIES) as node:
+        yield node
+
+
+@pytest.fixture
+def receiver():
+    """A receiver that is gone (410) the first time, and takes what comes from then on."""
+    heard: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            heard.append(self.headers["webhook-id"])
+            self.send_response(410 if len(heard) == 1 else 200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None: ...
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/", heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def try_policies(page, text):
@@ -84,6 +127,58 @@ def test_a_hold_keeps_an_agent_from_starting_until_it_is_lifted(page, node):
     assert faults_of(page) == []
 
 
+def test_a_schedule_is_fired_now_paused_and_resumed(page, node):
+    rule = {"name": "nightly", "agent": "quick", "at": "2999-01-01T00:00:00Z", "input": 7}
+    node.http.post("/v1/schedules", json=rule).raise_for_status()
+    page.goto("/#/schedules")
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="nightly"))
+    expect(row).to_contain_text("never")
+    row.get_by_role("button", name="Pause").click()
+    expect(row.get_by_role("button", name="Resume")).to_be_visible()
+    expect(row.get_by_role("rowheader")).to_contain_text("paused")
+    assert node.http.get("/v1/schedules/nightly").json()["status"] == "paused"
+    row.get_by_role("button", name="Resume").click()
+    expect(row.get_by_role("button", name="Pause")).to_be_visible()
+    assert node.http.get("/v1/schedules/nightly").json()["status"] == "active"
+    row.get_by_role("button", name="Now").click()
+    row.get_by_role("link", name=re.compile("^run_")).click()
+    expect(page).to_have_url(re.compile("#/runs/run_"))
+    run = page.url.rsplit("/", 1)[1]
+    assert node.ended(run)["output"] == 7
+
+
+def test_a_delivery_that_was_given_up_is_sent_again(page, node, receiver):
+    url, heard = receiver
+    run = node.start("quick", 1, webhook={"url": url})["id"]
+    page.goto("/#/deliveries")
+    row = page.get_by_role("row").filter(has=page.locator(f"a[href='#/runs/{run}']"))
+    expect(row).to_contain_text("dead")
+    expect(row).to_contain_text("410")
+    assert faults_of(page) == []
+    row.get_by_role("button", name="Again").click()
+    expect(row).to_contain_text("delivered")
+    expect(row.get_by_role("button")).to_have_count(0)
+    assert len(heard) == 2
+    assert len(set(heard)) == 1, "a receiver can tell that it is the same"
+    page.get_by_role("group", name="Which deliveries").get_by_role("button", name="dead").click()
+    expect(page.get_by_text("No delivery")).to_be_visible()
+
+
+def test_the_audit_page_lists_who_did_what_with_a_checkpoint_and_how_to_verify_it(page, node):
+    hold = node.http.post("/v1/holds", json={"effect": "pause", "agent": "climb", "reason": "Told below."}).json()
+    page.goto("/#/audit")
+    entries = page.get_by_role("region", name="Entries, newest first").get_by_role("listitem")
+    placed = entries.filter(has_text=hold["id"]).filter(has_text="hold.placed")
+    expect(placed).to_have_count(1)
+    expect(placed).to_contain_text("by local")
+    placed.locator("summary").click()
+    expect(placed.get_by_role("group", name=re.compile("^entry"))).to_contain_text("Told below.")
+    checkpoint = page.get_by_role("region", name=re.compile("^Checkpoint over [0-9,]+ entr"))
+    expect(checkpoint).to_contain_text(node.http.get("/v1/audit/checkpoint").json()["key"])
+    expect(checkpoint).to_contain_text("pilothouse audit export log.tar && pilothouse audit verify log.tar")
+    assert faults_of(page) == []
+
+
 def test_what_calls_cost_is_shown_by_agent_and_by_model(browser, tmp_path):
     with (
         ScriptedModel(Answer("MIT", usage=Usage(1200, 30))) as model,
@@ -99,4 +194,9 @@ def test_what_calls_cost_is_shown_by_agent_and_by_model(browser, tmp_path):
         page.get_by_role("tab", name="By model").click()
         expect(page.get_by_role("row").filter(has_text="scripted")).to_be_visible()
         assert faults_of(page) == []
+        page.goto("/#/providers")
+        cells = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="scripted")).get_by_role("cell")
+        expect(cells.first).to_have_text("asked")
+        expect(cells.nth(3)).to_have_text("1")
+        expect(cells.nth(4)).to_have_text("0 %")
         context.close()

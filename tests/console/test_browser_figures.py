@@ -1,9 +1,12 @@
-"""Bias audits and evaluations in a browser: an audit is run and read, a finding dealt with, two releases compared.
+"""Bias audits, evaluations and alerts in a browser: an audit is run and read, a finding dealt with, two releases
+compared, an alert fires and another is over.
 
-The node is started twice with different code, so that its agent has two releases; what they score is handed in.
+The node is started twice with different code, so that its agent has two releases; what they score is handed in. One
+objective of another agent is promised in the first life only: what it had missed is resolved in the second.
 """
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
@@ -20,6 +23,13 @@ CREDIT = '''
 async def credit(ctx: Context, income: int) -> dict[str, Any]:
     """Grants what it is asked for when the income is large enough."""
     return {"granted": income > 10}
+
+
+@agent(mode="event")
+async def lost(ctx: Context) -> None:
+    """Says something, later than was promised, and fails."""
+    await ctx.emit("where am I?")
+    raise RuntimeError("lost")
 '''
 SETTINGS = """
 [agents.credit]
@@ -29,7 +39,14 @@ target = "agents:credit"
 outcome = "granted"
 groups = ["sex"]
 minimum = 5
+
+[agents.lost]
+target = "agents:lost"
+
+[agents.lost.objectives]
+anomalies = false
 """
+BRIEFLY = SETTINGS + "first_output_within_seconds = 0.000001\n"
 EXAMPLES = 10
 
 
@@ -52,10 +69,15 @@ def evaluate(node, examples, right):
     return answer.json()
 
 
+def alerts(node):
+    return node.http.get("/v1/alerts").json()["items"]
+
+
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
-    with serve(folder, more=CREDIT, settings=SETTINGS) as node:
+    with serve(folder, more=CREDIT, settings=BRIEFLY) as node:
+        assert node.ended(node.start("lost", None)["id"])["status"] == "failed"
         for _ in range(EXAMPLES):
             said = {"kind": "correction", "expected": {"granted": True}}
             node.http.post(f"/v1/runs/{decide(node, 5)}/feedback", json=said).raise_for_status()
@@ -63,6 +85,8 @@ def node(tmp_path_factory):
         items = node.http.get("/v1/datasets/cases/1").json()["items"]
         examples = [item["example"] for item in items]
         first = evaluate(node, examples, EXAMPLES)
+        while {one["objective"] for one in alerts(node)} != {"ended", "first_output"}:  # judged every 15 s
+            time.sleep(0.1)
     with serve(folder, more=CREDIT + "\n\ndef added() -> None: ...\n", settings=SETTINGS) as node:
         node.first, node.second = first, evaluate(node, examples, 1)
         assert node.first["release"] != node.second["release"]
@@ -155,3 +179,23 @@ def test_datasets_lead_to_what_was_scored_on_them_and_two_releases_are_compared(
         page.set_viewport_size(size)
         assert faults_of(page) == []
         assert wide(page) <= 0
+
+
+def test_alerts_that_fire_are_told_with_how_much_was_missed_and_those_that_are_over_stand_below(page, node):
+    page.goto("/#/alerts")
+    firing = page.get_by_role("list", name="Firing").get_by_role("listitem")
+    expect(firing).to_have_count(1)
+    [told] = alerts(node)
+    expect(firing).to_contain_text(told["summary"])
+    expect(firing).to_contain_text("ended")
+    expect(firing).to_contain_text("Measured100 %")
+    over = page.get_by_role("group", name="Resolved alerts").get_by_role("row")
+    expect(over).to_have_count(2)
+    expect(over.nth(1)).to_contain_text("lost")
+    expect(over.nth(1)).to_contain_text("first_output")
+    for size in (PHONE, DESKTOP):
+        page.set_viewport_size(size)
+        assert faults_of(page) == []
+        assert wide(page) <= 0
+    firing.get_by_role("link", name="lost").click()
+    expect(page).to_have_url(re.compile("overview.*agent=lost"))

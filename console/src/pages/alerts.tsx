@@ -1,8 +1,8 @@
-// Objectives that are being missed, and how fast.
+// Objectives that are being missed, and how fast; and those that were lately, until when.
 
-import { useAlerts } from "../api/pages";
+import { useIncidents } from "../api/pages";
 import type { Alert } from "../api/types";
-import { Ago, Empty, Facts, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Empty, Facts, Head, Lasting, Loading, Trouble } from "../parts/parts";
 import { share, span } from "../pure/words";
 import { to } from "../shell/place";
 
@@ -20,13 +20,17 @@ function amount(alert: Alert, value: number): string {
 }
 
 export function AlertsPage() {
-    const found = useAlerts();
-    const firing = found.data?.items ?? [];
+    const found = useIncidents();
+    const all = found.data?.items ?? [];
+    const firing = all.filter((one) => one.resolved_at === null);
+    const over = all
+        .filter((one) => one.resolved_at !== null)
+        .sort((a, b) => b.resolved_at!.localeCompare(a.resolved_at!));
     return (
         <div className="page">
             <Head
                 title="Alerts"
-                about="Objectives of agents that are being missed, and what is far from usual, as this node sees them."
+                about="Objectives of agents that are being missed, and what is far from usual, over all nodes."
             />
             {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
             {found.isPending && <Loading what="alerts" />}
@@ -38,7 +42,7 @@ export function AlertsPage() {
                     </p>
                 </Empty>
             )}
-            <ul className="agents">
+            <ul className="agents" aria-label="Firing">
                 {firing.map((one) => (
                     <li key={`${one.agent} ${one.objective} ${one.severity}`} className="card">
                         <h2>
@@ -58,6 +62,48 @@ export function AlertsPage() {
                     </li>
                 ))}
             </ul>
+            {over.length > 0 && <Resolved alerts={over} />}
         </div>
+    );
+}
+
+function Resolved({ alerts }: { alerts: Alert[] }) {
+    return (
+        <section className="card" aria-labelledby="resolved">
+            <h2 id="resolved">Resolved lately</h2>
+            <div className="scroll" tabIndex={0} role="group" aria-label="Resolved alerts">
+                <table>
+                    <thead>
+                        <tr>
+                            {["Agent", "Objective", "What it was", "Began", "Lasted", "Resolved"].map((name) => (
+                                <th key={name} scope="col">
+                                    {name}
+                                </th>
+                            ))}
+                        </tr>
+                    </thead>
+                    <tbody>
+                        {alerts.map((one) => (
+                            <tr key={`${one.agent} ${one.objective} ${one.since} ${one.resolved_at}`}>
+                                <th scope="row">
+                                    <a href={to(["overview"], { agent: one.agent })}>{one.agent}</a>
+                                </th>
+                                <td className="text">{one.objective}</td>
+                                <td className="text wrap">{one.summary}</td>
+                                <td className="text">
+                                    <Ago at={one.since} />
+                                </td>
+                                <td className="text">
+                                    <Lasting from={one.since} to={one.resolved_at} />
+                                </td>
+                                <td className="text">
+                                    <Ago at={one.resolved_at} />
+                                </td>
+                            </tr>
+                        ))}
+                    </tbody>
+                </table>
+            </div>
+        </section>
     );
 }

@@ -1,6 +1,7 @@
 // What starts runs without a caller: the clock rules, when they fire next, and what the last firing became.
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 
 import { get, post } from "../api/call";
 import { useChanges } from "../api/changes";
@@ -13,6 +14,8 @@ import { to } from "../shell/place";
 export function SchedulesPage() {
     const client = useQueryClient();
     const { tell, fail } = useNotices();
+    /** The run of each schedule that was started here out of turn: the schedule itself does not tell of those. */
+    const [started, setStarted] = useState<Record<string, string>>({});
     const found = useQuery({
         queryKey: ["schedules"],
         queryFn: () => get<PageOf<Schedule>>("v1/schedules", { limit: 200 }),
@@ -22,6 +25,7 @@ export function SchedulesPage() {
     const act = async (one: Schedule, what: "pause" | "resume" | "run") => {
         try {
             const made = await post<Schedule | Run>(`v1/schedules/${encodeURIComponent(one.name)}/${what}`);
+            if (what === "run") setStarted((before) => ({ ...before, [one.name]: (made as Run).id }));
             tell(
                 what === "run"
                     ? `Started ${shortId((made as Run).id)}.`
@@ -93,6 +97,14 @@ export function SchedulesPage() {
                                                 <a href={to(["runs", one.last_run])}>{shortId(one.last_run)}</a>
                                             ) : (
                                                 <span className="faint">never</span>
+                                            )}
+                                            {started[one.name] && (
+                                                <p>
+                                                    now:{" "}
+                                                    <a href={to(["runs", started[one.name]!])}>
+                                                        {shortId(started[one.name]!)}
+                                                    </a>
+                                                </p>
                                             )}
                                         </td>
                                         <td className="text">{count(one.left_out)}</td>
