@@ -10,11 +10,14 @@ from pilothouse.testing.postgres import PostgresServer
 from pilothouse.testing.proxy import Proxy
 from tests.faults.checkers import check_one_end, check_run
 from tests.faults.client import wait_until
+from tests.observability.collector import Collector, attributes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 LEASE = 10.0
 TAKEN_OVER_WITHIN = LEASE + 5.0
+ABOVE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+"""The span of whoever calls."""
 
 
 async def started(*nodes):
@@ -59,6 +62,41 @@ async def test_another_worker_takes_over_after_kill_9_and_repeats_no_kept_step(c
         assert reading.run["output"] == [0, 1, 2, 3]
         assert check_run(reading, receiver.of(run)) == []
         assert [effect.step for effect in receiver.of(run)] == ["0", "1", "2", "3"]
+
+
+async def test_the_spans_of_a_run_that_a_second_worker_finishes_are_one_tree_below_its_caller(cluster, receiver):
+    """A gateway takes it in, the first worker is killed in its third step. What it had not sent yet is lost with it, so
+    that it is killed once its spans have arrived."""
+    collector = Collector()
+    try:
+        traced = f'[traces]\nendpoint = "{collector.url}"\nshare = 0\n'
+        first, second, gateway = (cluster(role, settings=traced) for role in ("worker", "worker", "gateway"))
+        await started(first, gateway)
+        gate = receiver.hold("run_a", "2", "before")
+        said = {"prefer": "respond-async", "traceparent": ABOVE}
+        answer = await gateway.caller.start("chain", {"steps": 4}, run_id="run_a", headers=said)
+        assert answer.status == 202, answer
+        await gate.wait_reached()
+
+        async def has_arrived():
+            return len(collector.spans) >= 2
+
+        await wait_until(has_arrived)
+        await second.start()
+        await first.kill()
+        gate.drop()
+        assert (await gateway.caller.wait_end("run_a"))["output"] == [0, 1, 2, 3]
+        for node in (second, gateway):
+            assert await node.terminate() == 0  # what waits is sent
+    finally:
+        collector.close()
+    [root] = [span for span in collector.spans if span.name == "invoke_agent chain"]
+    steps = [span for span in collector.spans if span is not root]
+    assert {span.trace_id.hex() for span in collector.spans} == {ABOVE[3:35]}
+    assert root.parent_span_id.hex() == ABOVE[36:52]
+    assert {span.parent_span_id for span in steps} == {root.span_id}
+    assert len({span.span_id for span in collector.spans}) == len(collector.spans) == 5
+    assert sorted(attributes(span)["pilothouse.attempt"] for span in steps) == [1, 1, 2, 2]
 
 
 async def test_a_worker_that_was_stopped_past_its_lease_and_goes_on_writes_nothing(cluster, receiver):
