@@ -7,11 +7,12 @@ gives, and the process is ended and waited for whatever a test does.
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,17 @@ async def diary(ctx: Context, note: str) -> str:
     return f"{len(notes)} noted"
 
 
+@agent(mode="session")
+async def listener(ctx: Context, message: str) -> str:
+    return await ctx.signal("go")
+
+
 @agent(mode="event")
 async def asking(ctx: Context, message: str) -> str:
     answer = await ctx.review("Shall it be sent?", details={"text": message}, within=timedelta(hours=1))
     return f"{answer.verdict}: {answer.reason or answer.response}"
 '''
-NAMES = ("words", "count", "broken", "patient", "halting", "stepped", "chatty", "diary", "asking")
+NAMES = ("words", "count", "broken", "patient", "halting", "stepped", "chatty", "diary", "listener", "asking")
 SETTINGS = """[server]
 port = 0
 grace_seconds = 0.5
@@ -170,6 +176,28 @@ class CommandLine:
         result = self(*arguments, "--json")
         assert result.exit_code == 0, result.output
         return json.loads(result.stdout)
+
+    def at_terminal(self, *arguments: str) -> tuple[int, str]:
+        """The exit code, and what came on a stderr that is a terminal."""
+        ours, theirs = pty.openpty()
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "pilothouse", *arguments], cwd=self.folder, stdin=subprocess.DEVNULL,
+                env=environment(PILOTHOUSE_URL=self.url, TERM="xterm-256color", TTY_INTERACTIVE="1"),
+                stdout=subprocess.DEVNULL, stderr=theirs,
+            )  # fmt: skip
+        finally:
+            os.close(theirs)
+        said = b""
+        try:
+            with suppress(OSError):  # Linux says so when nobody has the other end any more
+                while more := os.read(ours, 4096):
+                    said += more
+            return process.wait(STOP_WITHIN), said.decode()
+        finally:
+            os.close(ours)
+            process.kill()
+            process.wait()
 
     def run(self, *arguments: str, within: float = 60.0) -> subprocess.CompletedProcess[str]:
         more = {"PILOTHOUSE_URL": self.url} if self.url else {}

@@ -117,6 +117,14 @@ def test_a_release_is_scored_with_bounds_and_the_exit_code_is_the_gate(cli, data
     assert "0.875" in cli("eval", "show", found["id"]).stdout
 
 
+def test_whoever_sits_at_a_terminal_sees_how_far_the_scoring_is_and_a_pipe_gets_nothing_of_it(cli, dataset):
+    command = ("eval", "run", "upper", "--dataset", dataset, "--evaluator", "exact")
+    code, said = cli.at_terminal(*command)
+    assert (code, "Scoring" in said, "\x1b[" in said) == (Exit.DONE, True, True)
+    piped = cli(*command)
+    assert (piped.exit_code, "Scoring" in piped.output) == (Exit.DONE, False)
+
+
 def test_a_release_that_must_be_evaluated_is_refused_until_the_command_of_the_hint_has_passed(cli, dataset):
     refused = cli("run", "gated", "x")
     assert refused.exit_code == Exit.CONFLICT

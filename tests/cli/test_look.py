@@ -106,6 +106,19 @@ def test_all_live_runs_of_an_agent_are_listed_and_cancelled_together(served):
     served("runs", "cancel", other)
 
 
+def test_all_live_turns_of_a_session_are_cancelled_together_and_those_of_others_go_on(served):
+    def start(key):
+        return served.json("run", "listener", "x", "--session", key, "--async")["id"]
+
+    turns, other = [start("cancelled-together") for _ in range(3)], start("left-alone")
+    done = served("runs", "cancel", "--session", "cancelled-together", "--json")
+    assert sorted(json.loads(done.stdout)["cancelled"]) == sorted(turns)
+    for run in turns:
+        assert served("runs", "watch", run).exit_code == Exit.CANCELLED
+    assert served("runs", "signal", other, "go", '"on"').exit_code == Exit.DONE
+    assert served("runs", "watch", other).stdout == "on\n"
+
+
 def test_a_run_the_node_does_not_know_yet_is_cancelled_when_it_comes(served):
     told = served("runs", "cancel", "run_that_comes_later")
     assert told.exit_code == Exit.DONE

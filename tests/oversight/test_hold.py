@@ -80,11 +80,16 @@ async def talker(what: str) -> str:
     return what
 
 
+@agent(mode="session")
+async def listener(ctx: Context, what: str) -> str:
+    return await ctx.signal("go")
+
+
 @pytest.fixture
 async def node():
     DONE.clear()
     DOORS.append(Door())
-    agents = {one.name: one for one in (desk, patient, busy, quick, slow, quick_slow, talker)}
+    agents = {one.name: one for one in (desk, patient, busy, quick, slow, quick_slow, talker, listener)}
     async with LocalNode(agents) as node:
         yield node
 
@@ -252,6 +257,31 @@ async def test_a_stop_ends_what_waits_and_what_is_queued(node):
         ended = await node.wait(one)
         assert ended.status == "cancelled"
         assert "on hold: a reason" in ended.error["message"]
+
+
+async def test_a_hold_over_a_session_keeps_its_turns_in_their_order_and_no_other_session(node):
+    placed = await place(node, session="s")
+    assert placed.status == "effective"
+    held = [await node.start("talker", what, session="s") for what in ("one", "two")]
+    assert (await node.run("talker", "three", session="t")).output == "three"
+    assert [(await node.get(one)).status for one in held] == ["queued", "queued"]
+    await hold.lift_hold(node.world, LOCAL, placed.id)
+    assert [(await node.wait(one)).output for one in held] == ["one", "two"]
+    assert [turn.run for turn in await node.history("talker", "s")] == [one.id for one in held]
+
+
+async def test_a_stop_of_a_session_ends_its_turns_refuses_new_ones_and_leaves_other_sessions(node):
+    live = await node.start("listener", "a", session="s")
+    await node.wait(live, "waiting")
+    behind = await node.start("listener", "b", session="s")
+    other = await node.start("listener", "c", session="t")
+    await node.wait(other, "waiting")
+    await place(node, "stop", session="s")
+    assert [(await node.wait(one)).status for one in (live, behind)] == ["cancelled", "cancelled"]
+    with pytest.raises(Held):
+        await node.start("listener", "d", session="s")
+    await node.signal(other, "go", "on")
+    assert (await node.wait(other)).output == "on"
 
 
 @pytest.mark.parametrize("effect", ["stop", "quarantine"])
