@@ -190,6 +190,73 @@ def test_the_inbox_is_filtered_by_kind_and_the_filter_stays_in_the_address(node,
     expect(inbox.get_by_role("link").filter(has_text="grace")).to_be_visible()
 
 
+def test_the_inbox_shows_what_asks_for_ones_roles_and_remembers_it_in_the_address(node, sign_in, kinds):
+    asked = node.parked(node.start("payer", 7_100)["id"])
+    page = sign_in(node.people["ada"], "/#/reviews")
+    inbox = page.get_by_role("list", name="Reviews", exact=True)
+    mine, others = (inbox.locator(f"a[href*='{one['id']}']") for one in (asked, kinds["gate"]))
+    expect(mine).to_be_visible()
+    expect(others).to_be_visible()
+    page.get_by_role("button", name="For my roles").click()
+    expect(page).to_have_url(re.compile("for=me"))
+    expect(others).to_have_count(0)
+    expect(mine).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("button", name="For my roles", pressed=True)).to_be_visible()
+    expect(mine).to_be_visible()
+    expect(others).to_have_count(0)
+    assert faults_of(page) == []
+
+
+def test_a_role_is_lent_for_a_time_and_who_has_it_may_vote_until_it_is_ended(node, sign_in):
+    stranger = hire(node, "eve")
+    review = node.parked(node.start("payer", 7_200)["id"])
+    eve = sign_in(stranger, f"/#/reviews/{review['id']}")
+    expect(eve.get_by_role("note")).to_contain_text("do not have the role finance")
+    ada = sign_in(node.people["ada"], "/#/reviews")
+    ada.get_by_role("button", name="Delegations").click()
+    dialog = ada.get_by_role("dialog", name="Who votes in whose name")
+    expect(dialog.get_by_text("Nobody votes in the name of another")).to_be_visible()
+    expect(dialog.get_by_label("finance")).to_be_checked()
+    dialog.get_by_label("Who votes in your name").fill("eve")
+    dialog.get_by_role("combobox", name="For how long").select_option(label="a week")
+    assert faults_of(ada) == []
+    dialog.get_by_role("button", name="Let them vote").click()
+    row = dialog.get_by_role("row").filter(has_text="eve")
+    expect(row).to_contain_text("finance")
+    eve.reload()
+    expect(eve.get_by_role("radio", name="Approve")).to_be_visible()
+    row.get_by_role("button", name="End").click()
+    expect(dialog.get_by_text("Nobody votes in the name of another")).to_be_visible()
+    assert node.http.get("/v1/delegations").json()["items"] == []
+    eve.reload()
+    expect(eve.get_by_role("note")).to_contain_text("do not have the role finance")
+
+
+def test_who_may_break_the_glass_decides_alone_with_a_reason_and_others_are_asked_about_it(node, sign_in):
+    run = node.start("payer", 7_300)
+    review = node.parked(run["id"])
+    without = sign_in(node.people["ada"], f"/#/reviews/{review['id']}")
+    expect(without.get_by_role("radio", name="Approve")).to_be_visible()
+    expect(without.get_by_role("button", name="Break the glass…")).to_have_count(0)
+    page = sign_in(hire(node, "fred", "break-glass"), f"/#/reviews/{review['id']}")
+    expect(page.get_by_role("radio", name="Approve")).to_have_count(0)
+    page.get_by_role("button", name="Break the glass…").click()
+    dialog = page.get_by_role("dialog", name="Decide this alone?")
+    expect(dialog.get_by_role("button", name="Decide alone")).to_be_disabled()
+    dialog.get_by_label("Why it cannot wait").fill("The lamp burns.")
+    assert faults_of(page) == []
+    dialog.get_by_role("button", name="Decide alone").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.goto(f"/#/reviews/{review['id']}")  # it has gone on to the next one
+    answer = page.get_by_role("region", name="The answer")
+    expect(answer).to_contain_text("approve by fred")
+    expect(answer).to_contain_text("The lamp burns.")
+    assert node.ended(run["id"])["output"] == "paid 7300 for A-1042"
+    audits = node.http.get("/v1/reviews", params={"status": "open", "kind": "audit", "run": run["id"]}).json()["items"]
+    assert [one["details"]["reason"] for one in audits] == ["The lamp burns."]
+
+
 def test_whoever_asks_how_policies_would_rule_is_told_who_would_be_asked(node, sign_in):
     page = sign_in(node.people["ada"], "/#/policies?tab=explain")
     page.get_by_label("Tool").fill("refund")

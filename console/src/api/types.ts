@@ -121,6 +121,14 @@ export interface Review {
     ballot?: Ballot | null;
 }
 
+export interface Delegation {
+    id: string;
+    by: string;
+    to: string;
+    roles: string[];
+    until: string;
+}
+
 export interface Agent {
     name: string;
     mode: Mode;

@@ -13,6 +13,7 @@ import { isAfterwards, meaningOf, nextRung, stillNeeded, subjectOf, type Verdict
 import { glance, shortId } from "../pure/words";
 import { useWho } from "../shell/gate";
 import { to } from "../shell/place";
+import { DecideAlone } from "./review_alone";
 import { Decide } from "./review_decide";
 import { AboutKind, Deadline, KindMark } from "./review_kind";
 
@@ -87,6 +88,7 @@ function ReviewView({ review, onDone }: { review: Review; onDone: (after: Review
             ) : (
                 <Decide review={review} onDone={onDone} onLate={setLate} />
             )}
+            {review.status === "open" && <DecideAlone review={review} onDone={onDone} onLate={setLate} />}
             <AboutKind review={review} />
             {review.run !== "" && <Before review={review} />}
             <h3>What the run was asked to do</h3>

@@ -1,35 +1,61 @@
 // The inbox of those who decide: what is asked, of which kind, and until when; the nearest deadline first.
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 
 import { useChanges } from "../api/changes";
 import { type Collected, collect } from "../api/pages";
 import type { Review } from "../api/types";
 import { Empty, Head, Loading, Trouble } from "../parts/parts";
 import { KINDS } from "../pure/review";
+import { useWho } from "../shell/gate";
 import { useKeys } from "../shell/keys";
 import { adjust, go, to } from "../shell/place";
+import { DelegationsDialog, useDelegations } from "./delegations";
 import { Deadline, KindMark } from "./review_kind";
 import { ReviewPane } from "./review_view";
 
 const SHOWN = 100;
 
-function find(status: string, kind: string, signal: AbortSignal): Promise<Collected<Review>> {
-    return collect<Review>("v1/reviews", { status, kind }, signal, SHOWN);
+/** `roles` null: whoever is asked. Otherwise where one of them is asked, each review once. */
+async function find(
+    status: string,
+    kind: string,
+    roles: string[] | null,
+    signal: AbortSignal,
+): Promise<Collected<Review>> {
+    if (roles === null) return collect<Review>("v1/reviews", { status, kind }, signal, SHOWN);
+    const pages = await Promise.all(
+        roles.map((role) => collect<Review>("v1/reviews", { status, kind, role }, signal, SHOWN)),
+    );
+    const items = new Map(pages.flatMap((page) => page.items.map((one) => [one.id, one])));
+    return { items: [...items.values()], hasMore: pages.some((page) => page.hasMore) };
+}
+
+/** One's own roles and those that were lent to one. Who has every role has none by name: all is asked of them. */
+function useRoles(): string[] {
+    const who = useWho();
+    const lent = useDelegations();
+    const given = (lent.data ?? []).filter((one) => one.to === who?.name).flatMap((one) => one.roles);
+    return [...new Set([...(who?.roles ?? []), ...given])].filter((role) => role !== "*").sort();
 }
 
 export function ReviewsPage({ id, query }: { id: string | undefined; query: Record<string, string> }) {
     const client = useQueryClient();
     const isOpen = query.show !== "closed";
     const kind = query.kind && query.kind in KINDS ? query.kind : "";
+    const mine = useRoles();
+    const isMine = query.for === "me" && mine.length > 0;
+    const roles = isMine ? mine : null;
+    const [isLending, setLending] = useState(false);
     const list = useQuery({
-        queryKey: ["reviews", isOpen ? "open" : "closed", kind],
+        queryKey: ["reviews", isOpen ? "open" : "closed", kind, roles],
         queryFn: async ({ signal }): Promise<Collected<Review>> => {
             if (isOpen) {
-                const found = await find("open", kind, signal);
+                const found = await find("open", kind, roles, signal);
                 return { ...found, items: found.items.sort(byDeadline) };
             }
-            const both = await Promise.all(["decided", "expired"].map((status) => find(status, kind, signal)));
+            const both = await Promise.all(["decided", "expired"].map((status) => find(status, kind, roles, signal)));
             const items = both.flatMap((found) => found.items);
             return {
                 items: items.sort((a, b) => (b.decided_at ?? "").localeCompare(a.decided_at ?? "")),
@@ -62,6 +88,19 @@ export function ReviewsPage({ id, query }: { id: string | undefined; query: Reco
                         ))}
                     </select>
                 </label>
+                {mine.length > 0 && (
+                    <button
+                        type="button"
+                        aria-pressed={isMine}
+                        title={mine.join(", ")}
+                        onClick={() => adjust({ for: isMine ? null : "me" })}
+                    >
+                        For my roles
+                    </button>
+                )}
+                <button type="button" onClick={() => setLending(true)}>
+                    Delegations
+                </button>
                 <div className="segments" role="group" aria-label="Which reviews">
                     <button type="button" aria-pressed={isOpen} onClick={() => adjust({ show: null })}>
                         Open
@@ -71,10 +110,19 @@ export function ReviewsPage({ id, query }: { id: string | undefined; query: Reco
                     </button>
                 </div>
             </Head>
+            {isLending && <DelegationsDialog onClose={() => setLending(false)} />}
             {list.error && <Trouble error={list.error} again={() => void list.refetch()} />}
             {list.isPending && <Loading what="reviews" />}
             {list.data && reviews.length === 0 && id === undefined && (
                 <Empty title={emptyTitle(isOpen, kind)}>
+                    {isMine && (
+                        <p>
+                            Only what asks for {mine.join(" or ")} is looked for.{" "}
+                            <button type="button" className="small" onClick={() => adjust({ for: null })}>
+                                Show what asks others
+                            </button>
+                        </p>
+                    )}
                     {kind && (
                         <p>
                             {KINDS[kind]!.about}{" "}
