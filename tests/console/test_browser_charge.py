@@ -127,6 +127,28 @@ def test_a_hold_keeps_an_agent_from_starting_until_it_is_lifted(page, node):
     assert faults_of(page) == []
 
 
+def test_an_incident_is_opened_for_a_run_and_for_an_agent_and_marked_on_the_overview(page, node):
+    run = node.ended(node.start("quick", 3)["id"])["id"]
+    for address, text in ((f"runs/{run}", "It counted to three."), ("agents/quick", "It cannot count.")):
+        page.goto(f"/#/{address}")
+        page.get_by_role("button", name="Incident").click()
+        dialog = page.get_by_role("dialog", name="Open an incident")
+        expect(dialog.get_by_role("button", name="Open the incident")).to_be_disabled()
+        dialog.get_by_label("What happened").fill(text)
+        assert faults_of(page) == []
+        dialog.get_by_role("button", name="Open the incident").click()
+        expect(page.get_by_role("article")).to_contain_text(text)
+    opened = node.http.get("/v1/reviews", params={"kind": "incident"}).json()["items"]
+    assert [(one["agent"], one["run"]) for one in opened] == [("quick", run), ("quick", "")]
+    page.goto("/#/overview?agent=quick")
+    changes = page.get_by_role("region", name="What changed").get_by_role("listitem").filter(has_text="Incident")
+    expect(changes).to_have_count(2)
+    expect(changes.filter(has_text="It counted to three.")).to_contain_text("goes on")
+    legend = page.get_by_role("figure").filter(has_text="Runs that ended").get_by_role("listitem")
+    expect(legend.filter(has_text="incident")).to_have_count(1)
+    assert faults_of(page) == []
+
+
 def test_a_schedule_is_fired_now_paused_and_resumed(page, node):
     rule = {"name": "nightly", "agent": "quick", "at": "2999-01-01T00:00:00Z", "input": 7}
     node.http.post("/v1/schedules", json=rule).raise_for_status()

@@ -3,7 +3,7 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { get, type Given } from "./call";
-import type { Agent, Alert, Hold, PageOf } from "./types";
+import type { Agent, Alert, Hold, PageOf, Review } from "./types";
 
 export function useAgents() {
     return useQuery({ queryKey: ["agents"], queryFn: () => get<PageOf<Agent>>("v1/agents"), staleTime: 10_000 });
@@ -14,7 +14,7 @@ export function useAlerts() {
 }
 
 /** Those that fire, and the last ones that were resolved. */
-export function useIncidents() {
+export function useAlertsAndResolved() {
     return useQuery({
         queryKey: ["alerts", "resolved"],
         queryFn: () => get<PageOf<Alert>>("v1/alerts", { resolved: true }),
@@ -55,6 +55,18 @@ export function useHoldsWithin(seconds: number) {
     return useQuery({
         queryKey: ["holds", seconds],
         queryFn: async ({ signal }) => (await collect<Hold>("v1/holds", { within_seconds: seconds }, signal)).items,
+        refetchInterval: 15_000,
+        retry: false,
+    });
+}
+
+const INCIDENTS = 1000;
+
+/** Incidents, open and closed: the oldest thousand. A key that may not read reviews sees none. */
+export function useIncidents() {
+    return useQuery({
+        queryKey: ["reviews", "incidents"],
+        queryFn: ({ signal }) => collect<Review>("v1/reviews", { kind: "incident" }, signal, INCIDENTS),
         refetchInterval: 15_000,
         retry: false,
     });

@@ -10,6 +10,7 @@ import { JsonBlock } from "../parts/value";
 import { count, money, share, span } from "../pure/words";
 import { adjust, to } from "../shell/place";
 import { TryAgent } from "./agent_try";
+import { OpenIncident } from "./incident_open";
 
 const DAY = 86_400;
 
@@ -87,6 +88,7 @@ export function AgentPage({ name, query }: { name: string; query: Record<string,
                 <a href={to(["agents"])}>Agents</a>
             </p>
             <Head title={name} about={agent?.description}>
+                <OpenIncident agent={name} />
                 <a className="button" href={to(["runs"], { agent: name })}>
                     Its runs
                 </a>

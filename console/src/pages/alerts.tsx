@@ -1,6 +1,6 @@
 // Objectives that are being missed, and how fast; and those that were lately, until when.
 
-import { useIncidents } from "../api/pages";
+import { useAlertsAndResolved } from "../api/pages";
 import type { Alert } from "../api/types";
 import { Ago, Empty, Facts, Head, Lasting, Loading, Trouble } from "../parts/parts";
 import { share, span } from "../pure/words";
@@ -20,7 +20,7 @@ function amount(alert: Alert, value: number): string {
 }
 
 export function AlertsPage() {
-    const found = useIncidents();
+    const found = useAlertsAndResolved();
     const all = found.data?.items ?? [];
     const firing = all.filter((one) => one.resolved_at === null);
     const over = all

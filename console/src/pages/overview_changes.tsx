@@ -2,7 +2,7 @@
 
 import { useMemo } from "react";
 
-import { useHoldsWithin, useIncidents } from "../api/pages";
+import { useAlertsAndResolved, useHoldsWithin, useIncidents } from "../api/pages";
 import type { Overview } from "../api/types";
 import { Ago } from "../parts/parts";
 import { type Kind, type Mark, marksOf } from "../pure/marks";
@@ -10,14 +10,15 @@ import { readAt, span } from "../pure/words";
 import { to } from "../shell/place";
 
 const SHOWN = 12;
-const KINDS: Record<Kind, string> = { release: "Release", alert: "Alert", hold: "Hold" };
+const KINDS: Record<Kind, string> = { release: "Release", alert: "Alert", hold: "Hold", incident: "Incident" };
 
 export function useMarks(found: Overview, agent: string): Mark[] {
-    const alerts = useIncidents();
+    const alerts = useAlertsAndResolved();
+    const incidents = useIncidents();
     const holds = useHoldsWithin(Math.round((readAt(found.end) - readAt(found.begin)) / 1000));
     return useMemo(
-        () => marksOf(found, alerts.data?.items ?? [], holds.data ?? [], agent),
-        [found, alerts.data, holds.data, agent],
+        () => marksOf(found, alerts.data?.items ?? [], holds.data ?? [], incidents.data?.items ?? [], agent),
+        [found, alerts.data, holds.data, incidents.data, agent],
     );
 }
 

@@ -14,6 +14,7 @@ import { makeWaterfall } from "../pure/waterfall";
 import { brief, money, readAt, shortId, span } from "../pure/words";
 import { adjust, go, to, usePlace } from "../shell/place";
 import { EventList, LogList } from "./run_events";
+import { OpenIncident } from "./incident_open";
 import { ForkDialog } from "./run_fork";
 import { StepPane } from "./run_step";
 import { WaterfallView } from "./run_waterfall";
@@ -69,6 +70,7 @@ function RunView({ run, told }: { run: Run; told: Told }) {
                     </span>
                 }
             >
+                <OpenIncident agent={run.agent} run={run.id} />
                 <Actions run={run} />
             </Head>
             <RunFacts run={run} />

@@ -46,8 +46,8 @@ interface Drawn {
 }
 
 const HEIGHT = 150;
-const LANES = { alert: 0, hold: 4, release: 8 };
-const COLOURS = { release: "--accent", alert: "--bad", hold: "--warn" };
+const LANES = { alert: 0, hold: 4, incident: 8, release: 12 };
+const COLOURS = { release: "--accent", alert: "--bad", hold: "--warn", incident: "--k-model" };
 
 /** The colour that a custom property stands for now: the canvas knows no `light-dark()`. */
 function resolved(name: string): string {
@@ -66,7 +66,7 @@ function drawn(times: number[], lines: Line[]): uPlot.AlignedData {
     return [[...times, (times.at(-1) ?? 0) + width], ...lines.map(more)] as uPlot.AlignedData;
 }
 
-/** Incidents lie behind the lines, for as long as they lasted; a release is a moment. Each kind has a lane of its own at
+/** What lasts lies behind the lines, for as long as it lasted; a release is a moment. Each kind has a lane of its own at
  *  the top, so that none hides another. */
 function drawMarks(plot: uPlot, marks: Mark[], isBehind: boolean): void {
     const { ctx } = plot;

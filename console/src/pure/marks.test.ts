@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import type { Alert, Hold, Overview } from "../api/types";
+import type { Alert, Hold, Overview, Review } from "../api/types";
 import { marksOf, touches } from "./marks";
 
 const at = (minute: number) => new Date(Date.UTC(2026, 10, 28, 10, minute)).toISOString();
@@ -20,8 +20,19 @@ const hold = (agent: string | null, placed: number, lifted: number | null) =>
         lifted_at: lifted === null ? null : at(lifted),
         selector: { region: null, agent, release: null, tool: null, run: null, session: null },
     }) as Hold;
-const marks = (alerts: Alert[], holds: Hold[], agent = "") =>
-    marksOf(found as unknown as Overview, alerts, holds, agent);
+const incident = (agent: string, opened: number, closed: number | null) =>
+    ({
+        id: "rev_1",
+        agent,
+        question: "An incident.",
+        details: { happened: "Twice." },
+        status: closed === null ? "open" : "decided",
+        created_at: at(opened),
+        expires_at: null,
+        decided_at: closed === null ? null : at(closed),
+    }) as unknown as Review;
+const marks = (alerts: Alert[], holds: Hold[], agent = "", incidents: Review[] = []) =>
+    marksOf(found as unknown as Overview, alerts, holds, incidents, agent);
 
 test("releases, alerts and holds stand together, newest first", () => {
     const all = marks([alert("desk", 30, 40)], [hold(null, 25, null)]);
@@ -30,6 +41,15 @@ test("releases, alerts and holds stand together, newest first", () => {
         "desk misses",
         "Hold (pause) over everything: why",
         "desk went over to release rrrrrrrrrrrr",
+    ]);
+});
+
+test("an incident lasts until it is closed and says what happened", () => {
+    const given = [incident("desk", 30, null), incident("", 20, 25), incident("other", 30, null), incident("", 1, 5)];
+    const all = marks([], [], "desk", given).filter((one) => one.kind === "incident");
+    expect(all.map((one) => [one.text, one.begin, one.end])).toEqual([
+        ["An incident. Twice.", Date.parse(at(30)), null],
+        ["An incident. Twice.", Date.parse(at(20)), Date.parse(at(25))],
     ]);
 });
 

@@ -1,10 +1,10 @@
-// What changed and may be why: releases that began, objectives that were missed, holds that were on. For the plots
-// and for the list beside them, which says the same to who cannot see a plot.
+// What changed and may be why: releases that began, objectives that were missed, holds that were on, incidents that people look
+// into. For the plots and for the list beside them, which says the same to who cannot see a plot.
 
-import type { Alert, Hold, Overview } from "../api/types";
-import { readAt } from "./words";
+import type { Alert, Hold, Overview, Review } from "../api/types";
+import { glance, readAt } from "./words";
 
-export type Kind = "release" | "alert" | "hold";
+export type Kind = "release" | "alert" | "hold" | "incident";
 
 export interface Mark {
     kind: Kind;
@@ -25,7 +25,7 @@ function covered(hold: Hold): string {
 }
 
 /** Those that touch the span, newest first; with an agent only what may concern it. */
-export function marksOf(found: Overview, alerts: Alert[], holds: Hold[], agent: string): Mark[] {
+export function marksOf(found: Overview, alerts: Alert[], holds: Hold[], incidents: Review[], agent: string): Mark[] {
     const begin = readAt(found.begin);
     const isOf = (name: string | null) => agent === "" || name === null || name === agent;
     const released: Mark[] = found.releases.map((one) => ({
@@ -56,7 +56,21 @@ export function marksOf(found: Overview, alerts: Alert[], holds: Hold[], agent: 
             place: ["holds"],
             query: {},
         }));
-    return [...released, ...missed, ...held]
+    const opened: Mark[] = incidents
+        .filter((one) => isOf(one.agent || null))
+        .map((one) => {
+            const closed = one.status === "open" ? null : (one.decided_at ?? one.expires_at);
+            const { happened } = one.details;
+            return {
+                kind: "incident",
+                begin: readAt(one.created_at),
+                end: closed === null ? null : readAt(closed),
+                text: typeof happened === "string" ? `${one.question} ${glance(happened, 160)}` : one.question,
+                place: ["reviews", one.id],
+                query: {},
+            };
+        });
+    return [...released, ...missed, ...held, ...opened]
         .filter((one) => (one.kind === "release" ? one.begin : (one.end ?? Infinity)) >= begin)
         .sort((a, b) => b.begin - a.begin);
 }
