@@ -23,7 +23,7 @@ class Plan:
     """Ten times the turns whose bytes are counted, and sessions whose memory is."""
     within: float
     """No repeat begins later than this after the start, in seconds."""
-    ends_within: float = 540.0
+    ends_within: float = 900.0
     """Nor any part later than this."""
     readers: int = 10_000
     """Of the events of one run, at once."""

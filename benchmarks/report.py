@@ -22,7 +22,7 @@ from benchmarks.server import LOAD_CORES, ROOT, SERVER_CORES
 LIBRARIES = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "apsw")
 HEAD = ["subject", "callers", "a second", "to limit", "p50 ms", "p99 ms", "CPU us server", "CPU us hosts", "load busy"]
 HOST = "host"
-REPEATED = """Repeat it: `python -m benchmarks` (all of it, within ten minutes, writes this file and its plots),
+REPEATED = """Repeat it: `python -m benchmarks` (all of it, within 15 minutes, writes this file and its plots),
 `python -m benchmarks --only W1` (some of it, prints), `python -m benchmarks --quick` (one short look at everything,
 figures without meaning, prints).
 
