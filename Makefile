@@ -107,7 +107,7 @@ faults: $(STAMP) ## only the tests that kill, freeze, fill and tear
 	$(BIN)/pytest -q tests/faults
 
 .PHONY: bench
-bench: $(STAMP) ## measure beside the bare server and the bare file
+bench: $(STAMP) console ## measure beside the bare server and the bare file
 	$(BIN)/python -m benchmarks
 
 .PHONY: scale

@@ -11,7 +11,7 @@ from pilothouse.domain.hold import Hold, Selector
 from pilothouse.domain.principal import LOCAL, Principal
 from pilothouse.domain.run import Run
 from pilothouse.engine import evidence, hold, policy
-from pilothouse.errors import ActionDenied, Forbidden, Held, HoldNotFound
+from pilothouse.errors import ActionDenied, Forbidden, Held, HoldNotFound, InvalidInput
 from pilothouse.testing import LocalNode
 from tests.oversight.people import hire, lose
 
@@ -130,6 +130,13 @@ def test_a_hold_over_a_tool_covers_calls_of_it():
     assert Selector(tool="pay").covers_call(run(), "pay")
     assert not Selector(tool="pay", agent="x").covers_call(run(), "pay")
     assert not Selector(tool="pay").covers_call(run(), "look")
+
+
+async def test_a_hold_over_a_region_is_refused_since_it_would_hold_nothing(node):
+    with pytest.raises(InvalidInput) as refused:
+        await place(node, "stop", region="eu")
+    assert refused.value.faults[0]["path"] == "$.selector.region"
+    assert node.world.holds == {}
 
 
 async def test_a_paused_agent_starts_nothing_until_the_hold_is_lifted(node):

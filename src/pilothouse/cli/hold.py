@@ -38,7 +38,7 @@ def hold() -> None:
 @click.option("--tool", metavar="TOOL", help="Only calls of this tool.")
 @click.option("--run", metavar="RUN", help="Only this run.")
 @click.option("--session", metavar="KEY", help="Only this session.")
-@click.option("--region", metavar="REGION", help="Only this region.")
+@click.option("--region", metavar="REGION", help="Only this region: refused as long as nodes are in none.")
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for whoever has to lift it.")
 @click.option(
     "--incident/--no-incident", default=None, help="Open an incident with it, or none; else as its agent says."

@@ -27,7 +27,7 @@ from pilothouse.engine.incident import incident_of_hold
 from pilothouse.engine.policy import gate
 from pilothouse.engine.vote import people_now
 from pilothouse.engine.world import LiveRun, World, persist
-from pilothouse.errors import Forbidden, Held, HoldNotFound, StateConflict
+from pilothouse.errors import Forbidden, Held, HoldNotFound, InvalidInput, StateConflict
 from pilothouse.ports.change import AppendEvents, Change, Conflict, RequeueRun, Statement, WriteDocument
 from pilothouse.ports.records import RunFilter
 
@@ -43,9 +43,14 @@ async def place_hold(
     world: World, by: Principal, effect: HoldEffect, selector: Selector, reason: str, *, incident: bool | None = None
 ) -> Hold:
     """From the commit on nothing that it covers is started; what runs is told to let go. `incident`: whether it opens
-    one; None: as the settings of its agent say. Raises `Forbidden`."""
+    one; None: as the settings of its agent say. Raises `Forbidden`, and `InvalidInput` for a region: as long as nodes
+    are in none, it would hold nothing, and whoever placed it would believe that it does."""
     if by.kind == "agent":
         raise Forbidden(reason="agents place no holds", hint="Ask a person who has the scope holds:write.")
+    if selector.region is not None:
+        fault = {"path": "$.selector.region", "message": "no node is in a region, so this hold would hold nothing"}
+        hint = "Leave the region out: hold the tenant, or name an agent, a release, a tool, a run or a session."
+        raise InvalidInput("The hold would hold nothing.", faults=[fault], hint=hint)
     at = world.clock.now()
     hold = Hold(
         id=f"hold_{at:014x}{world.entropy.bits():016x}",
