@@ -93,6 +93,8 @@ def test_the_overview_says_how_runs_did_and_leads_to_those_that_failed(page, fil
     page.get_by_role("button", name="24h").click()
     expect(page).to_have_url(re.compile("range=24h"))
     expect(page.locator("canvas")).to_have_count(4)
+    memory = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="Memory of hosts"))
+    expect(memory).to_contain_text(re.compile(r"[0-9] [MG]iB"))
     page.get_by_role("link", name="Failed", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="less than nothing").first).to_be_visible()
 

@@ -3,10 +3,20 @@
 import { useQuery } from "@tanstack/react-query";
 
 import { get, type Given } from "./call";
-import type { Agent, Alert, Hold, PageOf, Review } from "./types";
+import type { Agent, Alert, Hold, NodeState, PageOf, Review } from "./types";
 
 export function useAgents() {
     return useQuery({ queryKey: ["agents"], queryFn: () => get<PageOf<Agent>>("v1/agents"), staleTime: 10_000 });
+}
+
+/** The worker of this node, with its hosts. */
+export function useNode() {
+    return useQuery({
+        queryKey: ["node"],
+        queryFn: () => get<NodeState>("v1/node"),
+        refetchInterval: 5000,
+        retry: false,
+    });
 }
 
 export function useAlerts() {

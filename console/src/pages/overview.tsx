@@ -5,12 +5,12 @@ import { useMemo, useRef } from "react";
 
 import { get } from "../api/call";
 import { useChanges } from "../api/changes";
-import { useAlerts } from "../api/pages";
+import { useAlerts, useNode } from "../api/pages";
 import type { Figures, Overview } from "../api/types";
 import { Ago, Empty, Head, Loading, NumberHeads, Trouble } from "../parts/parts";
 import { type Line, Plot } from "../parts/plot";
 import type { Mark } from "../pure/marks";
-import { brief, count, money, readAt, share, shortId, span } from "../pure/words";
+import { brief, bytes, count, money, readAt, share, shortId, span } from "../pure/words";
 import { adjust, to } from "../shell/place";
 import { Changes, useMarks } from "./overview_changes";
 
@@ -23,7 +23,7 @@ const RANGES: Record<string, { label: string; seconds: number; slices: number }>
 };
 const LOOK_AT_MOST_EVERY = 4000;
 
-export function OverviewPage({ query }: { query: Record<string, string> }) {
+export function OverviewPage({ query, hasNode }: { query: Record<string, string>; hasNode: boolean }) {
     const range = RANGES[query.range ?? ""] ? query.range! : "1h";
     const agent = query.agent ?? "";
     const { seconds, slices } = RANGES[range]!;
@@ -64,7 +64,7 @@ export function OverviewPage({ query }: { query: Record<string, string> }) {
             </Head>
             {found.error && !found.data && <Trouble error={found.error} again={() => void found.refetch()} />}
             {found.isPending && <Loading what="the figures" />}
-            {found.data && <Standing found={found.data} agent={agent} />}
+            {found.data && <Standing found={found.data} agent={agent} hasNode={hasNode} />}
         </div>
     );
 }
@@ -80,7 +80,7 @@ function Covered({ found }: { found: Overview }) {
     );
 }
 
-function Standing({ found, agent }: { found: Overview; agent: string }) {
+function Standing({ found, agent, hasNode }: { found: Overview; agent: string; hasNode: boolean }) {
     const { total } = found;
     const marks = useMarks(found, agent);
     const ended = total.succeeded + total.failed;
@@ -88,7 +88,7 @@ function Standing({ found, agent }: { found: Overview; agent: string }) {
         return (
             <>
                 <Alerts />
-                <Tiles found={found} />
+                <Tiles found={found} hasNode={hasNode} />
                 <Changes marks={marks} />
                 <Empty title="No run in this span">
                     <p>
@@ -102,7 +102,7 @@ function Standing({ found, agent }: { found: Overview; agent: string }) {
     return (
         <>
             <Alerts />
-            <Tiles found={found} />
+            <Tiles found={found} hasNode={hasNode} />
             <Plots found={found} marks={marks} />
             <Changes marks={marks} />
             {!agent && <ByAgent found={found} />}
@@ -127,7 +127,7 @@ function Alerts() {
     );
 }
 
-function Tiles({ found }: { found: Overview }) {
+function Tiles({ found, hasNode }: { found: Overview; hasNode: boolean }) {
     const { total, queue, reviews } = found;
     const ended = total.succeeded + total.failed;
     const minutes = (readAt(found.end) - readAt(found.begin)) / 60_000;
@@ -189,7 +189,25 @@ function Tiles({ found }: { found: Overview }) {
                 value={money(total.cost_usd)}
                 about={`${brief(total.input_tokens)} tokens in · ${brief(total.output_tokens)} out`}
             />
+            {hasNode && <MemoryTile />}
         </ul>
+    );
+}
+
+/** Of the processes in which this node runs agents. Nothing where a key may not look at the node. */
+function MemoryTile() {
+    const node = useNode();
+    if (!node.data) return null;
+    const { hosts } = node.data;
+    const up = hosts.filter((host) => host.is_up).length;
+    return (
+        <Tile
+            label="Memory of hosts"
+            value={bytes(hosts.reduce((sum, host) => sum + host.memory_bytes, 0)) || "–"}
+            about={`${count(up)} of ${count(hosts.length)} up · on this node`}
+            href={to(["queue"])}
+            tone={up < hosts.length ? "warn" : ""}
+        />
     );
 }
 

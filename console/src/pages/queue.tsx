@@ -4,8 +4,8 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import { useChanges } from "../api/changes";
-import { useAgents } from "../api/pages";
-import type { NodeState, Overview, PageOf, Run } from "../api/types";
+import { useAgents, useNode } from "../api/pages";
+import type { Overview, PageOf, Run } from "../api/types";
 import { Ago, Empty, Facts, Head, Lasting, Loading, NumberHeads, StatusMark, Trouble } from "../parts/parts";
 import { brief, bytes, count, shortId } from "../pure/words";
 import { to } from "../shell/place";
@@ -146,7 +146,7 @@ export function QueuePage({ hasNode }: { hasNode: boolean }) {
 }
 
 function Workers() {
-    const node = useQuery({ queryKey: ["node"], queryFn: () => get<NodeState>("v1/node"), refetchInterval: 5000 });
+    const node = useNode();
     if (node.error) return <Trouble error={node.error} again={() => void node.refetch()} />;
     if (!node.data) return <Loading what="the worker" />;
     const { hosts } = node.data;

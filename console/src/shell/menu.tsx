@@ -154,7 +154,7 @@ export function pageOf(parts: string[], routes: ReadonlySet<string>): Shown | un
     const plain = (show: (place: Place) => ReactNode): Shown => ({ menu: entry.name, title: entry.title, show });
     switch (name) {
         case "overview":
-            return plain((place) => <OverviewPage query={place.query} />);
+            return plain((place) => <OverviewPage query={place.query} hasNode={routes.has("/v1/node")} />);
         case "runs":
             if (first !== undefined)
                 return { menu: "runs", title: `Run ${first}`, show: () => <RunPage key={first} id={first} /> };
