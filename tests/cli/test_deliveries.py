@@ -1,13 +1,12 @@
 """`pilothouse deliveries`: what did not arrive is shown with the reason, and sent once more."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from pilothouse.cli.exits import Exit
 from tests.cli.served import SETTINGS, CommandLine, make_project, serve
+from tests.receiver import receiving
 
 pytestmark = pytest.mark.slow
 
@@ -17,21 +16,12 @@ def receiver():
     """Answers 410 once and 200 from then on."""
     heard: list[dict] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            heard.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(410 if len(heard) == 1 else 200)
-            self.end_headers()
+    def hear(headers, body) -> int:
+        heard.append(json.loads(body))
+        return 410 if len(heard) == 1 else 200
 
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", heard
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiving(hear) as url:
+        yield url, heard
 
 
 def test_a_receiver_of_the_settings_is_told_and_what_it_did_not_take_is_sent_once_more(tmp_path, receiver):

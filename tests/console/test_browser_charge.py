@@ -4,8 +4,6 @@ Schedules are paused and fired, what did not arrive is sent again, and the audit
 """
 
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from playwright.sync_api import expect
@@ -13,6 +11,7 @@ from playwright.sync_api import expect
 from pilothouse.testing import Answer, ScriptedModel, Usage
 from tests.console.accessibility import faults_of
 from tests.console.project import serve
+from tests.receiver import receiving
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -46,22 +45,12 @@ def receiver():
     """A receiver that is gone (410) the first time, and takes what comes from then on."""
     heard: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            heard.append(self.headers["webhook-id"])
-            self.send_response(410 if len(heard) == 1 else 200)
-            self.end_headers()
+    def hear(headers, body) -> int:
+        heard.append(headers["webhook-id"])
+        return 410 if len(heard) == 1 else 200
 
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/", heard
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiving(hear) as url:
+        yield url, heard
 
 
 def try_policies(page, text):

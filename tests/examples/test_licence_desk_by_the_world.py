@@ -4,14 +4,13 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.examples.test_licence_desk_end_to_end import Desk, running
 from tests.examples.test_licence_rules import MIT
+from tests.receiver import receiving
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -23,27 +22,17 @@ def hook():
     """Keeps the body of every post that is signed with the secret."""
     heard: list[dict] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            signed = f"{self.headers['webhook-id']}.{self.headers['webhook-timestamp']}.".encode() + body
-            key = base64.b64decode(SECRET.removeprefix("whsec_"))
-            wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
-            is_signed = self.headers["webhook-signature"] == f"v1,{wanted}"
-            if is_signed:
-                heard.append(json.loads(body))
-            self.send_response(204 if is_signed else 401)
-            self.end_headers()
+    def hear(headers, body) -> int:
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        key = base64.b64decode(SECRET.removeprefix("whsec_"))
+        wanted = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+        is_signed = headers["webhook-signature"] == f"v1,{wanted}"
+        if is_signed:
+            heard.append(json.loads(body))
+        return 204 if is_signed else 401
 
-        def log_message(self, format: str, *args: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/reports", heard
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with receiving(hear) as url:
+        yield f"{url}reports", heard
 
 
 def test_a_file_and_a_cloudevent_start_audits_and_their_reports_arrive_signed(tmp_path, hook):
