@@ -285,6 +285,14 @@ def test_an_appeal_is_filed_answered_and_in_force(served):
     assert served("reviews", "appeal", "run_x", "--reason", "x").exit_code == Exit.NOT_FOUND
 
 
+def test_a_hold_that_would_hold_nothing_is_refused_with_what_to_do_instead(served):
+    refused = served("hold", "place", "--region", "eu", "--reason", "odd")
+    assert refused.exit_code != Exit.DONE
+    assert "no node is in a region" in refused.stderr
+    assert "Next:  Leave the region out" in refused.stderr
+    assert served.json("hold", "list")["items"] == []
+
+
 def test_an_incident_is_opened_by_hand_and_with_a_hold(served):
     opened = served("reviews", "incident", "it went out twice", "--agent", "diary")
     assert opened.stdout.endswith("is open.\n")

@@ -12,7 +12,7 @@ import msgspec
 
 from pilothouse.cli.exits import Exit, exit_of_error
 from pilothouse.cli.show import printable, styled
-from pilothouse.errors import PilothouseError
+from pilothouse.errors import InvalidInput, PilothouseError
 
 HINTS = {
     "agent_not_found": "`pilothouse agents` lists the agents of this node.",
@@ -45,7 +45,8 @@ class FilesExist(PilothouseError):
 
 
 def hint_for(code: str, hint: str, run: str | None = None) -> str:
-    said = HINTS.get(code, hint)
+    is_own = code == InvalidInput.code and hint != InvalidInput.hint_text  # said for this very input
+    said = hint if is_own else HINTS.get(code, hint)
     return said.replace("RUN", run) if run else said
 
 
