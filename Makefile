@@ -124,7 +124,7 @@ run: $(STAMP) console ## start the example, and print what to paste
 	@cd examples/01-licence-desk && exec ../../.venv/bin/python start.py
 
 .PHONY: bench-peers
-bench-peers: $(STAMP) ## measure beside LangGraph, Agno, ADK, DBOS and Celery, each installed apart
+bench-peers: $(STAMP) ## measure beside LangGraph, Agno, ADK, DBOS, Restate and Celery, each installed apart
 	$(BIN)/python -m benchmarks.peers
 
 .PHONY: growth

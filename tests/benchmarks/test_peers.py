@@ -20,10 +20,10 @@ def test_a_peer_that_cannot_be_installed_is_skipped_with_the_reason(tmp_path, mo
 def test_a_table_tells_what_was_skipped_and_where_a_peer_is_better():
     found = [
         {"peer": "a", "skipped": "does not serve: no port"},
-        {"peer": "b", "version": "1", "work": "W1", "per_second": 200.0, "ours": 100.0, "ratio": 0.5, "p50_ms": None,
-         "keeps": "nothing"},
+        {"peer": "b", "version": "1", "work": "W1", "callers": 32, "per_second": 200.0, "ours": 100.0,
+         "ratio": 0.5, "p50_ms": None, "keeps": "nothing"},
     ]  # fmt: skip
-    text = markdown(found, 32, 2.0)
+    text = markdown(found, 2.0)
     assert "skipped: does not serve: no port" in text
     assert "| 200 " in text
     assert "| 0.50 " in text
