@@ -128,7 +128,7 @@ bench-peers: $(STAMP) ## measure beside LangGraph, Agno, ADK, DBOS, Restate and 
 	$(BIN)/python -m benchmarks.peers
 
 .PHONY: growth
-growth: $(STAMP) ## time single operations beside ten million ended runs (minutes, 3 GB)
+growth: $(STAMP) ## time single operations beside ten million ended runs into GROWTH.md (minutes, 7 GB)
 	$(BIN)/python -m benchmarks.growth
 
 .PHONY: growth-postgres

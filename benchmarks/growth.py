@@ -2,7 +2,7 @@
 
 The times should stay almost flat: indexes on live rows are partial, so ended runs are not in them. One run ends as runs
 do; the others, with a step and an event each, are copies of it, made by the database in place, which takes seconds
-where ending them would take minutes. `python -m benchmarks.growth` takes ten million.
+where ending them would take minutes. `python -m benchmarks.growth` takes ten million and writes GROWTH.md.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import apsw
 
 from benchmarks.chart import charts_of
 from benchmarks.plan import Plan, Table, full_plan, median
+from benchmarks.report import describe_machine, grid
 from pilothouse.ports.records import RunFilter
 from pilothouse.storage.records.sqlite import SqliteRecords
 from pilothouse.testing.records.build import (
@@ -32,7 +33,7 @@ from pilothouse.testing.records.build import (
     wish,
 )
 
-LONG = (1_000, 100_000, 1_000_000, 10_000_000)
+LONG = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
 OUTPUT = b'{"role":"tool","content":"' + b"x" * 170 + b'"}'
 TIMES = 40
@@ -175,12 +176,22 @@ async def timed(operation: Callable[[int], Awaitable[object]]) -> float:
 
 
 def main() -> None:
+    """Writes GROWTH.md and its plot."""
     plan = Plan(**{**vars(full_plan()), "ended_runs": LONG})
+    machine, began_at = describe_machine(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="pilothouse-growth-") as folder:
         [table] = asyncio.run(measure_growth(plan, Path(folder)))
-    (Path(__file__).parent / "growth.svg").write_text(charts_of({table.key: table.raw})["growth.svg"])
-    for line in (table.head, *table.lines):
-        print("  ".join(f"{cell:>18}" for cell in line))
+    told = (
+        f"Taken at {machine['at']} on commit {machine['commit']}, {machine['processor']}, in"
+        f" {time.monotonic() - began_at:,.0f} s. Load average before: {machine['load_average']:.2f}.\n"
+        "Repeat it: `make growth`. RESULTS.md has the same up to a million."
+    )
+    parts = [f"# {table.title}", told, grid(table.head, table.lines), table.note, f"![{table.title}](growth-long.svg)"]
+    text = "\n\n".join(parts) + "\n"
+    place = Path(__file__).parent
+    (place / "growth-long.svg").write_text(charts_of({table.key: table.raw})["growth.svg"])
+    (place / "GROWTH.md").write_text(text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ HEAD = ["subject", "callers", "a second", "to limit", "p50 ms", "p99 ms", "CPU u
 HOST = "host"
 REPEATED = """Repeat it: `python -m benchmarks` (all of it, within 15 minutes, writes this file and its plots),
 `python -m benchmarks --only W1` (some of it, prints), `python -m benchmarks --quick` (one short look at everything,
-figures without meaning, prints).
+figures without meaning, prints). What takes longer has a file of its own: `make bench-peers` writes PEERS.md,
+`make growth` GROWTH.md, `make growth-postgres` GROWTH-POSTGRES.md.
 
 How to read it:
 - A cell is the median of the repeats, in brackets the least and the most. The subjects take turns in each repeat, and
@@ -225,7 +226,7 @@ def commit() -> str:
         changed = _git("status", "--porcelain", "--", "src", "benchmarks")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    changed = "\n".join(line for line in changed.splitlines() if "benchmarks/RESULTS." not in line)
+    changed = "\n".join(line for line in changed.splitlines() if not line.endswith((".md", ".json", ".svg")))
     return f"{found} with local changes" if changed else found
 
 
