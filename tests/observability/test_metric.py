@@ -8,7 +8,8 @@ from pilothouse.domain.price import Tokens
 from pilothouse.domain.provider import ProviderState
 from pilothouse.domain.scale import AgentLoad, ScaleRule, scale_of
 from pilothouse.observability import metric
-from pilothouse.observability.metric import AGENTS_LIMIT, Metrics
+from pilothouse.observability.metric import Metrics
+from pilothouse.observability.tally import AGENTS_LIMIT
 
 DESIGN = Path(metric.__file__).with_name("DESIGN.md").read_text()
 

@@ -4,6 +4,15 @@ import os
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 
 from pilothouse.errors import SettingsInvalid
 from pilothouse.security.signing import is_signed_by, load_key
@@ -54,3 +63,26 @@ def test_a_file_that_is_no_key_is_refused_and_kept(tmp_path: Path) -> None:
         load_key("node", path)
 
     assert path.read_text() == "half a k"
+
+
+def test_a_key_that_another_program_made_is_the_same_one_here_and_the_other_way_round(tmp_path: Path) -> None:
+    theirs, written = Ed25519PrivateKey.generate(), tmp_path / "theirs.pem"
+    written.write_bytes(theirs.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    raw = theirs.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    assert load_key("node", written).public == raw
+
+    ours = load_key("node", tmp_path / "ours.pem")
+    read = load_pem_private_key((tmp_path / "ours.pem").read_bytes(), None)
+    assert isinstance(read, Ed25519PrivateKey)
+    assert read.sign(b"text") == ours.sign(b"text")
+
+
+def test_spaces_around_a_key_do_no_harm_and_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
+    ours = load_key("node", tmp_path / "ours.pem")
+    (tmp_path / "copied.pem").write_bytes(b"A comment\n" + (tmp_path / "ours.pem").read_bytes() + b"\n\n")
+    assert load_key("node", tmp_path / "copied.pem").public == ours.public
+
+    other = generate_private_key(65537, 2048).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "other.pem").write_bytes(other)
+    with pytest.raises(SettingsInvalid, match="not an Ed25519 key"):
+        load_key("node", tmp_path / "other.pem")

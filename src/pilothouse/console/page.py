@@ -1,8 +1,9 @@
-"""The built files of the console, read once when a node starts.
+"""The built files of the console: named when a node starts, read once when somebody asks.
 
 The build (`make console`, or that of the package) leaves them in `static/`: `index.html`, and under `assets/` files
 that have a digest of their content in their name. Names are looked up in a dict of what was found, so no name that a
-client sends ever becomes a path. A node without built files serves one page that says what to do.
+client sends ever becomes a path. A node without built files serves one page that says what to do. One whose console
+nobody opens holds no file of it.
 """
 
 import gzip
@@ -31,20 +32,22 @@ class BuiltPages(Pages):
 
     def __init__(self, folder: Traversable | None = None) -> None:
         static = files(__package__) / "static" if folder is None else folder
+        self._files: dict[str, Traversable] = {}
         self._pages: dict[str, Page] = {}
         self.is_built = (static / INDEX).is_file()
         if not self.is_built:
-            self._pages[INDEX] = _page(files(__package__) / "unbuilt.html", is_hashed=False)
+            self._files[INDEX] = files(__package__) / "unbuilt.html"
             return
-        for one in static.iterdir():
-            if one.is_file() and _kind(one) in MEDIA:
-                self._pages[one.name] = _page(one, is_hashed=False)
-        for one in (static / ASSETS).iterdir():
-            if one.is_file() and _kind(one) in MEDIA:
-                self._pages[f"{ASSETS}/{one.name}"] = _page(one, is_hashed=True)
+        for place, prefix in ((static, ""), (static / ASSETS, f"{ASSETS}/")):
+            for one in place.iterdir():
+                if one.is_file() and _kind(one) in MEDIA:
+                    self._files[prefix + one.name] = one
 
     def find(self, name: str) -> Page | None:
-        return self._pages.get(name)
+        page = self._pages.get(name)
+        if page is None and (file := self._files.get(name)) is not None:
+            page = self._pages[name] = _page(file, is_hashed=name.startswith(f"{ASSETS}/"))
+        return page
 
 
 def _kind(file: Traversable) -> str:

@@ -2,14 +2,12 @@
 
 Cron is read by `cronsim`, which follows Debian's: a time that the clocks skip in spring fires right after the gap, one
 that comes twice in autumn fires once, unless the rule is for every hour or every minute. The time zones are
-those of the `tzdata` package where the system has none.
+those of the `tzdata` package where the system has none. Both are imported with the first rule: a node without any need
+not hold them.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from cronsim import CronSim, CronSimError
 
 from pilothouse.domain.schedule import LEAST_EVERY, Rule
 from pilothouse.engine.encoding import EPOCH
@@ -21,6 +19,10 @@ YEAR = 366 * 24 * 3600.0
 
 def check_rule(rule: Rule) -> None:
     """Raises ValueError with what is wrong with it."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+    from cronsim import CronSim, CronSimError
+
     given = [one for one in (rule.cron, rule.every_seconds, rule.at) if one is not None]
     if len(given) != 1:
         raise ValueError("a schedule has one of cron, every_seconds and at")
@@ -84,6 +86,10 @@ def last_before(rule: Rule, made_at: int) -> Callable[[int], int | None]:
 
 def _cron(rule: Rule, at: int, *, is_reverse: bool) -> int | None:
     """`cronsim` looks at whole seconds: an instant within one is taken as the second that is still to come, or over."""
+    from zoneinfo import ZoneInfo
+
+    from cronsim import CronSim
+
     second = -(-at // SECOND) if is_reverse else at // SECOND
     moment = datetime.fromtimestamp(second, ZoneInfo(rule.zone))
     try:

@@ -11,7 +11,9 @@ class Signer(Protocol):
     """An Ed25519 key under a name."""
 
     name: str
-    public: bytes
+
+    @property
+    def public(self) -> bytes: ...
 
     def sign(self, text: bytes) -> bytes: ...
 

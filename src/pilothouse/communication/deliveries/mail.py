@@ -2,18 +2,21 @@
 
 `smtp://user:word@host:587/?to=ops@example.org&from=desk@example.org`, with STARTTLS where the server offers it;
 `smtps://` speaks TLS from the first byte. The id of the delivery is the Message-ID, so a repeat is one mail for most
-readers. A password never goes out in the clear.
+readers. A password never goes out in the clear. What speaks SMTP is imported with the first mail.
 """
 
 import asyncio
-import smtplib
 import ssl
-from email.message import EmailMessage
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pilothouse.communication.deliveries.options import ReceiverOptions
 from pilothouse.communication.deliveries.shape import sentence
 from pilothouse.domain.delivery import Answer, Delivery
+
+if TYPE_CHECKING:
+    import smtplib
+    from email.message import EmailMessage
 
 NO_RUN = Answer("dead", "mail is set up in the settings, never by a run")
 PERMANENT = 500
@@ -30,6 +33,8 @@ class Mail:
         return await asyncio.to_thread(self._send, delivery, receiver.url)
 
     def _send(self, delivery: Delivery, url: str) -> Answer:
+        import smtplib
+
         parts = urlsplit(url)
         query = parse_qs(parts.query)
         if not parts.hostname or "to" not in query:
@@ -56,7 +61,9 @@ class Mail:
             return Answer("again", f"the mail server did not take it ({type(error).__name__})")
         return Answer("delivered")
 
-    def _connect(self, scheme: str, host: str, port: int | None) -> smtplib.SMTP:
+    def _connect(self, scheme: str, host: str, port: int | None) -> "smtplib.SMTP":
+        import smtplib
+
         server: smtplib.SMTP
         if scheme == "smtps":
             context = ssl.create_default_context()
@@ -70,7 +77,9 @@ class Mail:
         """Nothing is kept open."""
 
 
-def compose(delivery: Delivery, to: list[str], sender: str) -> EmailMessage:
+def compose(delivery: Delivery, to: list[str], sender: str) -> "EmailMessage":
+    from email.message import EmailMessage
+
     text = sentence(delivery)
     message = EmailMessage()
     message["Subject"] = " ".join(text.splitlines()[0].split())[:200]

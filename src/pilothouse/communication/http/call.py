@@ -7,7 +7,7 @@ also the only place that tells whose request it is: `tenant_of` and `principal_o
 import itertools
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,8 +48,8 @@ class Front:
     meter: MetricsPage
     neighbours: Neighbours
     door: Door
-    document: bytes = b"{}"
-    """The OpenAPI document."""
+    document: Callable[[], bytes]
+    """Makes the OpenAPI document."""
     pages: Pages | None = None
     settings: Sequence[SettingView] = ()
     started_at: int = 0

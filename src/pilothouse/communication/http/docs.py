@@ -5,6 +5,7 @@ without internet, and the content security policy says so to the browser: no inl
 frame.
 """
 
+import asyncio
 from importlib.resources import files
 
 from pilothouse.communication.http.call import Call
@@ -30,7 +31,7 @@ _texts = {name: (_page / name).read_bytes() for name in ("docs.html", *PARTS)}
 
 async def get_document(call: Call) -> None:
     """Every route and schema, as OpenAPI 3.1."""
-    await call.answer(200, call.front.document)
+    await call.answer(200, await asyncio.to_thread(call.front.document))
 
 
 async def get_docs_page(call: Call) -> None:

@@ -3,14 +3,14 @@
 Both say what an operator would find out at the machine, and nothing about what runs are for.
 """
 
-from importlib.metadata import version
-
 from pilothouse.communication.http.call import Call
 from pilothouse.wire.instant import stamp
 from pilothouse.wire.node import HostView, NodeView, SettingPage
 
 
 async def get_node(call: Call) -> None:
+    from importlib.metadata import version
+
     front = call.front
     hosts = [
         HostView(
