@@ -30,7 +30,7 @@ class Checkpoints:
         self._is_stopping = False
         self._thread: Thread | None = None
         if place.path:
-            self._own = place.connect(4, writes=True)
+            self._own = place.connect(writes=True)
             writer.set_wal_hook(self._count)
             self._thread = Thread(target=self._work, name="records-checkpoint", daemon=True)
             self._thread.start()

@@ -18,8 +18,11 @@ class SqliteOptions(Struct, frozen=True, kw_only=True):
     also the size to which it shrinks after a spike. 0: it grows as it will."""
     checkpoint_pages: int = 4000
     """Pages of 4 KiB in the WAL from which on it is written back to the file."""
-    cache_size: int = 32 * 1024 * 1024
-    """Bytes of pages the writer may keep in memory; each reader a quarter."""
+    cache_size: int = 8 * 1024 * 1024
+    """Bytes of pages each reader may keep in memory."""
+    writer_cache_size: int = 4 * 1024 * 1024
+    """Bytes of pages the writer may keep in memory. A commit that has split a page of an index looks at all that are
+    kept: with 32 MiB that took longer than all the rest of the commit."""
     busy_after: float = 5.0
     """Seconds to wait for a lock that a foreign program holds on the file."""
     memory_limit: int = 65_536

@@ -66,22 +66,21 @@ class Place:
     def gate(self) -> AbstractContextManager[object]:
         return contextlib.nullcontext() if self.path else self._lock
 
-    def connect(self, share: int = 1, *, writes: bool = False) -> FileConnection:
-        """A new connection. `share`: of how many parts of the cache it gets one."""
+    def connect(self, *, writes: bool = False) -> FileConnection:
+        """A new connection."""
+        options = self.options
         flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_URI
         with explained(self.shown):
-            connection = FileConnection(
-                self._name, flags=flags, vfs=self.options.vfs, statementcachesize=STATEMENTS_KEPT
-            )
-            connection.set_busy_timeout(int(self.options.busy_after * 1000))
+            connection = FileConnection(self._name, flags=flags, vfs=options.vfs, statementcachesize=STATEMENTS_KEPT)
+            connection.set_busy_timeout(int(options.busy_after * 1000))
             # FULL: NORMAL loses acknowledged commits in a power cut. The writer alone decides when to check-point.
             for pragma in (
                 f"journal_mode = {'wal' if self.path else 'memory'}",
-                f"journal_size_limit = {self.options.wal_size}",
+                f"journal_size_limit = {options.wal_size}",
                 "synchronous = full",
                 "temp_store = memory",
                 "wal_autocheckpoint = 0",
-                f"cache_size = {-self.options.cache_size // share // 1024}",
+                f"cache_size = {-(options.writer_cache_size if writes else options.cache_size) // 1024}",
                 f"query_only = {0 if writes else 1}",
             ):
                 connection.execute(f"pragma {pragma}").fetchall()
@@ -91,7 +90,7 @@ class Place:
     def reading(self) -> Iterator[FileConnection]:
         """A connection for one long read. It holds the gate: memory is copied while nobody writes."""
         with self.gate():
-            connection = self.connect(4)
+            connection = self.connect()
             try:
                 yield connection
             finally:

@@ -49,8 +49,8 @@ class Reads:
     def __init__(self, place: Place, loop: AbstractEventLoop) -> None:
         self._place = place
         self._loop = loop
-        self._near = place.connect(4)
-        self._far = place.connect(4)
+        self._near = place.connect()
+        self._far = place.connect()
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="records-reader")
 
     def stop(self) -> None:
