@@ -1,9 +1,9 @@
 """Starts the program `pilothouse` with something in it altered: a limit made short so that a test need not wait for it,
 a seam held open so that a kill can strike there, or a bug planted so that a checker can be shown to find it.
 
-What to alter comes as JSON in the variable FAULTS: `{"limits": {...}, "lose_acks": prefix, "die": [seam, nth],
-"again": seconds, "layout": [[name, sql]], "bugs": [name]}`. It is done from outside, so that the source has no hooks
-for tests. Only the node is altered, never a host.
+What to alter comes as JSON in the variable FAULTS: `{"limits": {...}, "lease": seconds, "renew": seconds, "lose_acks":
+prefix, "die": [seam, nth], "again": seconds, "layout": [[name, sql]], "postgres": {...}, "bugs": [name]}`. It is done
+from outside, so that the source has no hooks for tests. Only the node is altered, never a host.
 """
 
 import asyncio
@@ -14,7 +14,9 @@ import signal
 from collections.abc import Sequence
 from typing import Any
 
-from pilothouse import app
+import msgspec
+
+from pilothouse import app, backing
 from pilothouse.cli import main
 from pilothouse.communication.triggers.loop import SourceLoop
 from pilothouse.compute import loops, process
@@ -98,6 +100,12 @@ def bring_again_soon(seconds: float) -> None:
     made.SqsQueue = lambda url: sqs(url, visible=max(1, round(seconds)))
 
 
+def have_little_patience(with_postgres: dict[str, float]) -> None:
+    """Some of `PostgresOptions`."""
+    plain = backing.postgres_options
+    backing.postgres_options = lambda settings: msgspec.structs.replace(plain(settings), **with_postgres)
+
+
 def be_the_next_release(layout: list[tuple[str, str]]) -> None:
     """It knows these migrations beyond those of this one."""
     plain = migrate.migrations
@@ -174,6 +182,8 @@ def shorten_leases(seconds: float) -> None:
 def alter(asked: dict[str, Any]) -> None:
     if "lease" in asked:
         shorten_leases(asked["lease"])
+    if "renew" in asked:
+        loops.RENEW_EVERY = round(asked["renew"] * 1e6)
     set_limits(asked.get("limits", {}))
     if "lose_acks" in asked:
         lose_acks(asked["lose_acks"])
@@ -181,6 +191,8 @@ def alter(asked: dict[str, Any]) -> None:
         die_around_acknowledgement(*asked["die"])
     if "layout" in asked:
         be_the_next_release(asked["layout"])
+    if "postgres" in asked:
+        have_little_patience(asked["postgres"])
     if "again" in asked:
         bring_again_soon(asked["again"])
     for bug in asked.get("bugs", ()):

@@ -137,6 +137,56 @@ async def test_a_network_that_swallows_everything_is_noticed_and_nobody_waits_fo
     assert (await read(records, "run_after")).status == "queued"
 
 
+async def test_behind_a_commit_in_doubt_callers_are_refused_soon_and_what_attempts_say_is_kept(
+    postgres_server, database, proxy, committed
+):
+    """A network that stays silent: who comes second must not wait for as long as it is."""
+    quick = PostgresOptions(answer_within=1.0, connect_within=1.0, hold_for=0.5, doubt_for=1.0, readers=1)
+    records = PostgresRecords(postgres_server.url(database, proxy.port), options=quick)
+    await records.open()
+    try:
+        await warm(records)
+        proxy.answers = False
+        change = asyncio.ensure_future(put(records, *attempt()))
+        await asyncio.sleep(0)
+        await committed("select 1 from step where key = 's'")
+        proxy.swallow()
+        late = asyncio.ensure_future(put(records, fence("run_a"), step("run_a", ended("t"))))
+        for number in range(3):
+            async with asyncio.timeout(60):
+                answers = await asyncio.gather(
+                    *(put(records, queued(f"run_{number}_{one}")) for one in range(3)),
+                    records.renew_leases("nobody", 1, 2),
+                    *(records.list_steps(TENANT, "run_a", 0, 10) for _ in range(8)),
+                    return_exceptions=True,
+                )
+            assert {type(answer) for answer in answers} == {RecordsUnavailable}
+        assert not change.done()
+        assert not late.done()
+        proxy.heal()
+        proxy.cut()
+        assert (await change).seq == 3
+        await late
+        assert [row.key for row in await records.load_journal(TENANT, "run_a")] == ["warm", "s", "t"]
+    finally:
+        proxy.heal()
+        await records.close()
+
+
+async def test_what_was_on_its_way_when_the_network_fell_silent_is_made_once_although_it_arrives_late(records, proxy):
+    """TCP sends again what was not confirmed, also when the node has long given up the connection."""
+    await warm(records)
+    proxy.delay()
+    change = asyncio.ensure_future(put(records, *attempt()))
+    await asyncio.sleep(QUICK.answer_within * 2)  # the span itself is the case
+    assert not change.done()
+    proxy.heal()
+    assert (await change).seq == 3
+    assert proxy.late > 0
+    assert len(await records.load_journal(TENANT, "run_a")) == 2
+    assert len(await all_events(records, "run_a")) == 3
+
+
 async def test_an_attempt_waits_until_it_is_known_whether_its_step_was_kept(records, proxy, committed):
     """A caller from outside is told that nobody knows; an attempt would write the same again."""
     await warm(records)

@@ -1,7 +1,8 @@
 """A TCP proxy that stands between two programs and can fail as a network does.
 
-It runs on the loop of the test. `hear` and `answer` tell whether bytes are passed on in each direction: a network that
-swallows packets says nothing to either side, and keeps the connections.
+It runs on the loop of the test. `hears` and `answers` tell whether bytes are passed on in each direction: a network
+that swallows packets says nothing to either side, and keeps the connections. `delay` is the worse one: what was on its
+way when the network fell silent arrives once it is healed, as TCP sends it again, also when its sender has given up.
 """
 
 import asyncio
@@ -19,6 +20,10 @@ class Proxy:
         """Whether what the server says reaches the client."""
         self.accepts = True
         """Whether a new connection is taken; else it is closed at once."""
+        self._passes = asyncio.Event()
+        self._passes.set()
+        self.late = 0
+        """Bytes that came late, or will, because of `delay`."""
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -32,8 +37,13 @@ class Proxy:
         """From now on nothing gets through, and nobody is told."""
         self.hears = self.answers = False
 
+    def delay(self) -> None:
+        """From now on nothing gets through before it is healed, and nobody is told."""
+        self._passes.clear()
+
     def heal(self) -> None:
         self.hears = self.answers = self.accepts = True
+        self._passes.set()
 
     def cut(self) -> None:
         """Ends all connections that are open."""
@@ -43,10 +53,10 @@ class Proxy:
     async def stop(self) -> None:
         assert self._server is not None
         self._server.close()
-        self.cut()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._passes.set()
+        while self._tasks:
+            self.cut()
+            await asyncio.wait(self._tasks, timeout=0.1)  # again: one may just have been connecting
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -73,6 +83,9 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: str) -> None:
         with contextlib.suppress(OSError):
             while heard := await reader.read(65_536):
+                if not self._passes.is_set():
+                    self.late += len(heard)
+                    await self._passes.wait()
                 if getattr(self, direction):
                     writer.write(heard)
                     await writer.drain()

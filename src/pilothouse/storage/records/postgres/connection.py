@@ -56,6 +56,11 @@ SESSION = {
     "enable_mergejoin": "off",
     # A node that was stopped in the middle of a transaction must not hold the rows of others longer than its leases.
     "idle_in_transaction_session_timeout": "5000",
+    # Of a node that vanished without a word the server would keep the connections for two hours.
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30000",
 }
 
 

@@ -9,8 +9,7 @@ after the reconnect whether it was made (`doubt`), so that no Change is lost or 
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import groupby
+from collections.abc import Callable
 from time import monotonic
 
 import asyncpg
@@ -76,17 +75,15 @@ class Lane:
                 self._something.clear()
                 await self._something.wait()
                 continue
-            pending = self._pending
-            batch = [pending.popleft() for _ in range(min(len(pending), self._options.batch_limit))]
-            for piece in pieces(batch):
-                began = monotonic()
-                await self._settle(piece)
-                if self._meter is not None:
-                    self._meter.committed(len(piece), monotonic() - began)
-                    for entry in audited(piece):
-                        self._meter.audited(entry)
-                self._wake(piece)
-                self._count()
+            batch = take_batch(self._pending, self._options.batch_limit)
+            began = monotonic()
+            await self._settle(batch)
+            if self._meter is not None:
+                self._meter.committed(len(batch), monotonic() - began)
+                for entry in audited(batch):
+                    self._meter.audited(entry)
+            self._wake(batch)
+            self._count()
 
     def _count(self) -> None:
         self._batches += 1
@@ -105,10 +102,12 @@ class Lane:
         for turn in range(TRIES):
             for item in batch:
                 item.reset()
+            waiting = len(self._pending)
             try:
                 connection = await self._link.writing(self._options.hold_for)
             except RecordsUnavailable as fault:
                 give_up(batch, fault)
+                self._refuse_waiting(waiting, fault)
                 return
             try:
                 await connection.run(self._transact, connection, batch, singly)
@@ -138,14 +137,26 @@ class Lane:
         mark = self._link.next_mark
         until = monotonic() + self._options.doubt_for
         while True:
+            waiting = len(self._pending)
             try:
                 return await self._link.find_mark(self._options.hold_for) == mark
             except RecordsUnavailable:
                 if self._is_closing:
                     give_up(batch, fault)
                     return True
+                self._refuse_waiting(waiting, fault)
                 if monotonic() > until:
                     refuse_callers(batch)
+
+    def _refuse_waiting(self, count: int, fault: Exception) -> None:
+        """The first so many that waited in vain behind a batch, but those of attempts: nothing of them has begun, and
+        the network may be silent for long."""
+        waiting, self._pending = self._pending, deque()
+        refused: Batch = []
+        for place, item in enumerate(waiting):
+            (self._pending if place >= count or is_own(item) else refused).append(item)
+        give_up(refused, fault)
+        self._wake(refused)
 
     @staticmethod
     async def _roll_back(connection: PostgresConnection) -> None:
@@ -189,14 +200,18 @@ def analyze(connection: PostgresConnection) -> None:
     connection.execute(f"analyze {TABLES}")
 
 
-def pieces(batch: Batch) -> Iterator[Batch]:
+def take_batch(pending: deque[Item], limit: int) -> Batch:
     """Changes that follow each other share a transaction; a job has one of its own, whose locks are few."""
-    for is_job, items in groupby(batch, lambda item: isinstance(item, Job)):
-        if is_job:
-            for item in items:
-                yield [item]
-        else:
-            yield list(items)
+    batch = [pending.popleft()]
+    if not isinstance(batch[0], Job):
+        while pending and len(batch) < limit and not isinstance(pending[0], Job):
+            batch.append(pending.popleft())
+    return batch
+
+
+def is_own(item: Item) -> bool:
+    """Whether an attempt says it of itself."""
+    return isinstance(item, Ticket) and any(isinstance(one, OWN) for one in item.change.statements)
 
 
 def find_all_moves(tickets: list[Ticket]) -> list[Statement]:
@@ -211,7 +226,7 @@ def refuse_callers(batch: Batch) -> None:
     """Callers from outside are told that nobody knows; they may ask again with their idempotency key. Attempts go on
     waiting, since they would write the same again."""
     for item in batch:
-        if not isinstance(item, Ticket) or not any(isinstance(one, OWN) for one in item.change.statements):
+        if not is_own(item):
             done, item.done = item.done, tell_nobody
             if done is not tell_nobody:
                 done(RecordsUnavailable())

@@ -106,30 +106,47 @@ class Link:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     async def read(self, read: Callable[..., T], *values: Any) -> T:
-        """Raises `RecordsUnavailable`. A read that lost its connection is asked once more."""
+        """Raises `RecordsUnavailable`, also when all places are taken for long: a network that swallows everything
+        holds each of them for seconds. A read that lost its connection is asked once more."""
+        await self._wait_place()
+        try:
+            return await self._read(read, *values)
+        finally:
+            self._places.release()
+
+    async def _wait_place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._options.answer_within):
+                await self._places.acquire()
+        except TimeoutError as fault:
+            raise RecordsUnavailable from fault
+
+    async def _read(self, read: Callable[..., T], *values: Any) -> T:
         for turn in range(READ_TRIES):
-            async with self._places:
-                connection = None
-                try:
-                    connection = self._idle.pop() if self._idle else await connect(self._url, self._options)
-                    answer = await connection.run(self._snapshot, connection, read, *values)
-                except Exception as error:
-                    if connection is not None:
-                        connection.terminate()
-                    if not is_lost(error):
-                        raise
-                    for one in self._idle:  # They are of the same age: what ended one has mostly ended all.
-                        one.terminate()
-                    self._idle.clear()
-                    if turn + 1 == READ_TRIES:
-                        raise RecordsUnavailable from error
-                except BaseException:
-                    if connection is not None:
-                        connection.terminate()
+            connection = None
+            try:
+                connection = self._idle.pop() if self._idle else await connect(self._url, self._options)
+                answer = await connection.run(self._snapshot, connection, read, *values)
+            except Exception as error:
+                if connection is not None:
+                    connection.terminate()
+                if not is_lost(error):
                     raise
-                else:
-                    self._idle.append(connection)
-                    return answer
+                for one in self._idle:  # They are of the same age: what ended one has mostly ended all.
+                    one.terminate()
+                self._idle.clear()
+                if turn + 1 == READ_TRIES:
+                    raise RecordsUnavailable from error
+            except BaseException:
+                if connection is not None:
+                    connection.terminate()
+                raise
+            else:
+                self._idle.append(connection)
+                return answer
         raise AssertionError("unreachable")
 
     def _snapshot(self, connection: PostgresConnection, read: Callable[..., T], *values: Any) -> T:

@@ -1,0 +1,182 @@
+"""A network between nodes and PostgreSQL that swallows everything for longer than anybody's patience, keeps the
+connections, and then delivers what was on its way (I1, I2, I4, I6, I7, I8).
+
+The first test has short times and lasts until it has seen all it wants. The second one has those of the product and
+sixty seconds, and is made when it is asked for: `make faults-long`.
+"""
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from pilothouse.testing.proxy import Proxy
+from tests.cluster.test_takeover import TAKEN_OVER_WITHIN, hold_in, read_all, started
+from tests.cluster.test_watch import follow
+from tests.faults.checkers import (
+    check_bounded,
+    check_intake,
+    check_one_end,
+    check_resumed,
+    check_run,
+    check_stays_ended,
+    check_timers,
+)
+from tests.faults.client import wait_until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+IMPATIENT = {
+    "lease": 3.0,
+    "postgres": {"answer_within": 1.0, "connect_within": 1.0, "hold_for": 0.5, "doubt_for": 1.0},
+}
+RUNS = [f"run_{number}" for number in range(3)]
+NAP = 2.0
+
+
+class Hole:
+    """Two nodes behind proxies, and beside them two that nothing happens to."""
+
+    def __init__(self, cluster, receiver, ways, altered):
+        self.receiver, self.ways = receiver, ways
+        self.first = cluster("worker", port=ways[0].port, altered=altered)
+        self.cut_off = cluster("gateway", port=ways[1].port, altered=altered)
+        self.second, self.gateway = cluster("worker", altered=altered), cluster("gateway")
+        self.seen, self.sent = [], []
+
+    async def fall_in(self):
+        """Runs stand in their second step on the first worker; it hears of their ends once nothing gets through."""
+        await started(self.first, self.gateway, self.cut_off)
+        gates = [await hold_in(self.gateway, self.receiver, self.first, run, 1) for run in RUNS]
+        await self.cut_off.caller.start_known("rest", "run_nap", NAP)
+        self.stream = asyncio.create_task(follow(self.cut_off, RUNS[0], self.seen))
+        await wait_until(lambda: has_some(self.seen))
+        self.further = [self.receiver.hold(run, "2", "before") for run in RUNS]
+        await self.second.start()
+        for way in self.ways:
+            way.delay()
+        self.began = asyncio.get_running_loop().time()
+        for gate in gates:
+            gate.open()
+
+    async def is_taken_over(self):
+        """Returns after how many seconds."""
+        for gate in self.further:
+            await gate.wait_reached()
+        took = asyncio.get_running_loop().time() - self.began
+        assert not {gate.host for gate in self.further} & {host.pid for host in self.first.hosts()}
+        for gate in self.further:
+            gate.open()
+        return took
+
+    async def ask_the_gateway(self):
+        """Returns how long the slowest answer took."""
+        for node in (self.first, self.cut_off):
+            await wait_until(lambda node=node: is_unready(node))
+        loop = asyncio.get_running_loop()
+
+        async def timed(asked):
+            began = loop.time()
+            return await asked, loop.time() - began
+
+        asked = [self.start(number) for number in range(4)]
+        asked += [self.cut_off.caller.ask("GET", f"/v1/runs/{run}") for run in RUNS for _ in range(10)]
+        found = await asyncio.gather(*map(timed, asked))
+        assert {answer.status for answer, _ in found} == {503}, found
+        assert check_bounded([answer for answer, _ in found], (), 0) == []
+        return max(seconds for _, seconds in found)
+
+    async def start(self, number):
+        """Asks the gateway to take in a run, under a key that stays the same."""
+        key, headers = f"order-{number}", {"prefer": "respond-async", "idempotency-key": f"order-{number}"}
+        answer = await self.cut_off.caller.start("chain", {"steps": 1}, headers=headers)
+        self.sent.append((key, b"", answer))
+        return answer
+
+    async def heal(self):
+        """All has ended on the second worker; what was on its way arrives, and changes nothing."""
+        readings = await read_all(self.gateway.caller, RUNS)
+        for way in self.ways:
+            way.heal()
+        assert all(way.late for way in self.ways)
+        for node in (self.first, self.cut_off):
+            await wait_until(lambda node=node: is_ready(node))
+        # What the first worker had waiting is settled before that.
+        answer = await self.first.caller.start_at_last("chain", {"steps": 1})
+        runs = [answer.body["id"], "run_nap"]
+        for number in range(4):
+            await wait_until(lambda number=number: self.is_taken_in(number))
+            runs.append(self.sent[-1][2].body["id"])
+        assert check_intake(self.sent) == []
+        readings |= await read_all(self.cut_off.caller, runs)
+        assert check_one_end([*RUNS, *runs], readings) == []
+        for run, reading in readings.items():
+            assert check_run(reading, self.receiver.of(run)) == []
+            assert reading.run["status"] == "succeeded"
+        for run in RUNS:
+            assert readings[run].run["attempt"] > 1
+            assert check_stays_ended(readings[run], await self.cut_off.caller.read(run)) == []
+        assert check_timers(readings["run_nap"], NAP, within=90.0) == []
+        await self.stream
+        assert check_resumed([self.seen], readings[RUNS[0]].events) == []
+
+    async def is_taken_in(self, number):
+        answer = await self.start(number)
+        assert answer.status in (202, 503), answer
+        return answer.status == 202
+
+
+@pytest.fixture
+async def hole(cluster, receiver, postgres_server):
+    """Made with what is altered at its nodes."""
+    ways = [Proxy("127.0.0.1", postgres_server.port) for _ in range(2)]
+    for way in ways:
+        await way.start()
+    made = []
+
+    def make(altered=None):
+        made.append(Hole(cluster, receiver, ways, altered))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stream.cancel()
+        await asyncio.gather(one.stream, return_exceptions=True)
+    for way in ways:
+        await way.stop()
+
+
+async def test_nodes_in_a_hole_say_so_lose_their_runs_to_others_and_cannot_write_when_it_is_over(hole):
+    hole = hole(IMPATIENT)
+    await hole.fall_in()
+    await hole.ask_the_gateway()
+    await hole.is_taken_over()
+    await hole.heal()
+
+
+@pytest.mark.skipif("FAULTS_LONG" not in os.environ, reason="takes sixty seconds by itself: make faults-long")
+async def test_the_same_for_sixty_seconds_with_the_times_of_the_product(hole, capsys):
+    hole = hole()
+    await hole.fall_in()
+    answered = asyncio.create_task(hole.ask_the_gateway())
+    took = await hole.is_taken_over()
+    slowest = await answered
+    with capsys.disabled():
+        sys.stdout.write(f"\ntaken over after {took:.1f} s; the slowest answer of the gateway took {slowest:.1f} s\n")
+    assert took < TAKEN_OVER_WITHIN
+    assert slowest < 30.0
+    await asyncio.sleep(max(0.0, 60.0 - (asyncio.get_running_loop().time() - hole.began)))  # the span is the case
+    await hole.heal()
+
+
+async def has_some(seen):
+    return bool(seen)
+
+
+async def is_ready(node):
+    return (await node.caller.ask("GET", "/readyz")).status == 200
+
+
+async def is_unready(node):
+    return (await node.caller.ask("GET", "/readyz")).status == 503
