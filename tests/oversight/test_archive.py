@@ -58,7 +58,7 @@ def size_of(note):
 
 
 async def names_of(objects):
-    return await objects.list_old(0, "", 1000)
+    return await objects.list_old(2**52, "", 1000)
 
 
 async def text_of(objects):

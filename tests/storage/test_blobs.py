@@ -23,6 +23,7 @@ LONG = b'"' + b"x" * 40_000 + b'"'
 OTHER = b'"' + b"y" * 40_000 + b'"'
 SIZE = 32 * 1024
 LATER = AT + 10 * IDLE_FOR
+EVER = 2**52
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -51,13 +52,13 @@ def folder(tmp_path):
     return ObjectBlobs(f"file://{tmp_path}/blobs")
 
 
-def mover_of(records, blobs):
+def mover_of(records, blobs, at=LATER):
     records.blobs = blobs
-    return Mover(records, blobs, SIZE, lambda: LATER, lambda text: None)
+    return Mover(records, blobs, SIZE, lambda: at, lambda text: None)
 
 
 async def everything(blobs):
-    return await blobs.list_old(0, "", 1000)
+    return await blobs.list_old(EVER, "", 1000)
 
 
 async def moved(mover, blobs):
@@ -75,9 +76,9 @@ async def test_a_blob_is_written_once_read_listed_and_deleted(blobs):
     await blobs.put("acme/two", OTHER)
     assert [await blobs.get(name) for name in ("acme/one", "acme/two")] == [LONG, OTHER]
     assert await everything(blobs) == ["acme/one", "acme/two"]
-    assert await blobs.list_old(0, "acme/one", 10) == ["acme/two"]
-    assert await blobs.list_old(0, "", 1) == ["acme/one"]
-    assert await blobs.list_old(3600, "", 10) == []
+    assert await blobs.list_old(EVER, "acme/one", 10) == ["acme/two"]
+    assert await blobs.list_old(EVER, "", 1) == ["acme/one"]
+    assert await blobs.list_old(LATER, "", 10) == []
     await blobs.delete(["acme/one", "acme/one", "acme/none"])
     assert await everything(blobs) == ["acme/two"]
 
@@ -156,10 +157,13 @@ async def test_only_blobs_that_nothing_names_are_swept_and_only_old_ones(records
     await folder.put(f"{TENANT}/{'0' * 64}-died", b"a node died before it was named")
     await folder.put("somebody/elses.txt", b"not ours")
     await records.prune(Retention(LATER, AT + 1), 100)
-    await mover.sweep_round()
+    sweeper = mover_of(records, folder, EVER)  # its own clock is far ahead: the wall's counts
+    await sweeper.sweep_round()
     assert len(await everything(folder)) == 4
     monkeypatch.setattr("pilothouse.storage.blobs.mover.GRACE", 0.0)
-    await mover.sweep_round()
+    await mover.sweep_round()  # the wall's clock is far ahead of that of this node, which counts
+    assert len(await everything(folder)) == 4
+    await sweeper.sweep_round()
     left = await everything(folder)
     assert len(left) == 2
     assert "somebody/elses.txt" in left

@@ -19,8 +19,8 @@ class Blobs(Protocol):
         """None: there is no such blob."""
         ...
 
-    async def list_old(self, seconds: float, after: str, limit: int) -> list[str]:
-        """Names of blobs that were written longer ago, in order, behind a name."""
+    async def list_old(self, before: int, after: str, limit: int) -> list[str]:
+        """Names of blobs that were written before (microseconds since 1970 UTC), in order, behind a name."""
         ...
 
     async def delete(self, names: Sequence[str]) -> None:

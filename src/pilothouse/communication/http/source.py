@@ -4,7 +4,6 @@ A post is answered when what became of its messages is durable: 202 also for a d
 nothing about it and would only send it again. What cannot be taken now is refused, and its sender tries again.
 """
 
-import time
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -45,14 +44,15 @@ async def post_message(call: Call, source: str, query: PostQuery) -> None:
         raise SourceNotFound(source=source[:80])
     if desk.verify == "key":
         demand(call, "runs:write")
+    at = call.front.world.clock.now() / 1e6
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in call.headers.items()}
     if desk.identity is not None:
         try:
-            await desk.identity.check(bearer(headers), time.time())
+            await desk.identity.check(bearer(headers), at)
         except KeysAway:
             raise KeysUnavailable() from None
     body = await read_body(call)
-    wrong = check(desk, headers, query.token or "", body, time.time())
+    wrong = check(desk, headers, query.token or "", body, at)
     if wrong is not None:
         raise SignatureRefused(reason=wrong)
     try:

@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Sequence
 from random import random
+from time import time_ns
 from typing import Protocol
 from urllib.parse import quote, unquote
 
@@ -23,6 +24,8 @@ BATCH = 4
 IDLE_FOR = 3600 * 1_000_000
 """Microseconds since the end of the last run that uses it: a run that ended just now is looked at most."""
 GRACE = 24 * 3600.0
+"""Seconds for which a blob that nothing names may be about to be named. By the earlier of two clocks, that of the node
+and the wall: a wall clock that has jumped ahead must not make everything old, and a folder dates its files by it."""
 SWEEP_EVERY = 3600.0
 SWEEP = 500
 
@@ -77,7 +80,8 @@ class Mover:
 
     async def sweep_round(self) -> int:
         """Removes what nothing names, a bounded number at once; returns how many names were looked at."""
-        names = await self._blobs.list_old(GRACE, self._swept, SWEEP)
+        before = min(self._now(), time_ns() // 1000) - round(GRACE * 1e6)
+        names = await self._blobs.list_old(before, self._swept, SWEEP)
         nobodys = [name for name in names if not await self._is_named(name)]
         await self._blobs.delete(nobodys)
         self._swept = names[-1] if len(names) == SWEEP else ""

@@ -61,12 +61,12 @@ class ObjectBlobs(Blobs):
         except (BaseError, OSError) as error:
             raise _away(error) from error
 
-    async def list_old(self, seconds: float, after: str, limit: int) -> list[str]:
-        before = datetime.now(UTC) - timedelta(seconds=seconds)
+    async def list_old(self, before: int, after: str, limit: int) -> list[str]:
+        until = datetime.fromtimestamp(before / 1e6, UTC)
         names: list[str] = []
         try:
             async for page in obstore.list(self._store, offset=after or None, chunk_size=PAGE):
-                names += [str(one["path"]) for one in page if one["last_modified"] <= before and one["path"] > after]
+                names += [str(one["path"]) for one in page if one["last_modified"] <= until and one["path"] > after]
                 if len(names) >= limit and not isinstance(self._store, LocalStore):  # a folder has no order
                     break
         except (BaseError, OSError) as error:
