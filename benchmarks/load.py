@@ -50,13 +50,20 @@ class Counted:
     spans: list[float] = field(default_factory=list)
     first_spans: list[float] = field(default_factory=list)
     fault: str = ""
+    takes_refusals: bool = False
+    refused: int = 0
+    """Answers with another status than 200 or 202 and lost connections, where those do not end the sample."""
 
 
 class Connection(asyncio.Protocol):
     """A unit is an answer to the last of `exchanges` requests; with `marks`, each occurrence of it in a body."""
 
-    def __init__(self, counted: Counted, ask: Callable[[bytes], bytes], exchanges: int, marks: bytes) -> None:
+    def __init__(
+        self, counted: Counted, ask: Callable[[bytes], bytes], exchanges: int, marks: bytes,
+        when_lost: Callable[[], None],
+    ) -> None:  # fmt: skip
         self._counted = counted
+        self._when_lost = when_lost
         self._ask = ask
         self._exchanges = exchanges
         self._marks = marks
@@ -65,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._length = -1
         self._done = 0
         self._told = 0
+        self._is_refused = False
         self._began_at = 0.0
         self.is_last = False
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -98,7 +106,8 @@ class Connection(asyncio.Protocol):
         if end < 0:
             return False
         head = bytes(self._buffer[:end]).lower()
-        if not head.startswith((b"http/1.1 200", b"http/1.1 202")):
+        self._is_refused = not head.startswith((b"http/1.1 200", b"http/1.1 202"))
+        if self._is_refused and not self._counted.takes_refusals:
             self._fail(bytes(self._buffer[:600]).decode(errors="replace"))
             return False
         self._body_at = end + 4
@@ -124,7 +133,9 @@ class Connection(asyncio.Protocol):
         self._done += 1
         counted = self._counted
         if self._done % self._exchanges == 0:
-            if counted.is_open:
+            if self._is_refused:
+                counted.refused += counted.is_open
+            elif counted.is_open:
                 counted.units += not self._marks
                 counted.spans.append(time.perf_counter() - self._began_at)
             if self.is_last:
@@ -137,26 +148,45 @@ class Connection(asyncio.Protocol):
         self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if not self.is_last:
+        if not self.is_last and self._counted.takes_refusals:
+            self._counted.refused += self._counted.is_open and not self._is_refused
+            self._when_lost()
+        elif not self.is_last:
             self._counted.fault = self._counted.fault or f"the server closed a connection: {error}"
         if not self.closed.done():
             self.closed.set_result(None)
 
 
 async def sample(port: int, script: Script, connections: int, seconds: float, warm: float, exchanges: int = 1,
-                 marks: bytes = b"", at_edges: Callable[[], None] = lambda: None) -> tuple[Counted, float]:  # fmt: skip
-    """What happened in a window of `seconds`, and how long it really was. `at_edges` is called at both of its ends."""
+                 marks: bytes = b"", at_edges: Callable[[], None] = lambda: None,
+                 takes_refusals: bool = False) -> tuple[Counted, float]:  # fmt: skip
+    """What happened in a window of `seconds`, and how long it really was. `at_edges` is called at both of its ends.
+    Raises `LoadFailed` for a lost connection and for an answer of another status, unless `takes_refusals`: then these
+    are counted apart, and a connection that was lost is made again."""
     loop = asyncio.get_running_loop()
-    counted = Counted()
+    counted = Counted(takes_refusals=takes_refusals)
     made: list[Connection] = []
+    again: set[asyncio.Task[None]] = set()
+
+    def made_again(task: asyncio.Task[None]) -> None:
+        again.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            counted.fault = counted.fault or f"it takes no connections any more: {error}"
+
+    async def begin(number: int) -> None:
+        def lost() -> None:
+            again.add(task := asyncio.create_task(begin(number)))
+            task.add_done_callback(made_again)
+
+        def build() -> Connection:
+            return Connection(counted, script(number), exchanges, marks, lost)
+
+        async with asyncio.timeout(CONNECT_WITHIN):
+            made.append((await loop.create_connection(build, "127.0.0.1", port))[1])
+
     try:
         for number in range(connections):
-
-            def build(number: int = number) -> Connection:
-                return Connection(counted, script(number), exchanges, marks)
-
-            async with asyncio.timeout(CONNECT_WITHIN):
-                made.append((await loop.create_connection(build, "127.0.0.1", port))[1])
+            await begin(number)
         await asyncio.sleep(warm)
         at_edges()
         counted.is_open, began_at = True, time.perf_counter()
@@ -164,6 +194,8 @@ async def sample(port: int, script: Script, connections: int, seconds: float, wa
         counted.is_open, span = False, time.perf_counter() - began_at
         at_edges()
     finally:
+        for task in again:
+            task.cancel()
         for one in made:
             one.is_last = True
         if made:

@@ -30,7 +30,7 @@ from benchmarks.workloads import JOURNAL, WORKLOADS, Workload
 REPEATS = 3
 START_WITHIN = 60.0
 LONG_WINDOW = 30.0
-HEAD = ["peer", "version", "work", "callers", "a second", "ours", "ours / theirs", "p50 ms", "it keeps"]
+HEAD = ["peer", "version", "work", "callers", "a second", "ours", "ours / theirs", "p50 ms", "refused", "it keeps"]
 OURS = {work.key: work for work in (*WORKLOADS, JOURNAL)}
 QUIET = {"LANGGRAPH_CLI_NO_ANALYTICS": "1", "LANGSMITH_TRACING": "false", "AGNO_TELEMETRY": "false"}
 
@@ -95,12 +95,15 @@ def theirs_for(seconds: float) -> float:
     return max(seconds * 3, 6.0)
 
 
-async def theirs(server: PeerServer, callers: int, seconds: float) -> tuple[float, float | None]:
-    assert server.peer.script is not None
-    counted, span = await sample(server.port, server.peer.script, callers, theirs_for(seconds), 1.5)
+async def theirs(server: PeerServer, callers: int, seconds: float) -> tuple[float, float | None, float]:
+    """Units a second, the middle span, and the share of answers that were refusals."""
+    script = server.peer.script
+    assert script is not None
+    counted, span = await sample(server.port, script, callers, theirs_for(seconds), 1.5, takes_refusals=True)
     if not counted.units:  # slower than the window; a longer one says how slow
-        counted, span = await sample(server.port, server.peer.script, callers, LONG_WINDOW, 1.5)
-    return counted.units * server.peer.weight / span, percentile(counted.spans, 0.5)
+        counted, span = await sample(server.port, script, callers, LONG_WINDOW, 1.5, takes_refusals=True)
+    refused = counted.refused / max(counted.refused + len(counted.spans), 1)
+    return counted.units * server.peer.weight / span, percentile(counted.spans, 0.5), refused
 
 
 def by_itself(peer: Peer, callers: int, seconds: float, folder: Path, url: str = "") -> float:
@@ -150,19 +153,21 @@ async def beside(
     peer: Peer, server: PeerServer | None, node: NodeServer, callers: int, seconds: float, folder: Path
 ) -> dict[str, Any]:
     work = OURS[peer.against]
-    rates, mine, halfway = [], [], []
+    rates, mine, halfway, refusals = [], [], [], [0.0]
     for _ in range(REPEATS):
         mine.append(await ours(node, work, callers, seconds))
         if server is not None:
-            rate, p50 = await theirs(server, callers, seconds)
+            rate, p50, refused = await theirs(server, callers, seconds)
             halfway += [] if p50 is None else [p50 * 1e3]
+            refusals.append(refused)
         else:
             rate = await asyncio.to_thread(by_itself, peer, callers, max(seconds, 3.0), folder)
         rates.append(rate)
     ratios = [one / other for one, other in zip(mine, rates, strict=True) if other]
     return {
         "work": f"{work.title} ({peer.unit})", "callers": callers, "per_second": median(rates), "ours": median(mine),
-        "ratio": median(ratios), "p50_ms": median(halfway), "keeps": peer.keeps,
+        "ratio": median(ratios), "p50_ms": median(halfway), "refused": max(refusals),
+        "keeps": peer.keeps,
     }  # fmt: skip
 
 
@@ -195,14 +200,25 @@ def markdown(found: list[dict[str, Any]], seconds: float) -> str:
     lines = []
     for one in found:
         if "skipped" in one:
-            lines.append([one["peer"], "", f"skipped: {one['skipped']}", *[""] * 6])
+            lines.append([one["peer"], "", f"skipped: {one['skipped']}", *[""] * 7])
         else:
             figures = [short(one[name]) for name in ("per_second", "ours", "ratio", "p50_ms")]
-            lines.append([one["peer"], one["version"], one["work"], str(one["callers"]), *figures, one["keeps"]])
+            lines.append(
+                [
+                    one["peer"],
+                    one["version"],
+                    one["work"],
+                    str(one["callers"]),
+                    *figures,
+                    f"{one['refused']:.0%}",
+                    one["keeps"],
+                ]
+            )
     told = (
         f"Taken at {machine['at']} on commit {machine['commit']}, {machine['processor']}, servers on one core, the\n"
         f"load on another; medians of {REPEATS} samples, ours of {seconds:g} s and theirs of\n"
-        f"{theirs_for(seconds):g} s, in turns. Load average before: {machine['load_average']:.2f}. Ours is durable in\n"
+        f"{theirs_for(seconds):g} s, in turns; `refused`: the largest share of answers with another status than 200.\n"
+        f"Load average before: {machine['load_average']:.2f}. Ours is durable in\n"
         "every row but W1: SQLite with synchronous=FULL, the agent in a host.\n\nRepeat it: `make bench-peers`."
     )
     return f"# Peers\n\n{told}\n\n{grid(HEAD, lines)}\n"

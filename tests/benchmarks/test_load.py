@@ -47,6 +47,23 @@ async def test_an_event_that_lies_across_two_arrivals_counts_once() -> None:
     assert len(counted.first_spans) >= len(counted.spans) > 0
 
 
+async def test_refusals_are_counted_apart_where_they_may_come() -> None:
+    answered = 0
+
+    async def every_other(writer: asyncio.StreamWriter) -> None:
+        nonlocal answered
+        answered += 1
+        status = b"200 OK" if answered % 2 else b"500 Internal Server Error"
+        writer.write(b"HTTP/1.1 %b\r\nContent-Length: 2\r\n\r\n{}" % status)
+
+    async with await answers(every_other) as server:
+        port = server.sockets[0].getsockname()[1]
+        counted, _ = await sample(port, repeat(get("/")), 1, seconds=0.2, warm=0, takes_refusals=True)
+    assert counted.units == len(counted.spans)
+    assert abs(counted.units - counted.refused) <= 1
+    assert 0 < counted.units + counted.refused <= answered
+
+
 async def test_an_answer_with_a_length_is_one_unit() -> None:
     answered = 0
 

@@ -21,12 +21,13 @@ def test_a_table_tells_what_was_skipped_and_where_a_peer_is_better():
     found = [
         {"peer": "a", "skipped": "does not serve: no port"},
         {"peer": "b", "version": "1", "work": "W1", "callers": 32, "per_second": 200.0, "ours": 100.0,
-         "ratio": 0.5, "p50_ms": None, "keeps": "nothing"},
+         "ratio": 0.5, "p50_ms": None, "refused": 0.25, "keeps": "nothing"},
     ]  # fmt: skip
     text = markdown(found, 2.0)
     assert "skipped: does not serve: no port" in text
     assert "| 200 " in text
     assert "| 0.50 " in text
+    assert "| 25% " in text
 
 
 def test_every_peer_has_its_program_and_a_workload_of_ours_to_be_held_against():
