@@ -361,19 +361,20 @@ def facts_of(alert: Alert) -> bytes:
 
 
 def tracer(settings: Settings, metrics: Metrics) -> "OtlpTracer | None":
-    """`metrics` counts its spans. OpenTelemetry is imported by who wants spans: it takes as long as the rest of the
-    node. Raises `SettingsInvalid`."""
+    """`metrics` counts its spans. Raises `SettingsInvalid`."""
     says = settings.traces
     if says.endpoint is None:
         return None
+    from pilothouse.observability.collector import place_of
+    from pilothouse.observability.trace import OtlpTracer
+
     try:
-        from pilothouse.observability.trace import OtlpTracer
-    except ImportError as error:
+        found = OtlpTracer(place_of(says.endpoint, "pilothouse", os.environ), says.share, says.slow_seconds)
+    except OSError as error:
         raise SettingsInvalid(
-            reason=f"traces.endpoint is set, and {error.name} is not installed",
-            hint='Install it with pip install "pilothouse[otel]", or take traces.endpoint out.',
+            reason=f"a certificate for traces.endpoint cannot be used: {error.strerror or error}",
+            hint="Mend the file that OTEL_EXPORTER_OTLP_CERTIFICATE or _CLIENT_CERTIFICATE names.",
         ) from None
-    found = OtlpTracer(says.endpoint, says.share, says.slow_seconds)
     metrics.spans = found.spans
     return found
 

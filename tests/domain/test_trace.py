@@ -41,3 +41,8 @@ def test_a_share_is_drawn_evenly_and_by_the_trace_alone():
     assert 900 < len(drawn) < 1100
     assert all(is_drawn(trace, 0.2) for trace in drawn)
     assert all(is_drawn(trace, 1.0) and not is_drawn(trace, 0.0) for trace in traces)
+
+
+def test_what_is_sent_along_names_the_ids_that_the_span_of_the_run_has():
+    trace, span = f"{context_of('run_a', None).trace:032x}", f"{span_of('run_a'):016x}"
+    assert traceparent_below("run_a", None) == f"00-{trace}-{span}-00"

@@ -15,10 +15,12 @@ class Collector(ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), _Receiver)
-        self.spans = []
+        self.spans, self.resources, self.headers = [], [], []
         self.paths = set()
         self.status = 200
         """What it answers."""
+        self.mends_after = 0
+        """Requests that get that answer; those after them are taken. 0: all get it."""
         self.requests = 0
         self.asked = threading.Event()
         self.goes_on = threading.Event()
@@ -48,12 +50,16 @@ class _Receiver(BaseHTTPRequestHandler):
         self.server.requests += 1
         self.server.asked.set()
         self.server.goes_on.wait(60)
-        if self.server.status != 200:
+        self.server.headers.append(self.headers)
+        is_mended = 0 < self.server.mends_after < self.server.requests
+        if self.server.status != 200 and not is_mended:
             self.send_response(self.server.status)
             self.send_header("content-length", "0")
+            self.send_header("location", f"{self.server.url}/elsewhere")
             self.end_headers()
             return
         for resource in found.resource_spans:
+            self.server.resources.append(resource.resource)
             for scope in resource.scope_spans:
                 self.server.spans += scope.spans
         answer = ExportTraceServiceResponse().SerializeToString()

@@ -5,10 +5,12 @@ import time
 
 import httpx2
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from pilothouse.domain.journal import ENDED, StepRow
 from pilothouse.domain.run import Run
-from pilothouse.observability.trace import QUEUE, WAITING_RUNS, WAITING_SPANS, OtlpTracer
+from pilothouse.observability.collector import BATCH, QUEUE, place_of
+from pilothouse.observability.trace import WAITING_RUNS, WAITING_SPANS, OtlpTracer
 from tests.cli.served import serve
 from tests.observability.collector import Collector, attributes
 
@@ -76,13 +78,17 @@ def step_of(key, kind="model", **more):
     return StepRow(key, kind, "gpt", ENDED, "succeeded", started_at=AT, finished_at=AT + 500_000, **more)
 
 
+def tracer_to(url, share, slow_seconds, environ=(), **more):
+    return OtlpTracer(place_of(url, "pilothouse", dict(environ)), share, slow_seconds, **more)
+
+
 def sent(tracer, collector):
     tracer.stop()
     return {span.name: span for span in collector.spans}
 
 
 def test_a_step_is_below_its_run_and_says_what_it_used_and_nothing_of_what_was_said(collector):
-    tracer = OtlpTracer(collector.url, 1.0, 30)
+    tracer = tracer_to(collector.url, 1.0, 30)
     run = run_of(input=b'"secret words"')
     tracer.step_ended(run, CALLER, step_of("gpt-1", usage=b'{"input_tokens":7,"output_tokens":5}', output=b'"secret"'))
     tracer.run_ended(run, CALLER)
@@ -103,14 +109,14 @@ def test_a_step_is_below_its_run_and_says_what_it_used_and_nothing_of_what_was_s
     ids=["fine", "failed", "slow"],
 )
 def test_outside_of_the_share_only_what_failed_or_was_slow_is_recorded_with_its_steps(collector, run, kept):
-    tracer = OtlpTracer(collector.url, 0.0, 30)
+    tracer = tracer_to(collector.url, 0.0, 30)
     tracer.step_ended(run, None, step_of("gpt-1"))
     tracer.run_ended(run, None)
     assert set(sent(tracer, collector)) == ({"chat gpt", "invoke_agent desk"} if kept else set())
 
 
 def test_spans_that_wait_are_bounded(collector):
-    tracer = OtlpTracer(collector.url, 0.0, 30)
+    tracer = tracer_to(collector.url, 0.0, 30)
     for number in range(WAITING_RUNS + 10):
         for step in range(3):
             tracer.step_ended(run_of(f"run_{number}"), None, step_of(f"s-{step}"))
@@ -121,11 +127,85 @@ def test_spans_that_wait_are_bounded(collector):
     tracer.stop()
 
 
+def test_a_span_says_what_its_run_was_in_the_words_of_the_conventions(collector):
+    """Read with the classes that are generated from OpenTelemetry's files: what is written here by hand is what they
+    describe, also where a value is longer than one byte can say, or is no ASCII."""
+    tracer = tracer_to(collector.url, 1.0, 30)
+    usage = b'{"input_tokens":300,"output_tokens":70000,"cost_usd":0.25}'
+    run = run_of("run_long", status="failed", error=b'{"code":"agent_failed"}', session="Zoë " * 60, usage=usage)
+    tracer.step_ended(run, None, step_of("look-" + "x" * 300, kind="tool", tries=1000, error=b'{"code":"step_failed"}'))
+    tracer.run_ended(run, None)
+    spans = sent(tracer, collector)
+    root, step = spans["invoke_agent desk"], spans["execute_tool gpt"]
+    assert attributes(root) == {
+        "gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "desk", "gen_ai.agent.version": "r1",
+        "gen_ai.conversation.id": "Zoë " * 60, "gen_ai.usage.input_tokens": 300, "gen_ai.usage.output_tokens": 70000,
+        "pilothouse.run": "run_long", "pilothouse.tenant": "default", "pilothouse.mode": "event",
+        "pilothouse.status": "failed", "pilothouse.attempts": 1, "pilothouse.cost_usd": 0.25,
+        "error.type": "agent_failed",
+    }  # fmt: skip
+    assert attributes(step) == {
+        "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "gpt", "pilothouse.run": "run_long",
+        "pilothouse.step": "look-" + "x" * 300, "pilothouse.step.kind": "tool", "pilothouse.attempt": 1,
+        "pilothouse.tries": 1000, "error.type": "step_failed",
+    }  # fmt: skip
+    assert (root.kind, step.kind) == (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_INTERNAL)
+    assert root.status.code == step.status.code == Status.STATUS_CODE_ERROR
+    assert (root.parent_span_id, step.parent_span_id) == (b"", root.span_id)
+    assert (root.flags, step.flags) == (0x100, 0x300)
+    (resource,) = collector.resources
+    assert attributes(resource) == {"service.name": "pilothouse"}
+
+
+def test_what_opentelemetrys_variables_say_is_sent_along(collector):
+    environ = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "authorization=Basic%20abc, x-scope=desk,nonsense",
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
+    }
+    tracer = tracer_to(collector.url, 1.0, 30, environ)
+    tracer.run_ended(run_of(), None)
+    assert set(sent(tracer, collector)) == {"invoke_agent desk"}
+    (headers,) = collector.headers
+    assert (headers["Authorization"], headers["X-Scope"]) == ("Basic abc", "desk")
+    assert headers["Content-Encoding"] == "gzip"
+    assert attributes(collector.resources[0])["deployment.environment.name"] == "test"
+
+
+def test_a_receiver_that_sends_elsewhere_has_taken_nothing(collector):
+    """A POST that follows a redirect arrives as a GET, and would be answered with a page."""
+    tracer = tracer_to(collector.url, 1.0, 30)
+    collector.status = 302
+    tracer.run_ended(run_of(), None)
+    tracer.stop()
+    assert tracer.spans() == {"sent": 0, "failed": 1, "dropped": 0}
+
+
+@pytest.mark.slow
+def test_what_a_receiver_cannot_take_now_is_sent_again(collector):
+    collector.status = 503
+    collector.mends_after = 1
+    tracer = tracer_to(collector.url, 1.0, 30, within=60, stop_within=60)
+    tracer.run_ended(run_of(), None)
+    assert tracer.collector.flush()
+    tracer.stop()
+    assert tracer.spans() == {"sent": 1, "failed": 0, "dropped": 0}
+    assert collector.requests == 2
+
+
+def test_a_fact_that_cannot_be_written_takes_no_other_down(collector):
+    tracer = tracer_to(collector.url, 1.0, 30)
+    tracer.step_ended(run_of(), None, step_of("gpt-\ud800"))
+    tracer.run_ended(run_of(), None)
+    tracer.stop()
+    assert tracer.spans() == {"sent": 1, "failed": 1, "dropped": 0}
+
+
 def test_a_receiver_that_is_gone_costs_spans_and_nothing_else():
     collector = Collector()
     url = collector.url
     collector.close()
-    tracer = OtlpTracer(url, 1.0, 30, within=0.2)
+    tracer = tracer_to(url, 1.0, 30, within=0.2)
     tracer.step_ended(run_of(), None, step_of("gpt-1"))
     tracer.run_ended(run_of(), None)
     tracer.stop()
@@ -136,12 +216,12 @@ def test_a_receiver_that_is_gone_costs_spans_and_nothing_else():
 def test_of_more_spans_than_a_slow_receiver_takes_the_newest_are_dropped_and_each_is_counted(collector):
     """A hang of the receiver holds up nobody who tells of a step; what waited is sent when it goes on."""
     collector.goes_on.clear()
-    tracer = OtlpTracer(collector.url, 1.0, 30, within=60, stop_within=60)
+    tracer = tracer_to(collector.url, 1.0, 30, within=60, stop_within=60)
     for number in range(QUEUE + 100):
         tracer.step_ended(run_of(), None, step_of(f"gpt-{number}"))
     assert tracer.spans() == {"sent": 0, "failed": 0, "dropped": 100}
     collector.goes_on.set()
-    assert tracer._sender.force_flush()
+    assert tracer.collector.flush()
     tracer.stop()
     assert tracer.spans() == {"sent": QUEUE, "failed": 0, "dropped": 100}
     assert len(collector.spans) == QUEUE
@@ -150,10 +230,10 @@ def test_of_more_spans_than_a_slow_receiver_takes_the_newest_are_dropped_and_eac
 
 
 def test_what_a_receiver_refuses_is_counted_and_what_comes_after_it_is_sent(collector):
-    tracer = OtlpTracer(collector.url, 1.0, 30)
+    tracer = tracer_to(collector.url, 1.0, 30)
     collector.status = 400
     tracer.step_ended(run_of(), None, step_of("gpt-1"))
-    assert tracer._sender.force_flush()
+    assert tracer.collector.flush()
     assert tracer.spans() == {"sent": 0, "failed": 1, "dropped": 0}
     collector.status = 200
     tracer.step_ended(run_of(), None, step_of("gpt-2"))
@@ -165,13 +245,13 @@ def test_what_a_receiver_refuses_is_counted_and_what_comes_after_it_is_sent(coll
 @pytest.mark.slow
 def test_a_node_that_stops_waits_for_one_request_to_a_receiver_that_hangs_and_not_for_all(collector):
     collector.goes_on.clear()
-    tracer = OtlpTracer(collector.url, 1.0, 30, within=1, stop_within=0.05)
+    tracer = tracer_to(collector.url, 1.0, 30, within=1, stop_within=0.05)
     for number in range(QUEUE):
         tracer.step_ended(run_of(), None, step_of(f"gpt-{number}"))
     assert collector.asked.wait(60)
     tracer.stop()
     assert tracer.spans()["sent"] == 0
-    assert collector.requests < QUEUE // 512, "not one for each batch"
+    assert collector.requests < QUEUE // BATCH, "not one for each batch"
 
 
 @pytest.mark.slow

@@ -38,6 +38,8 @@ def span_of(run: str, step: str = "") -> int:
 
 def traceparent_below(run: str, traceparent: str | None) -> str:
     """What is sent along with what the run calls."""
+    if traceparent is None:
+        return f"00-{_hex_digest(run, 16)}-{_hex_digest(run, 8)}-00"
     context = context_of(run, traceparent)
     return f"00-{context.trace:032x}-{span_of(run):016x}-{SAMPLED if context.is_sampled else 0:02x}"
 
@@ -45,6 +47,20 @@ def traceparent_below(run: str, traceparent: str | None) -> str:
 def _digest(run: str, step: str, size: int) -> int:
     found = int.from_bytes(hashlib.blake2b(f"{run}\0{step}".encode(), digest_size=size).digest())
     return found or 1  # zero is no id
+
+
+def _hex_digest(run: str, size: int) -> str:
+    """As `_digest` of the run, in half of its time: it is made for each attempt."""
+    found = hashlib.blake2b(f"{run}\0".encode(), digest_size=size).hexdigest()
+    return found if found.strip("0") else f"{1:0{size * 2}x}"
+
+
+def is_recorded(share: float, run: str, traceparent: str | None) -> bool:
+    """Whether its caller records the trace of a run, or the share of all traces takes it in."""
+    if share >= 1 or (share <= 0 and traceparent is None):
+        return share >= 1
+    context = context_of(run, traceparent)
+    return context.is_sampled or is_drawn(context.trace, share)
 
 
 def is_drawn(trace: int, share: float) -> bool:

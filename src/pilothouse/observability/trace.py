@@ -1,46 +1,40 @@
 """Spans of runs and steps to an OpenTelemetry collector, made from what the journal keeps anyway.
 
-A span is made when its step or run has ended, with the ids that `domain.trace` gives it; so no context is carried
+A span stands for a step or run that has ended, with the ids that `domain.trace` gives it; so no context is carried
 around, what is replayed is not recorded, and an attempt on another node goes on in the same trace. Names and attributes
 are those of the GenAI conventions of OpenTelemetry (semantic-conventions-genai, status Development: hence constants).
 No content is recorded: no input, no output, no argument.
 
-A run is recorded when its share is drawn or its caller records the trace; otherwise its spans wait, up to a bound, and
-go out after all when it failed or was slow. Whatever the collector does, nobody waits for it: of more spans than can be
-sent the newest are dropped, and each one that was not sent is counted.
+A run is recorded when its share is drawn or its caller records the trace; otherwise the facts of its steps wait, up to
+a bound, and go out after all when it failed or was slow. On the node's loop a span is a fact handed over; it becomes
+bytes on the thread that sends it (`collector`), and nobody waits for either.
 """
 
-import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 
 import msgspec
 from msgspec import Struct
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
-from pilothouse.domain.trace import TraceContext, context_of, is_drawn, span_of
+from pilothouse.domain.trace import context_of, is_recorded, span_of
+from pilothouse.observability import otlp
+from pilothouse.observability.collector import Collector, Place
 from pilothouse.observability.log import code_of
 from pilothouse.ports.meter import Tracer
 
-SCOPE = InstrumentationScope("pilothouse")
-FLAGS = TraceFlags(TraceFlags.SAMPLED)
+SCOPE = "pilothouse"
 WAITING_RUNS = 1000
 """Runs whose spans wait for their end; of more the oldest are given up."""
 WAITING_SPANS = 200
 """Of one run; of more the first ones are kept."""
-QUEUE = 8192
-"""Spans that wait to be sent, or are being sent; of more the newest are dropped."""
 SEND_WITHIN = 5.0
 STOP_WITHIN = 5.0
 """Seconds for what is left at the end; what was not sent by then is given up, but for the request under way."""
+_about_run = otlp.text_attribute("pilothouse.run")
+_about_step = otlp.text_attribute("pilothouse.step")
 OPERATIONS = {"model": "chat", "tool": "execute_tool"}
 
 
@@ -53,205 +47,194 @@ class _Usage(Struct):
 _read_usage = msgspec.json.Decoder(_Usage).decode
 
 
-class StepFact(Struct):
-    """What a span says of a step. It waits for the end of its run where that decides whether there are spans at all, so
-    it holds no payload, and the span is made when it goes out."""
+class StepFact(Struct, gc=False):
+    """What a span says of a step. It may wait, so it holds no payload."""
 
+    run: str
+    traceparent: str | None
     key: str
     kind: str
     name: str
     attempt: int
     tries: int
-    used: dict[str, Any]
-    instants: tuple[int, int]
+    usage: bytes | None
+    begun_at: int
+    ended_at: int
     fault: str | None
 
 
-class CountedExporter(SpanExporter):
-    """Counts what was sent and what was not. Called by the sender's thread alone."""
+class RunFact(Struct, gc=False):
+    """What a span says of a run, without its payloads."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-        self.sent, self.failed = 0, 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = SpanExportResult.FAILURE
-        try:
-            result = self._exporter.export(spans)
-        finally:
-            if result is SpanExportResult.SUCCESS:
-                self.sent += len(spans)
-            else:
-                self.failed += len(spans)
-        return result
-
-    def shutdown(self) -> None:
-        self._exporter.shutdown()
+    id: str
+    traceparent: str | None
+    agent: str
+    release: str
+    tenant: str
+    mode: str
+    status: str
+    session: str | None
+    is_called: bool
+    attempt: int
+    usage: bytes | None
+    begun_at: int
+    ended_at: int
+    fault: str | None
 
 
 class OtlpTracer(Tracer):
-    """`endpoint`: the address of a collector, without /v1/traces. What cannot be sent within `within` seconds is given
-    up; nobody waits for it. `stop` sends what is left."""
+    """What cannot be sent within `within` seconds is given up; nobody waits for it. `stop` sends what is left. Raises
+    `OSError` for a certificate that cannot be read."""
 
     def __init__(
         self,
-        endpoint: str,
+        place: Place,
         share: float,
         slow_seconds: float,
-        service: str = "pilothouse",
         within: float = SEND_WITHIN,
         stop_within: float = STOP_WITHIN,
     ) -> None:
-        self._share, self._slow, self._stop_within = share, slow_seconds, stop_within
-        self._resource = Resource.create({"service.name": service})
-        address = f"{endpoint.rstrip('/')}/v1/traces"
-        self._exporter = CountedExporter(OTLPSpanExporter(endpoint=address, timeout=within))
-        self._sender = BatchSpanProcessor(self._exporter, max_queue_size=QUEUE)
-        self._handed, self._dropped = 0, 0
+        self._share, self._slow, self._stop_within = share, round(slow_seconds * 1e6), stop_within
+        self.collector: Collector[StepFact | RunFact] = Collector(
+            place, _encode, partial(otlp.request, place.attributes, SCOPE), within
+        )
+        self._is_recorded: Callable[[str, str | None], bool] = lru_cache(WAITING_RUNS)(partial(is_recorded, share))
+        """Asked of each step of a run."""
         self._waiting: OrderedDict[tuple[str, str], list[StepFact]] = OrderedDict()
 
     def stop(self) -> None:
         """Blocks for `stop_within` and one request at most."""
-        ender = threading.Timer(self._stop_within, self._exporter.shutdown)
-        ender.start()
-        try:
-            self._sender.shutdown()  # type: ignore[no-untyped-call]
-        finally:
-            ender.cancel()
-            ender.join()
+        self.collector.stop(self._stop_within)
 
     def spans(self) -> Mapping[str, int]:
         """How many spans were `sent`, `failed` (the collector did not take them) and `dropped` (too many waited)."""
-        return {"sent": self._exporter.sent, "failed": self._exporter.failed, "dropped": self._dropped}
-
-    def _has_place(self) -> bool:
-        """Whether one more span may wait to be sent; counts it either way."""
-        if self._handed - self._exporter.sent - self._exporter.failed >= QUEUE:
-            self._dropped += 1
-            return False
-        self._handed += 1
-        return True
+        found = self.collector
+        return {"sent": found.sent, "failed": found.failed, "dropped": found.dropped}
 
     # --- told by compute --------------------------------------------------------------------------------------------
 
     def step_ended(self, run: Run, traceparent: str | None, row: StepRow) -> None:
-        context = context_of(run.id, traceparent)
+        if self._is_recorded(run.id, traceparent):
+            if self.collector.has_place():
+                self.collector.hand(_fact_of(run, traceparent, row))
+            return
         key = (run.tenant, run.id)
-        is_recorded = self._is_recorded(context)
-        if not is_recorded and len(self._waiting.get(key, ())) >= WAITING_SPANS:
-            return
-        fault = None if row.error is None else code_of(row.error)
-        instants = (row.started_at, row.finished_at or row.started_at)
-        fact = StepFact(row.key, row.kind, row.name, run.attempt, row.tries, _used(row.usage), instants, fault)
-        if is_recorded:
-            self._send_step(run, context, fact)
-            return
-        self._waiting.setdefault(key, []).append(fact)
-        if len(self._waiting) > WAITING_RUNS:
-            self._waiting.popitem(last=False)
-
-    def _send_step(self, run: Run, context: TraceContext, fact: StepFact) -> None:
-        if not self._has_place():
-            return
-        name = f"{OPERATIONS.get(fact.kind, 'step')} {fact.name}"
-        kind = SpanKind.CLIENT if fact.kind == "model" else SpanKind.INTERNAL
-        ids = span_of(run.id, fact.key), span_of(run.id)
-        self._sender.on_end(self._span(name, context, *ids, kind, _about_step(run.id, fact), fact.instants, fact.fault))
+        waiting = self._waiting.get(key)
+        if waiting is None:
+            waiting = self._waiting[key] = []
+            if len(self._waiting) > WAITING_RUNS:
+                self._waiting.popitem(last=False)
+        if len(waiting) < WAITING_SPANS:
+            waiting.append(_fact_of(run, traceparent, row))
 
     def run_ended(self, run: Run, traceparent: str | None) -> None:
-        context = context_of(run.id, traceparent)
-        waiting: Sequence[StepFact] = self._waiting.pop((run.tenant, run.id), ())
-        finished_at = run.finished_at or run.created_at
-        is_slow = finished_at - run.created_at >= self._slow * 1e6
-        if not (self._is_recorded(context) or is_slow or run.status == "failed"):
+        waiting: Sequence[StepFact] = self._waiting.pop((run.tenant, run.id), ()) if self._waiting else ()
+        begun_at, ended_at = run.created_at, run.finished_at or run.created_at
+        is_slow = ended_at - begun_at >= self._slow
+        if not (is_slow or run.status == "failed" or is_recorded(self._share, run.id, traceparent)):
             return
         for fact in waiting:
-            self._send_step(run, context, fact)
-        if not self._has_place():
+            if self.collector.has_place():
+                self.collector.hand(fact)
+        if not self.collector.has_place():
             return
-        name = f"invoke_agent {run.agent}"
-        instants = (run.created_at, finished_at)
-        kind = SpanKind.SERVER if run.parent is None else SpanKind.INTERNAL
         fault = None if run.error is None or run.status == "succeeded" else code_of(run.error)
-        self._sender.on_end(
-            self._span(name, context, span_of(run.id), context.above, kind, _about_run(run), instants, fault)
-        )
-
-    def _is_recorded(self, context: TraceContext) -> bool:
-        return context.is_sampled or is_drawn(context.trace, self._share)
-
-    def _span(
-        self,
-        name: str,
-        context: TraceContext,
-        id: int,
-        above: int | None,
-        kind: SpanKind,
-        attributes: dict[str, Any],
-        instants: tuple[int, int],
-        fault: str | None,
-    ) -> ReadableSpan:
-        status = Status(StatusCode.UNSET)
-        if fault is not None:
-            attributes["error.type"] = fault
-            status = Status(StatusCode.ERROR, attributes["error.type"])
-        return ReadableSpan(
-            name=name,
-            context=SpanContext(context.trace, id, is_remote=False, trace_flags=FLAGS),
-            parent=None if above is None else SpanContext(context.trace, above, is_remote=True, trace_flags=FLAGS),
-            resource=self._resource,
-            attributes=attributes,
-            kind=kind,
-            status=status,
-            start_time=instants[0] * 1000,
-            end_time=instants[1] * 1000,
-            instrumentation_scope=SCOPE,
-        )
+        self.collector.hand(
+            RunFact(
+                run.id, traceparent, run.agent, run.release, run.tenant, run.mode, run.status, run.session,
+                run.parent is not None, run.attempt, run.usage, begun_at, ended_at, fault,
+            )
+        )  # fmt: skip
 
 
-def _about_run(run: Run) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "gen_ai.operation.name": "invoke_agent",
-        "gen_ai.agent.name": run.agent,
-        "gen_ai.agent.version": run.release,
-        "pilothouse.run": run.id,
-        "pilothouse.tenant": run.tenant,
-        "pilothouse.mode": run.mode,
-        "pilothouse.status": run.status,
-        "pilothouse.attempts": run.attempt,
-    }
-    if run.session is not None:
-        found["gen_ai.conversation.id"] = run.session
-    return found | _used(run.usage)
+def _fact_of(run: Run, traceparent: str | None, row: StepRow) -> StepFact:
+    fault = None if row.error is None else code_of(row.error)
+    return StepFact(
+        run.id, traceparent, row.key, row.kind, row.name, run.attempt, row.tries, row.usage, row.started_at,
+        row.finished_at or row.started_at, fault,
+    )  # fmt: skip
 
 
-def _about_step(run: str, fact: StepFact) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "pilothouse.run": run,
-        "pilothouse.step": fact.key,
-        "pilothouse.step.kind": fact.kind,
-        "pilothouse.attempt": fact.attempt,
-        "pilothouse.tries": fact.tries,
-    }
-    operation = OPERATIONS.get(fact.kind)
+# --- on the thread of the sender -------------------------------------------------------------------------------------
+
+
+def _encode(fact: StepFact | RunFact) -> bytes:
+    return _run_span(fact) if type(fact) is RunFact else _step_span(fact)  # type: ignore[arg-type]
+
+
+@lru_cache(256)
+def _place_of(run: str, traceparent: str | None) -> tuple[bytes, bytes, bytes | None]:
+    """The trace of a run, its own span and the one above."""
+    context = context_of(run, traceparent)
+    above = None if context.above is None else context.above.to_bytes(8)
+    return context.trace.to_bytes(16), span_of(run).to_bytes(8), above
+
+
+def _run_span(fact: RunFact) -> bytes:
+    trace, own, above = _place_of(fact.id, fact.traceparent)
+    attributes = otlp.same(
+        ("gen_ai.operation.name", "invoke_agent"),
+        ("gen_ai.agent.name", fact.agent),
+        ("gen_ai.agent.version", fact.release),
+        ("pilothouse.tenant", fact.tenant),
+        ("pilothouse.mode", fact.mode),
+        ("pilothouse.status", fact.status),
+        ("pilothouse.attempts", fact.attempt),
+    ) + _about_run(fact.id)
+    if fact.session is not None:
+        attributes += otlp.attribute("gen_ai.conversation.id", fact.session)
+    title = otlp.title(f"invoke_agent {fact.agent}", otlp.INTERNAL if fact.is_called else otlp.SERVER)
+    attributes += _about_end(fact)
+    return otlp.span(trace, own, above, title, (fact.begun_at, fact.ended_at), attributes, fact.fault is not None)
+
+
+def _step_span(fact: StepFact) -> bytes:
+    trace, above, _ = _place_of(fact.run, fact.traceparent)
+    operation = OPERATIONS.get(fact.kind, "step")
+    attributes = (
+        _about_kind(fact.kind, fact.name, fact.attempt, fact.tries)
+        + _about_run(fact.run)
+        + _about_step(fact.key)
+        + _about_end(fact)
+    )
+    title = otlp.title(f"{operation} {fact.name}", otlp.CLIENT if fact.kind == "model" else otlp.INTERNAL)
+    own, instants = span_of(fact.run, fact.key).to_bytes(8), (fact.begun_at, fact.ended_at)
+    return otlp.span(trace, own, above, title, instants, attributes, fact.fault is not None)
+
+
+@lru_cache(otlp.MADE)
+def _about_kind(kind: str, name: str, attempt: int, tries: int) -> bytes:
+    """What steps have alike, as attributes."""
+    found: list[tuple[str, otlp.Value]] = [
+        ("pilothouse.step.kind", kind),
+        ("pilothouse.attempt", attempt),
+        ("pilothouse.tries", tries),
+    ]
+    operation = OPERATIONS.get(kind)
     if operation is not None:
-        found["gen_ai.operation.name"] = operation
-    if fact.kind == "tool":
-        found["gen_ai.tool.name"] = fact.name
-    return found | fact.used
+        found.append(("gen_ai.operation.name", operation))
+    if kind == "tool":
+        found.append(("gen_ai.tool.name", name))
+    return b"".join([otlp.attribute(*one) for one in found])
 
 
-def _used(usage: bytes | None) -> dict[str, Any]:
-    if usage is None:
-        return {}
-    try:
-        used = _read_usage(usage)
-    except msgspec.MsgspecError:  # a host wrote it
-        return {}
-    found: dict[str, Any] = {}
-    if used.input_tokens or used.output_tokens:
-        found["gen_ai.usage.input_tokens"] = used.input_tokens
-        found["gen_ai.usage.output_tokens"] = used.output_tokens
-    if used.cost_usd:
-        found["pilothouse.cost_usd"] = used.cost_usd
-    return found
+def _about_end(fact: StepFact | RunFact) -> bytes:
+    """What was used, and what went wrong."""
+    if fact.usage is None and fact.fault is None:
+        return b""
+    found: list[tuple[str, otlp.Value]] = []
+    if fact.usage is not None:
+        try:
+            used = _read_usage(fact.usage)
+        except msgspec.MsgspecError:  # a host wrote it
+            used = _Usage()
+        if used.input_tokens or used.output_tokens:
+            found += (
+                ("gen_ai.usage.input_tokens", used.input_tokens),
+                ("gen_ai.usage.output_tokens", used.output_tokens),
+            )
+        if used.cost_usd:
+            found.append(("pilothouse.cost_usd", used.cost_usd))
+    if fact.fault is not None:
+        found.append(("error.type", fact.fault))
+    return b"".join([otlp.attribute(*one) for one in found])

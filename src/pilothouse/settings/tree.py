@@ -42,6 +42,7 @@ Seconds = Annotated[float, Meta(gt=0, le=366 * DAY)]
 SecondsOrNone = Annotated[float, Meta(ge=0, le=366 * DAY)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+Address = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^https?://.")]
 Url = Annotated[str, Meta(min_length=1, max_length=1024, extra={"secret": "password"})]
 Secret = Annotated[str, Meta(min_length=1, max_length=2048, extra={"secret": "all"})]
 """Never shown. In the file it may be written as $NAME: then the variable NAME has it."""
@@ -248,7 +249,7 @@ class ReceiverSettings(Struct, frozen=True, kw_only=True):
 
 
 class TraceSettings(Struct, frozen=True, kw_only=True):
-    endpoint: Text | None = None
+    endpoint: Address | None = None
     """Where spans go, as OTLP over HTTP: http://127.0.0.1:4318. Without it none are recorded."""
     share: Share = 0.1
     """Of the runs, so many are recorded whole."""
