@@ -3,6 +3,7 @@
 import { useAlertsAndResolved } from "../api/pages";
 import type { Alert } from "../api/types";
 import { Ago, Empty, Facts, Head, Lasting, Loading, Trouble } from "../parts/parts";
+import { Table } from "../parts/table";
 import { share, span } from "../pure/words";
 import { to } from "../shell/place";
 
@@ -71,39 +72,29 @@ function Resolved({ alerts }: { alerts: Alert[] }) {
     return (
         <section className="card" aria-labelledby="resolved">
             <h2 id="resolved">Resolved lately</h2>
-            <div className="scroll" tabIndex={0} role="group" aria-label="Resolved alerts">
-                <table>
-                    <thead>
-                        <tr>
-                            {["Agent", "Objective", "What it was", "Began", "Lasted", "Resolved"].map((name) => (
-                                <th key={name} scope="col">
-                                    {name}
-                                </th>
-                            ))}
-                        </tr>
-                    </thead>
-                    <tbody>
-                        {alerts.map((one) => (
-                            <tr key={`${one.agent} ${one.objective} ${one.since} ${one.resolved_at}`}>
-                                <th scope="row">
-                                    <a href={to(["overview"], { agent: one.agent })}>{one.agent}</a>
-                                </th>
-                                <td className="text">{one.objective}</td>
-                                <td className="text wrap">{one.summary}</td>
-                                <td className="text">
-                                    <Ago at={one.since} />
-                                </td>
-                                <td className="text">
-                                    <Lasting from={one.since} to={one.resolved_at} />
-                                </td>
-                                <td className="text">
-                                    <Ago at={one.resolved_at} />
-                                </td>
-                            </tr>
-                        ))}
-                    </tbody>
-                </table>
-            </div>
+            <Table
+                label="Resolved alerts"
+                columns={["Agent", "Objective", "What it was", "Began", "Lasted", "Resolved"]}
+            >
+                {alerts.map((one) => (
+                    <tr key={`${one.agent} ${one.objective} ${one.since} ${one.resolved_at}`}>
+                        <th scope="row">
+                            <a href={to(["overview"], { agent: one.agent })}>{one.agent}</a>
+                        </th>
+                        <td className="text">{one.objective}</td>
+                        <td className="text wrap">{one.summary}</td>
+                        <td className="text">
+                            <Ago at={one.since} />
+                        </td>
+                        <td className="text">
+                            <Lasting from={one.since} to={one.resolved_at} />
+                        </td>
+                        <td className="text">
+                            <Ago at={one.resolved_at} />
+                        </td>
+                    </tr>
+                ))}
+            </Table>
         </section>
     );
 }

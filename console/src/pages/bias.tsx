@@ -7,7 +7,8 @@ import { post } from "../api/call";
 import { type BiasAudit, useBiasAudits } from "../api/figures";
 import { useAgents } from "../api/pages";
 import { useNotices } from "../parts/notices";
-import { Ago, Dialog, Empty, Head, Loading, NumberHeads, Panel, Tabs, Trouble } from "../parts/parts";
+import { Ago, Dialog, Empty, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { numbers, Table } from "../parts/table";
 import { count, share, shortId } from "../pure/words";
 import { adjust, go, to } from "../shell/place";
 import { FindingsPanel } from "./findings";
@@ -62,46 +63,38 @@ function Audits({ agent }: { agent: string }) {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Audits">
-                        <table>
-                            <thead>
-                                <tr>
-                                    <th scope="col">Audit</th>
-                                    <th scope="col">Agent</th>
-                                    <NumberHeads
-                                        names={["Cases", "Favoured", ["Flagged", "groups under four fifths"]]}
-                                    />
-                                    {["Of", "Made", "By"].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name}
-                                        </th>
-                                    ))}
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => (
-                                    <tr key={one.id}>
-                                        <th scope="row">
-                                            <a href={to(["bias", one.id])}>{shortId(one.id)}</a>
-                                        </th>
-                                        <td className="text">{one.agent}</td>
-                                        <td className="number">{count(one.cases)}</td>
-                                        <td className="number">{share(one.selected, one.cases)}</td>
-                                        <td className={`number${one.findings.length > 0 ? " bad strong" : ""}`}>
-                                            {count(one.findings.length)}
-                                        </td>
-                                        <td className="text">
-                                            {one.outcomes === "original" ? "what it decided" : "what is in force"}
-                                        </td>
-                                        <td className="text">
-                                            <Ago at={one.at} />
-                                        </td>
-                                        <td className="text">{one.by}</td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table
+                        label="Audits"
+                        columns={[
+                            "Audit",
+                            "Agent",
+                            ...numbers("Cases", "Favoured", ["Flagged", "groups under four fifths"]),
+                            "Of",
+                            "Made",
+                            "By",
+                        ]}
+                    >
+                        {items.map((one) => (
+                            <tr key={one.id}>
+                                <th scope="row">
+                                    <a href={to(["bias", one.id])}>{shortId(one.id)}</a>
+                                </th>
+                                <td className="text">{one.agent}</td>
+                                <td className="number">{count(one.cases)}</td>
+                                <td className="number">{share(one.selected, one.cases)}</td>
+                                <td className={`number${one.findings.length > 0 ? " bad strong" : ""}`}>
+                                    {count(one.findings.length)}
+                                </td>
+                                <td className="text">
+                                    {one.outcomes === "original" ? "what it decided" : "what is in force"}
+                                </td>
+                                <td className="text">
+                                    <Ago at={one.at} />
+                                </td>
+                                <td className="text">{one.by}</td>
+                            </tr>
+                        ))}
+                    </Table>
                     {found.data?.hasMore && (
                         <p className="faint">
                             There are later ones that are not shown: choose an agent in the address.

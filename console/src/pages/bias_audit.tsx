@@ -4,8 +4,9 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import { type AttributeFigures, type BiasAudit, useFindings } from "../api/figures";
-import { Ago, Command, Facts, Head, Loading, NumberHeads, Trouble } from "../parts/parts";
+import { Ago, Command, Facts, Head, Loading, Trouble } from "../parts/parts";
 import { Range } from "../parts/range";
+import { numbers, Table } from "../parts/table";
 import { judgementOf, percent, rateOf, ratioOf } from "../pure/figures";
 import { count, share } from "../pure/words";
 import { to } from "../shell/place";
@@ -96,59 +97,51 @@ function Attribute({ figures, minimum }: { figures: AttributeFigures; minimum: n
     return (
         <section className="card" aria-label={figures.attribute}>
             <h2>{figures.attribute}</h2>
-            <div className="scroll" tabIndex={0} role="group" aria-label={`Groups by ${figures.attribute}`}>
-                <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">Group</th>
-                            <NumberHeads names={["Cases", "Favoured", "Selection rate", "Impact ratio"]} />
-                            <th scope="col">
-                                <span className="unseen">Impact ratio on a scale</span>
-                            </th>
-                            {hasLabels && (
-                                <NumberHeads
-                                    names={[
-                                        ["True positives", "of those who should have been favoured"],
-                                        ["False positives", "of those who should not have been"],
-                                    ]}
-                                />
-                            )}
-                            <th scope="col">Four-fifths rule</th>
-                        </tr>
-                    </thead>
-                    <tbody>
-                        {figures.groups.map((one) => {
-                            const [kind, text] = judgementOf(one, figures.reference, minimum);
-                            return (
-                                <tr key={one.group}>
-                                    <th scope="row">{one.group}</th>
-                                    <td className="number">{count(one.count)}</td>
-                                    <td className="number">{count(one.selected)}</td>
-                                    <td className="number">{rateOf(one.rate, one.rate_interval)}</td>
-                                    <td className="number">{ratioOf(one.ratio, one.ratio_interval)}</td>
-                                    <td>
-                                        {one.ratio !== null && (
-                                            <Range
-                                                value={one.ratio}
-                                                interval={one.ratio_interval}
-                                                to={RATIO_TO}
-                                                mark={FOUR_FIFTHS}
-                                            />
-                                        )}
+            <Table
+                label={`Groups by ${figures.attribute}`}
+                columns={[
+                    "Group",
+                    ...numbers("Cases", "Favoured", "Selection rate", "Impact ratio"),
+                    { unseen: "Impact ratio on a scale" },
+                    ...(hasLabels
+                        ? numbers(
+                              ["True positives", "of those who should have been favoured"],
+                              ["False positives", "of those who should not have been"],
+                          )
+                        : []),
+                    "Four-fifths rule",
+                ]}
+            >
+                {figures.groups.map((one) => {
+                    const [kind, text] = judgementOf(one, figures.reference, minimum);
+                    return (
+                        <tr key={one.group}>
+                            <th scope="row">{one.group}</th>
+                            <td className="number">{count(one.count)}</td>
+                            <td className="number">{count(one.selected)}</td>
+                            <td className="number">{rateOf(one.rate, one.rate_interval)}</td>
+                            <td className="number">{ratioOf(one.ratio, one.ratio_interval)}</td>
+                            <td>
+                                {one.ratio !== null && (
+                                    <Range
+                                        value={one.ratio}
+                                        interval={one.ratio_interval}
+                                        to={RATIO_TO}
+                                        mark={FOUR_FIFTHS}
+                                    />
+                                )}
+                            </td>
+                            {hasLabels &&
+                                [one.true_positive_rate, one.false_positive_rate].map((rate, at) => (
+                                    <td key={at} className="number">
+                                        {rate === null ? "no labels" : percent(rate)}
                                     </td>
-                                    {hasLabels &&
-                                        [one.true_positive_rate, one.false_positive_rate].map((rate, at) => (
-                                            <td key={at} className="number">
-                                                {rate === null ? "no labels" : percent(rate)}
-                                            </td>
-                                        ))}
-                                    <td className={`text judged ${kind}`}>{text}</td>
-                                </tr>
-                            );
-                        })}
-                    </tbody>
-                </table>
-            </div>
+                                ))}
+                            <td className={`text judged ${kind}`}>{text}</td>
+                        </tr>
+                    );
+                })}
+            </Table>
             <Facts
                 facts={[
                     ["Demographic parity, difference", number(figures.demographic_parity_difference)],

@@ -4,7 +4,8 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import type { Costs } from "../api/types";
-import { Empty, Facts, Head, Loading, NumberHeads, Panel, Tabs, Trouble } from "../parts/parts";
+import { Empty, Facts, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { numbers, Table } from "../parts/table";
 import { brief, count, money, share } from "../pure/words";
 import { adjust } from "../shell/place";
 
@@ -69,31 +70,22 @@ function Summary({ costs }: { costs: Costs }) {
 function Sums({ costs }: { costs: Costs }) {
     return (
         <div className="card">
-            <div className="scroll" tabIndex={0} role="group" aria-label="Costs">
-                <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">{costs.group}</th>
-                            <NumberHeads
-                                names={["Cost", "Share", "Calls", "Tokens in", "From a cache", "Tokens out"]}
-                            />
-                        </tr>
-                    </thead>
-                    <tbody>
-                        {costs.items.map((one) => (
-                            <tr key={one.name}>
-                                <th scope="row">{one.name}</th>
-                                <td className="number">{money(one.cost_usd)}</td>
-                                <td className="number">{share(one.cost_usd, costs.total.cost_usd)}</td>
-                                <td className="number">{count(one.calls)}</td>
-                                <td className="number">{brief(one.input_tokens)}</td>
-                                <td className="number">{brief(one.cache_tokens)}</td>
-                                <td className="number">{brief(one.output_tokens)}</td>
-                            </tr>
-                        ))}
-                    </tbody>
-                </table>
-            </div>
+            <Table
+                label="Costs"
+                columns={[costs.group, ...numbers("Cost", "Share", "Calls", "Tokens in", "From a cache", "Tokens out")]}
+            >
+                {costs.items.map((one) => (
+                    <tr key={one.name}>
+                        <th scope="row">{one.name}</th>
+                        <td className="number">{money(one.cost_usd)}</td>
+                        <td className="number">{share(one.cost_usd, costs.total.cost_usd)}</td>
+                        <td className="number">{count(one.calls)}</td>
+                        <td className="number">{brief(one.input_tokens)}</td>
+                        <td className="number">{brief(one.cache_tokens)}</td>
+                        <td className="number">{brief(one.output_tokens)}</td>
+                    </tr>
+                ))}
+            </Table>
             {!costs.is_whole && <p className="faint">There are more; the sum above holds them all.</p>}
         </div>
     );

@@ -6,6 +6,7 @@ import { useState } from "react";
 import { ask, get, post } from "../api/call";
 import type { Delegation, PageOf } from "../api/types";
 import { Ago, Dialog, Trouble } from "../parts/parts";
+import { Table } from "../parts/table";
 import { readAt } from "../pure/words";
 import { useWho } from "../shell/gate";
 
@@ -52,38 +53,25 @@ export function DelegationsDialog({ onClose }: { onClose: () => void }) {
             {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
             {found.data && items.length === 0 && <p className="muted">Nobody votes in the name of another.</p>}
             {items.length > 0 && (
-                <div className="scroll" tabIndex={0} role="group" aria-label="Delegations">
-                    <table>
-                        <thead>
-                            <tr>
-                                {["From", "To", "Roles", "Until", ""].map((name) => (
-                                    <th key={name} scope="col">
-                                        {name || <span className="unseen">What can be done</span>}
-                                    </th>
-                                ))}
-                            </tr>
-                        </thead>
-                        <tbody>
-                            {items.map((one) => (
-                                <tr key={one.id}>
-                                    <th scope="row">{one.by}</th>
-                                    <td className="text">{one.to}</td>
-                                    <td className="text wrap">{one.roles.join(", ")}</td>
-                                    <td className="text">
-                                        <Ago at={one.until} />
-                                    </td>
-                                    <td className="text">
-                                        {who && (who.roles.includes("*") || [one.by, one.to].includes(who.name)) && (
-                                            <button type="button" className="small" onClick={() => void end(one)}>
-                                                End
-                                            </button>
-                                        )}
-                                    </td>
-                                </tr>
-                            ))}
-                        </tbody>
-                    </table>
-                </div>
+                <Table label="Delegations" columns={["From", "To", "Roles", "Until", ""]}>
+                    {items.map((one) => (
+                        <tr key={one.id}>
+                            <th scope="row">{one.by}</th>
+                            <td className="text">{one.to}</td>
+                            <td className="text wrap">{one.roles.join(", ")}</td>
+                            <td className="text">
+                                <Ago at={one.until} />
+                            </td>
+                            <td className="text">
+                                {who && (who.roles.includes("*") || [one.by, one.to].includes(who.name)) && (
+                                    <button type="button" className="small" onClick={() => void end(one)}>
+                                        End
+                                    </button>
+                                )}
+                            </td>
+                        </tr>
+                    ))}
+                </Table>
             )}
             {error !== null && <Trouble error={error} />}
             {who && who.roles.length > 0 ? (

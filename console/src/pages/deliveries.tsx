@@ -6,6 +6,7 @@ import { get, post } from "../api/call";
 import type { Delivery, PageOf } from "../api/types";
 import { useNotices } from "../parts/notices";
 import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Table } from "../parts/table";
 import { count, shortId } from "../pure/words";
 import { adjust, to } from "../shell/place";
 
@@ -58,64 +59,50 @@ export function DeliveriesPage({ query }: { query: Record<string, string> }) {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Deliveries">
-                        <table>
-                            <thead>
-                                <tr>
-                                    {[
-                                        "Delivery",
-                                        "State",
-                                        "Tells",
-                                        "Run",
-                                        "Receiver",
-                                        "Tries",
-                                        "Made",
-                                        "Next",
-                                        "Why not",
-                                        "",
-                                    ].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name || <span className="unseen">What can be done</span>}
-                                        </th>
-                                    ))}
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => (
-                                    <tr key={one.id}>
-                                        <th scope="row">
-                                            <code>{shortId(one.id)}</code>
-                                        </th>
-                                        <td className={`text${one.status === "dead" ? " bad" : ""}`}>{one.status}</td>
-                                        <td className="text">{one.type}</td>
-                                        <td className="text">
-                                            <a href={to(["runs", one.run])}>{shortId(one.run)}</a>
-                                        </td>
-                                        <td className="text wrap">{one.receiver}</td>
-                                        <td className="text">{count(one.attempt)}</td>
-                                        <td className="text">
-                                            <Ago at={one.created_at} />
-                                        </td>
-                                        <td className="text">
-                                            {one.due_at && one.status === "pending" ? <Ago at={one.due_at} /> : ""}
-                                        </td>
-                                        <td className="text wrap">{one.reason ?? ""}</td>
-                                        <td className="text">
-                                            {one.status !== "delivered" && (
-                                                <button
-                                                    type="button"
-                                                    className="small"
-                                                    onClick={() => void again(one.id)}
-                                                >
-                                                    Again
-                                                </button>
-                                            )}
-                                        </td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table
+                        label="Deliveries"
+                        columns={[
+                            "Delivery",
+                            "State",
+                            "Tells",
+                            "Run",
+                            "Receiver",
+                            "Tries",
+                            "Made",
+                            "Next",
+                            "Why not",
+                            "",
+                        ]}
+                    >
+                        {items.map((one) => (
+                            <tr key={one.id}>
+                                <th scope="row">
+                                    <code>{shortId(one.id)}</code>
+                                </th>
+                                <td className={`text${one.status === "dead" ? " bad" : ""}`}>{one.status}</td>
+                                <td className="text">{one.type}</td>
+                                <td className="text">
+                                    <a href={to(["runs", one.run])}>{shortId(one.run)}</a>
+                                </td>
+                                <td className="text wrap">{one.receiver}</td>
+                                <td className="text">{count(one.attempt)}</td>
+                                <td className="text">
+                                    <Ago at={one.created_at} />
+                                </td>
+                                <td className="text">
+                                    {one.due_at && one.status === "pending" ? <Ago at={one.due_at} /> : ""}
+                                </td>
+                                <td className="text wrap">{one.reason ?? ""}</td>
+                                <td className="text">
+                                    {one.status !== "delivered" && (
+                                        <button type="button" className="small" onClick={() => void again(one.id)}>
+                                            Again
+                                        </button>
+                                    )}
+                                </td>
+                            </tr>
+                        ))}
+                    </Table>
                 </div>
             )}
         </div>

@@ -4,8 +4,9 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import { type Evaluation, type EvaluationComparison, useEvaluations } from "../api/figures";
-import { Ago, Command, Facts, Head, Loading, NumberHeads, Trouble } from "../parts/parts";
+import { Ago, Command, Facts, Head, Loading, Trouble } from "../parts/parts";
 import { Range } from "../parts/range";
+import { numbers, Table } from "../parts/table";
 import { percent, scoreOf, signed, verdictOn } from "../pure/figures";
 import { count, shortId } from "../pure/words";
 import { adjust, to } from "../shell/place";
@@ -51,38 +52,30 @@ export function EvaluationPage({ id, query }: { id: string; query: Record<string
                                 ["By", one.by],
                             ]}
                         />
-                        <div className="scroll" tabIndex={0} role="group" aria-label="Scores by evaluator">
-                            <table>
-                                <thead>
-                                    <tr>
-                                        <th scope="col">Evaluator</th>
-                                        <NumberHeads
-                                            names={[
-                                                "Score (interval of 95 %)",
-                                                ["Surely at least", "the lower bound, which a gate looks at"],
-                                                "Examples",
-                                            ]}
-                                        />
-                                        <th scope="col">
-                                            <span className="unseen">Score on a scale</span>
-                                        </th>
-                                    </tr>
-                                </thead>
-                                <tbody>
-                                    {one.scores.map(({ evaluator, score }) => (
-                                        <tr key={evaluator}>
-                                            <th scope="row">{evaluator}</th>
-                                            <td className="number">{scoreOf(score.mean, score.interval)}</td>
-                                            <td className="number">{score.interval.low.toFixed(3)}</td>
-                                            <td className="number">{count(score.count)}</td>
-                                            <td>
-                                                <Range value={score.mean} interval={score.interval} />
-                                            </td>
-                                        </tr>
-                                    ))}
-                                </tbody>
-                            </table>
-                        </div>
+                        <Table
+                            label="Scores by evaluator"
+                            columns={[
+                                "Evaluator",
+                                ...numbers(
+                                    "Score (interval of 95 %)",
+                                    ["Surely at least", "the lower bound, which a gate looks at"],
+                                    "Examples",
+                                ),
+                                { unseen: "Score on a scale" },
+                            ]}
+                        >
+                            {one.scores.map(({ evaluator, score }) => (
+                                <tr key={evaluator}>
+                                    <th scope="row">{evaluator}</th>
+                                    <td className="number">{scoreOf(score.mean, score.interval)}</td>
+                                    <td className="number">{score.interval.low.toFixed(3)}</td>
+                                    <td className="number">{count(score.count)}</td>
+                                    <td>
+                                        <Range value={score.mean} interval={score.interval} />
+                                    </td>
+                                </tr>
+                            ))}
+                        </Table>
                     </section>
                     <Compare one={one} other={query.to ?? ""} />
                 </>
@@ -133,57 +126,42 @@ function Compare({ one, other }: { one: Evaluation; other: string }) {
                 <p className="asks">There is nothing to compare: no example and evaluator is in both.</p>
             )}
             {rows.length > 0 && (
-                <div className="scroll" tabIndex={0} role="group" aria-label="Differences by evaluator">
-                    <table>
-                        <thead>
-                            <tr>
-                                <th scope="col">Evaluator</th>
-                                <NumberHeads
-                                    names={[
-                                        ["Difference (95 %)", "positive: this one is better than the earlier one"],
-                                        ["p", "of McNemar's exact test, where scores are 0 or 1"],
-                                        "Better",
-                                        "Worse",
-                                        ["In both", "examples that both have scored"],
-                                    ]}
-                                />
-                                <th scope="col">
-                                    <span className="unseen">Difference on a scale</span>
-                                </th>
-                                <th scope="col">So it is</th>
+                <Table
+                    label="Differences by evaluator"
+                    columns={[
+                        "Evaluator",
+                        ...numbers(
+                            ["Difference (95 %)", "positive: this one is better than the earlier one"],
+                            ["p", "of McNemar's exact test, where scores are 0 or 1"],
+                            "Better",
+                            "Worse",
+                            ["In both", "examples that both have scored"],
+                        ),
+                        { unseen: "Difference on a scale" },
+                        "So it is",
+                    ]}
+                >
+                    {rows.map(({ evaluator, difference, is_worse }) => {
+                        const [kind, text] = verdictOn(difference, is_worse);
+                        const { low, high } = difference.interval;
+                        return (
+                            <tr key={evaluator}>
+                                <th scope="row">{evaluator}</th>
+                                <td className="number">
+                                    {signed(difference.mean)} ({signed(low)} to {signed(high)})
+                                </td>
+                                <td className="number">{difference.p === null ? "none" : difference.p.toFixed(3)}</td>
+                                <td className="number">{count(difference.better)}</td>
+                                <td className="number">{count(difference.worse)}</td>
+                                <td className="number">{count(difference.count)}</td>
+                                <td>
+                                    <Range value={difference.mean} interval={difference.interval} from={-1} mark={0} />
+                                </td>
+                                <td className={`text judged ${kind}`}>{text}</td>
                             </tr>
-                        </thead>
-                        <tbody>
-                            {rows.map(({ evaluator, difference, is_worse }) => {
-                                const [kind, text] = verdictOn(difference, is_worse);
-                                const { low, high } = difference.interval;
-                                return (
-                                    <tr key={evaluator}>
-                                        <th scope="row">{evaluator}</th>
-                                        <td className="number">
-                                            {signed(difference.mean)} ({signed(low)} to {signed(high)})
-                                        </td>
-                                        <td className="number">
-                                            {difference.p === null ? "none" : difference.p.toFixed(3)}
-                                        </td>
-                                        <td className="number">{count(difference.better)}</td>
-                                        <td className="number">{count(difference.worse)}</td>
-                                        <td className="number">{count(difference.count)}</td>
-                                        <td>
-                                            <Range
-                                                value={difference.mean}
-                                                interval={difference.interval}
-                                                from={-1}
-                                                mark={0}
-                                            />
-                                        </td>
-                                        <td className={`text judged ${kind}`}>{text}</td>
-                                    </tr>
-                                );
-                            })}
-                        </tbody>
-                    </table>
-                </div>
+                        );
+                    })}
+                </Table>
             )}
         </section>
     );

@@ -1,8 +1,9 @@
 // What releases scored on datasets, how sure that is, and the versions of datasets that they were scored on.
 
 import { useDatasets, useEvaluations } from "../api/figures";
-import { Ago, Empty, Head, Loading, NumberHeads, Panel, Tabs, Trouble } from "../parts/parts";
+import { Ago, Empty, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
 import { Range } from "../parts/range";
+import { numbers, Table } from "../parts/table";
 import { scoreOf } from "../pure/figures";
 import { count, shortId } from "../pure/words";
 import { adjust, to } from "../shell/place";
@@ -63,63 +64,51 @@ function Evaluations({ agent, dataset }: { agent: string; dataset: string }) {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Evaluations">
-                        <table>
-                            <thead>
-                                <tr>
-                                    {[
-                                        "Evaluation",
-                                        "Agent",
-                                        "Release",
-                                        "Dataset",
-                                        "Scores, with the interval of 95 %",
-                                    ].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name}
-                                        </th>
-                                    ))}
-                                    <NumberHeads
-                                        names={["Examples", ["Failed", "runs without an output; they score 0"]]}
-                                    />
-                                    <th scope="col">Made</th>
-                                    <th scope="col">By</th>
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => (
-                                    <tr key={one.id}>
-                                        <th scope="row">
-                                            <a href={to(["evaluations", one.id])}>{shortId(one.id)}</a>
-                                        </th>
-                                        <td className="text">{one.agent}</td>
-                                        <td className="text">
-                                            <code>{one.release.slice(0, 12)}</code>
-                                        </td>
-                                        <td className="text">
-                                            {one.dataset}:{one.number}
-                                            {one.part && ` (${one.part})`}
-                                        </td>
-                                        <td className="text">
-                                            <ul>
-                                                {one.scores.map(({ evaluator, score }) => (
-                                                    <li key={evaluator}>
-                                                        {evaluator} {scoreOf(score.mean, score.interval)}{" "}
-                                                        <Range value={score.mean} interval={score.interval} />
-                                                    </li>
-                                                ))}
-                                            </ul>
-                                        </td>
-                                        <td className="number">{count(one.examples)}</td>
-                                        <td className={`number${one.failed > 0 ? " bad" : ""}`}>{count(one.failed)}</td>
-                                        <td className="text">
-                                            <Ago at={one.at} />
-                                        </td>
-                                        <td className="text">{one.by}</td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table
+                        label="Evaluations"
+                        columns={[
+                            "Evaluation",
+                            "Agent",
+                            "Release",
+                            "Dataset",
+                            "Scores, with the interval of 95 %",
+                            ...numbers("Examples", ["Failed", "runs without an output; they score 0"]),
+                            "Made",
+                            "By",
+                        ]}
+                    >
+                        {items.map((one) => (
+                            <tr key={one.id}>
+                                <th scope="row">
+                                    <a href={to(["evaluations", one.id])}>{shortId(one.id)}</a>
+                                </th>
+                                <td className="text">{one.agent}</td>
+                                <td className="text">
+                                    <code>{one.release.slice(0, 12)}</code>
+                                </td>
+                                <td className="text">
+                                    {one.dataset}:{one.number}
+                                    {one.part && ` (${one.part})`}
+                                </td>
+                                <td className="text">
+                                    <ul>
+                                        {one.scores.map(({ evaluator, score }) => (
+                                            <li key={evaluator}>
+                                                {evaluator} {scoreOf(score.mean, score.interval)}{" "}
+                                                <Range value={score.mean} interval={score.interval} />
+                                            </li>
+                                        ))}
+                                    </ul>
+                                </td>
+                                <td className="number">{count(one.examples)}</td>
+                                <td className={`number${one.failed > 0 ? " bad" : ""}`}>{count(one.failed)}</td>
+                                <td className="text">
+                                    <Ago at={one.at} />
+                                </td>
+                                <td className="text">{one.by}</td>
+                            </tr>
+                        ))}
+                    </Table>
                     {found.data?.hasMore && (
                         <p className="faint">
                             There are later ones that are not shown: choose an agent in the address.
@@ -148,54 +137,46 @@ function Datasets() {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Datasets">
-                        <table>
-                            <thead>
-                                <tr>
-                                    {["Version", "Agent"].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name}
-                                        </th>
-                                    ))}
-                                    <NumberHeads names={["Examples", "Train", "Test"]} />
-                                    {["Digest", "Made", "By", "Scored on it"].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name}
-                                        </th>
-                                    ))}
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => (
-                                    <tr key={`${one.name}:${one.number}`}>
-                                        <th scope="row">
-                                            {one.name}:{one.number}
-                                        </th>
-                                        <td className="text">{one.agent}</td>
-                                        <td className="number">{count(one.examples)}</td>
-                                        <td className="number">{count(one.train)}</td>
-                                        <td className="number">{count(one.test)}</td>
-                                        <td className="text">
-                                            <code title={one.digest}>{one.digest.slice(0, 12)}</code>
-                                        </td>
-                                        <td className="text">
-                                            <Ago at={one.at} />
-                                        </td>
-                                        <td className="text">{one.by}</td>
-                                        <td className="text">
-                                            <a href={to(["evaluations"], { dataset: `${one.name}:${one.number}` })}>
-                                                evaluations
-                                                <span className="unseen">
-                                                    {" "}
-                                                    on {one.name}:{one.number}
-                                                </span>
-                                            </a>
-                                        </td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table
+                        label="Datasets"
+                        columns={[
+                            "Version",
+                            "Agent",
+                            ...numbers("Examples", "Train", "Test"),
+                            "Digest",
+                            "Made",
+                            "By",
+                            "Scored on it",
+                        ]}
+                    >
+                        {items.map((one) => (
+                            <tr key={`${one.name}:${one.number}`}>
+                                <th scope="row">
+                                    {one.name}:{one.number}
+                                </th>
+                                <td className="text">{one.agent}</td>
+                                <td className="number">{count(one.examples)}</td>
+                                <td className="number">{count(one.train)}</td>
+                                <td className="number">{count(one.test)}</td>
+                                <td className="text">
+                                    <code title={one.digest}>{one.digest.slice(0, 12)}</code>
+                                </td>
+                                <td className="text">
+                                    <Ago at={one.at} />
+                                </td>
+                                <td className="text">{one.by}</td>
+                                <td className="text">
+                                    <a href={to(["evaluations"], { dataset: `${one.name}:${one.number}` })}>
+                                        evaluations
+                                        <span className="unseen">
+                                            {" "}
+                                            on {one.name}:{one.number}
+                                        </span>
+                                    </a>
+                                </td>
+                            </tr>
+                        ))}
+                    </Table>
                 </div>
             )}
         </>

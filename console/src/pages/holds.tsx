@@ -8,6 +8,7 @@ import { useAgents } from "../api/pages";
 import type { Hold, PageOf } from "../api/types";
 import { useNotices } from "../parts/notices";
 import { Ago, Dialog, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Table } from "../parts/table";
 import { span } from "../pure/words";
 
 const EFFECTS: Record<string, string> = {
@@ -67,51 +68,35 @@ export function HoldsPage() {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Holds">
-                        <table>
-                            <thead>
-                                <tr>
-                                    {["Covers", "Does", "State", "Why", "Placed", "By", ""].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name || <span className="unseen">What can be done</span>}
-                                        </th>
-                                    ))}
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => (
-                                    <tr key={one.id} className={one.status === "lifted" ? "faint" : ""}>
-                                        <th scope="row">{covers(one)}</th>
-                                        <td className="text">{one.effect}</td>
-                                        <td className="text">
-                                            {one.status}
-                                            {one.effective_after_seconds !== null && (
-                                                <span className="faint">
-                                                    {" "}
-                                                    after {span(one.effective_after_seconds * 1000)}
-                                                </span>
-                                            )}
-                                            {one.status !== "lifted" && one.lifts.length > 0 && (
-                                                <span className="faint"> · {one.lifts.join(", ")} would lift it</span>
-                                            )}
-                                        </td>
-                                        <td className="text wrap">{one.reason}</td>
-                                        <td className="text">
-                                            <Ago at={one.placed_at} />
-                                        </td>
-                                        <td className="text">{one.placed_by}</td>
-                                        <td className="text">
-                                            {one.status !== "lifted" && (
-                                                <button type="button" className="small" onClick={() => setLifting(one)}>
-                                                    Lift
-                                                </button>
-                                            )}
-                                        </td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table label="Holds" columns={["Covers", "Does", "State", "Why", "Placed", "By", ""]}>
+                        {items.map((one) => (
+                            <tr key={one.id} className={one.status === "lifted" ? "faint" : ""}>
+                                <th scope="row">{covers(one)}</th>
+                                <td className="text">{one.effect}</td>
+                                <td className="text">
+                                    {one.status}
+                                    {one.effective_after_seconds !== null && (
+                                        <span className="faint"> after {span(one.effective_after_seconds * 1000)}</span>
+                                    )}
+                                    {one.status !== "lifted" && one.lifts.length > 0 && (
+                                        <span className="faint"> · {one.lifts.join(", ")} would lift it</span>
+                                    )}
+                                </td>
+                                <td className="text wrap">{one.reason}</td>
+                                <td className="text">
+                                    <Ago at={one.placed_at} />
+                                </td>
+                                <td className="text">{one.placed_by}</td>
+                                <td className="text">
+                                    {one.status !== "lifted" && (
+                                        <button type="button" className="small" onClick={() => setLifting(one)}>
+                                            Lift
+                                        </button>
+                                    )}
+                                </td>
+                            </tr>
+                        ))}
+                    </Table>
                 </div>
             )}
             {isPlacing && (

@@ -7,6 +7,7 @@ import { ask, get, post } from "../api/call";
 import type { ApiKey, PageOf } from "../api/types";
 import { useNotices } from "../parts/notices";
 import { Ago, Command, Dialog, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Table } from "../parts/table";
 
 const SCOPES = [
     "runs:read",
@@ -70,55 +71,38 @@ export function KeysPage() {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Keys">
-                        <table>
-                            <thead>
-                                <tr>
-                                    {["Principal", "Key", "May", "Roles", "State", "Made", "Ends", ""].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name || <span className="unseen">What can be done</span>}
-                                        </th>
-                                    ))}
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => (
-                                    <tr key={one.id}>
-                                        <th scope="row">
-                                            {one.name} <span className="pill">{one.parent ? "browser" : one.kind}</span>
-                                        </th>
-                                        <td className="text">
-                                            <code>{one.id}</code>
-                                        </td>
-                                        <td className="text wrap">{one.scopes.join(", ")}</td>
-                                        <td className="text wrap">{one.roles.join(", ")}</td>
-                                        <td className={`text${one.state === "active" ? "" : " faint"}`}>{one.state}</td>
-                                        <td className="text">
-                                            <Ago at={one.created_at} />
-                                        </td>
-                                        <td className="text">
-                                            {one.expires_at ? (
-                                                <Ago at={one.expires_at} />
-                                            ) : (
-                                                <span className="faint">never</span>
-                                            )}
-                                        </td>
-                                        <td className="text">
-                                            {one.state === "active" && (
-                                                <button
-                                                    type="button"
-                                                    className="small danger"
-                                                    onClick={() => setEnding(one)}
-                                                >
-                                                    Revoke
-                                                </button>
-                                            )}
-                                        </td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table label="Keys" columns={["Principal", "Key", "May", "Roles", "State", "Made", "Ends", ""]}>
+                        {items.map((one) => (
+                            <tr key={one.id}>
+                                <th scope="row">
+                                    {one.name} <span className="pill">{one.parent ? "browser" : one.kind}</span>
+                                </th>
+                                <td className="text">
+                                    <code>{one.id}</code>
+                                </td>
+                                <td className="text wrap">{one.scopes.join(", ")}</td>
+                                <td className="text wrap">{one.roles.join(", ")}</td>
+                                <td className={`text${one.state === "active" ? "" : " faint"}`}>{one.state}</td>
+                                <td className="text">
+                                    <Ago at={one.created_at} />
+                                </td>
+                                <td className="text">
+                                    {one.expires_at ? (
+                                        <Ago at={one.expires_at} />
+                                    ) : (
+                                        <span className="faint">never</span>
+                                    )}
+                                </td>
+                                <td className="text">
+                                    {one.state === "active" && (
+                                        <button type="button" className="small danger" onClick={() => setEnding(one)}>
+                                            Revoke
+                                        </button>
+                                    )}
+                                </td>
+                            </tr>
+                        ))}
+                    </Table>
                 </div>
             )}
             {isMaking && (

@@ -7,8 +7,9 @@ import { get } from "../api/call";
 import { useChanges } from "../api/changes";
 import { useAlerts, useNode } from "../api/pages";
 import type { Figures, Overview } from "../api/types";
-import { Ago, Empty, Head, Loading, NumberHeads, Trouble } from "../parts/parts";
+import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
 import { type Line, Plot } from "../parts/plot";
+import { numbers, Table } from "../parts/table";
 import type { Mark } from "../pure/marks";
 import { brief, bytes, count, money, readAt, share, shortId, span } from "../pure/words";
 import { adjust, to } from "../shell/place";
@@ -306,61 +307,45 @@ function ByAgent({ found }: { found: Overview }) {
     return (
         <section className="card" aria-labelledby="by-agent">
             <h2 id="by-agent">By agent</h2>
-            <div className="scroll" tabIndex={0} role="group" aria-label="Figures by agent">
-                <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">Agent</th>
-                            <NumberHeads
-                                names={[
-                                    "Created",
-                                    "Live",
-                                    "Failed",
-                                    "Lasted p50",
-                                    "p95",
-                                    "p99",
-                                    "Waited p95",
-                                    "Tokens",
-                                    "Cost",
-                                ]}
-                            />
+            <Table
+                label="Figures by agent"
+                columns={[
+                    "Agent",
+                    ...numbers("Created", "Live", "Failed", "Lasted p50", "p95", "p99", "Waited p95", "Tokens", "Cost"),
+                ]}
+            >
+                {found.agents.map((one) => {
+                    const ended = one.succeeded + one.failed;
+                    return (
+                        <tr key={one.agent}>
+                            <th scope="row">
+                                <a href={to(["overview"], { agent: one.agent! })}>{one.agent}</a>
+                            </th>
+                            <td>
+                                <a href={to(["runs"], { agent: one.agent! })}>{count(one.created)}</a>
+                            </td>
+                            <td>{count(one.live)}</td>
+                            <td className={one.failed > 0 ? "bad" : ""}>
+                                {one.failed > 0 ? (
+                                    <a href={to(["runs"], { agent: one.agent!, status: "failed" })}>
+                                        {share(one.failed, ended)}
+                                    </a>
+                                ) : ended > 0 ? (
+                                    "0 %"
+                                ) : (
+                                    "–"
+                                )}
+                            </td>
+                            <td>{seconds(one.lasted.p50)}</td>
+                            <td>{seconds(one.lasted.p95)}</td>
+                            <td>{seconds(one.lasted.p99)}</td>
+                            <td>{seconds(one.waited.p95)}</td>
+                            <td>{brief(one.input_tokens + one.output_tokens)}</td>
+                            <td>{money(one.cost_usd)}</td>
                         </tr>
-                    </thead>
-                    <tbody>
-                        {found.agents.map((one) => {
-                            const ended = one.succeeded + one.failed;
-                            return (
-                                <tr key={one.agent}>
-                                    <th scope="row">
-                                        <a href={to(["overview"], { agent: one.agent! })}>{one.agent}</a>
-                                    </th>
-                                    <td>
-                                        <a href={to(["runs"], { agent: one.agent! })}>{count(one.created)}</a>
-                                    </td>
-                                    <td>{count(one.live)}</td>
-                                    <td className={one.failed > 0 ? "bad" : ""}>
-                                        {one.failed > 0 ? (
-                                            <a href={to(["runs"], { agent: one.agent!, status: "failed" })}>
-                                                {share(one.failed, ended)}
-                                            </a>
-                                        ) : ended > 0 ? (
-                                            "0 %"
-                                        ) : (
-                                            "–"
-                                        )}
-                                    </td>
-                                    <td>{seconds(one.lasted.p50)}</td>
-                                    <td>{seconds(one.lasted.p95)}</td>
-                                    <td>{seconds(one.lasted.p99)}</td>
-                                    <td>{seconds(one.waited.p95)}</td>
-                                    <td>{brief(one.input_tokens + one.output_tokens)}</td>
-                                    <td>{money(one.cost_usd)}</td>
-                                </tr>
-                            );
-                        })}
-                    </tbody>
-                </table>
-            </div>
+                    );
+                })}
+            </Table>
         </section>
     );
 }
@@ -370,38 +355,23 @@ function Faults({ found }: { found: Overview }) {
     return (
         <section className="card" aria-labelledby="faults">
             <h2 id="faults">Why runs failed</h2>
-            <div className="scroll" tabIndex={0} role="group" aria-label="Faults">
-                <table>
-                    <thead>
-                        <tr>
-                            <th scope="col">Error</th>
-                            <th scope="col">Agent</th>
-                            <th scope="col" className="number">
-                                Runs
-                            </th>
-                            <th scope="col">Last</th>
-                            <th scope="col">Run</th>
-                        </tr>
-                    </thead>
-                    <tbody>
-                        {found.faults.map((fault) => (
-                            <tr key={fault.agent + fault.code}>
-                                <th scope="row">
-                                    <code className="bad">{fault.code}</code>
-                                </th>
-                                <td className="text">{fault.agent}</td>
-                                <td>{count(fault.runs)}</td>
-                                <td className="text">
-                                    <Ago at={fault.last_at} />
-                                </td>
-                                <td className="text">
-                                    <a href={to(["runs", fault.last_run])}>{shortId(fault.last_run)}</a>
-                                </td>
-                            </tr>
-                        ))}
-                    </tbody>
-                </table>
-            </div>
+            <Table label="Faults" columns={["Error", "Agent", ...numbers("Runs"), "Last", "Run"]}>
+                {found.faults.map((fault) => (
+                    <tr key={fault.agent + fault.code}>
+                        <th scope="row">
+                            <code className="bad">{fault.code}</code>
+                        </th>
+                        <td className="text">{fault.agent}</td>
+                        <td>{count(fault.runs)}</td>
+                        <td className="text">
+                            <Ago at={fault.last_at} />
+                        </td>
+                        <td className="text">
+                            <a href={to(["runs", fault.last_run])}>{shortId(fault.last_run)}</a>
+                        </td>
+                    </tr>
+                ))}
+            </Table>
         </section>
     );
 }

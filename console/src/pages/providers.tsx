@@ -4,7 +4,8 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import type { PageOf, Provider } from "../api/types";
-import { Empty, Head, Loading, NumberHeads, Trouble } from "../parts/parts";
+import { Empty, Head, Loading, Trouble } from "../parts/parts";
+import { numbers, Table } from "../parts/table";
 import { brief, count, money, share, span } from "../pure/words";
 
 const BREAKER: Record<Provider["breaker"], string> = {
@@ -38,62 +39,56 @@ export function ProvidersPage() {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Providers">
-                        <table>
-                            <thead>
-                                <tr>
-                                    <th scope="col">Model</th>
-                                    <th scope="col">State</th>
-                                    <NumberHeads
-                                        names={[
-                                            "In flight",
-                                            "Waiting",
-                                            "Calls",
-                                            "Went wrong",
-                                            "Tokens in",
-                                            "Tokens out",
-                                            "Cost",
-                                            "Price in, out",
-                                        ]}
-                                    />
+                    <Table
+                        label="Providers"
+                        columns={[
+                            "Model",
+                            "State",
+                            ...numbers(
+                                "In flight",
+                                "Waiting",
+                                "Calls",
+                                "Went wrong",
+                                "Tokens in",
+                                "Tokens out",
+                                "Cost",
+                                "Price in, out",
+                            ),
+                        ]}
+                    >
+                        {items.map((one) => {
+                            const all = Object.values(one.calls).reduce((sum, calls) => sum + calls, 0);
+                            const wrong = all - (one.calls.ok ?? 0);
+                            const said = Object.entries(one.calls)
+                                .map(([outcome, calls]) => `${outcome}: ${count(calls)}`)
+                                .join(", ");
+                            return (
+                                <tr key={`${one.provider} ${one.model}`}>
+                                    <th scope="row">
+                                        {one.model} <span className="faint">{one.provider}</span>
+                                    </th>
+                                    <td className={`text${one.breaker === "closed" ? "" : " bad"}`}>
+                                        {BREAKER[one.breaker]}
+                                        {one.seconds_closed > 0 && ` for ${span(one.seconds_closed * 1000)}`}
+                                    </td>
+                                    <td>{count(one.in_flight)}</td>
+                                    <td className={one.waiting > 0 ? "warn" : ""}>{count(one.waiting)}</td>
+                                    <td title={said}>{count(all)}</td>
+                                    <td className={wrong > 0 ? "bad" : ""} title={said}>
+                                        {share(wrong, all)}
+                                    </td>
+                                    <td>{brief(one.input_tokens)}</td>
+                                    <td>{brief(one.output_tokens)}</td>
+                                    <td>{money(one.cost_usd)}</td>
+                                    <td>
+                                        {one.price
+                                            ? `${money(one.price.input)}, ${money(one.price.output)}`
+                                            : "not known"}
+                                    </td>
                                 </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => {
-                                    const all = Object.values(one.calls).reduce((sum, calls) => sum + calls, 0);
-                                    const wrong = all - (one.calls.ok ?? 0);
-                                    const said = Object.entries(one.calls)
-                                        .map(([outcome, calls]) => `${outcome}: ${count(calls)}`)
-                                        .join(", ");
-                                    return (
-                                        <tr key={`${one.provider} ${one.model}`}>
-                                            <th scope="row">
-                                                {one.model} <span className="faint">{one.provider}</span>
-                                            </th>
-                                            <td className={`text${one.breaker === "closed" ? "" : " bad"}`}>
-                                                {BREAKER[one.breaker]}
-                                                {one.seconds_closed > 0 && ` for ${span(one.seconds_closed * 1000)}`}
-                                            </td>
-                                            <td>{count(one.in_flight)}</td>
-                                            <td className={one.waiting > 0 ? "warn" : ""}>{count(one.waiting)}</td>
-                                            <td title={said}>{count(all)}</td>
-                                            <td className={wrong > 0 ? "bad" : ""} title={said}>
-                                                {share(wrong, all)}
-                                            </td>
-                                            <td>{brief(one.input_tokens)}</td>
-                                            <td>{brief(one.output_tokens)}</td>
-                                            <td>{money(one.cost_usd)}</td>
-                                            <td>
-                                                {one.price
-                                                    ? `${money(one.price.input)}, ${money(one.price.output)}`
-                                                    : "not known"}
-                                            </td>
-                                        </tr>
-                                    );
-                                })}
-                            </tbody>
-                        </table>
-                    </div>
+                            );
+                        })}
+                    </Table>
                     <p className="faint">Prices are for a million tokens.</p>
                 </div>
             )}

@@ -6,7 +6,8 @@ import { get } from "../api/call";
 import { useChanges } from "../api/changes";
 import { useAgents, useNode } from "../api/pages";
 import type { Overview, PageOf, Run } from "../api/types";
-import { Ago, Empty, Facts, Head, Lasting, Loading, NumberHeads, StatusMark, Trouble } from "../parts/parts";
+import { Ago, Empty, Facts, Head, Lasting, Loading, StatusMark, Trouble } from "../parts/parts";
+import { numbers, Table } from "../parts/table";
 import { brief, bytes, count, shortId } from "../pure/words";
 import { to } from "../shell/place";
 
@@ -49,46 +50,35 @@ export function QueuePage({ hasNode }: { hasNode: boolean }) {
             {queues.data && (
                 <section className="card" aria-labelledby="queues">
                     <h2 id="queues">By agent</h2>
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Queue by agent">
-                        <table>
-                            <thead>
-                                <tr>
-                                    <th scope="col">Agent</th>
-                                    <NumberHeads
-                                        names={[
-                                            ["Ready", "wait for a place"],
-                                            ["Held", "wait for their time or turn"],
-                                            ["Running", "have a place"],
-                                            ["Waiting", "wait for a review, a signal, a time, another run"],
-                                            ["At once", "how many may run"],
-                                        ]}
-                                    />
+                    <Table
+                        label="Queue by agent"
+                        columns={[
+                            "Agent",
+                            ...numbers(
+                                ["Ready", "wait for a place"],
+                                ["Held", "wait for their time or turn"],
+                                ["Running", "have a place"],
+                                ["Waiting", "wait for a review, a signal, a time, another run"],
+                                ["At once", "how many may run"],
+                            ),
+                        ]}
+                    >
+                        {queues.data.map(({ agent, queue }) => {
+                            const limit = agents.data?.items.find((one) => one.name === agent)?.concurrency ?? 0;
+                            return (
+                                <tr key={agent}>
+                                    <th scope="row">
+                                        <a href={to(["runs"], { agent, status: "queued,running,waiting" })}>{agent}</a>
+                                    </th>
+                                    <td className={queue.ready > 0 ? "warn" : ""}>{count(queue.ready)}</td>
+                                    <td>{count(queue.held)}</td>
+                                    <td>{count(queue.running)}</td>
+                                    <td>{count(queue.waiting)}</td>
+                                    <td>{limit === 0 ? <span className="faint">no limit</span> : count(limit)}</td>
                                 </tr>
-                            </thead>
-                            <tbody>
-                                {queues.data.map(({ agent, queue }) => {
-                                    const limit =
-                                        agents.data?.items.find((one) => one.name === agent)?.concurrency ?? 0;
-                                    return (
-                                        <tr key={agent}>
-                                            <th scope="row">
-                                                <a href={to(["runs"], { agent, status: "queued,running,waiting" })}>
-                                                    {agent}
-                                                </a>
-                                            </th>
-                                            <td className={queue.ready > 0 ? "warn" : ""}>{count(queue.ready)}</td>
-                                            <td>{count(queue.held)}</td>
-                                            <td>{count(queue.running)}</td>
-                                            <td>{count(queue.waiting)}</td>
-                                            <td>
-                                                {limit === 0 ? <span className="faint">no limit</span> : count(limit)}
-                                            </td>
-                                        </tr>
-                                    );
-                                })}
-                            </tbody>
-                        </table>
-                    </div>
+                            );
+                        })}
+                    </Table>
                 </section>
             )}
             {hasNode && <Workers />}
@@ -96,46 +86,30 @@ export function QueuePage({ hasNode }: { hasNode: boolean }) {
                 <h2 id="longest">Live the longest</h2>
                 {live.data && oldest.length === 0 && <p className="faint">Nothing is queued, running or waiting.</p>}
                 {oldest.length > 0 && (
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Live runs">
-                        <table>
-                            <thead>
-                                <tr>
-                                    <th scope="col">Run</th>
-                                    <th scope="col">State</th>
-                                    <th scope="col">Agent</th>
-                                    <th scope="col">Created</th>
-                                    <th scope="col" className="number">
-                                        For
-                                    </th>
-                                    <th scope="col" className="number">
-                                        Attempt
-                                    </th>
-                                    <th scope="col">Due</th>
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {oldest.slice(0, 25).map((run) => (
-                                    <tr key={run.id}>
-                                        <th scope="row">
-                                            <a href={to(["runs", run.id])}>{shortId(run.id)}</a>
-                                        </th>
-                                        <td className="text">
-                                            <StatusMark status={run.status} />
-                                        </td>
-                                        <td className="text">{run.agent}</td>
-                                        <td className="text">
-                                            <Ago at={run.created_at} />
-                                        </td>
-                                        <td>
-                                            <Lasting from={run.created_at} to={run.finished_at} />
-                                        </td>
-                                        <td>{run.attempt}</td>
-                                        <td className="text">{run.due_at ? <Ago at={run.due_at} /> : ""}</td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table
+                        label="Live runs"
+                        columns={["Run", "State", "Agent", "Created", ...numbers("For", "Attempt"), "Due"]}
+                    >
+                        {oldest.slice(0, 25).map((run) => (
+                            <tr key={run.id}>
+                                <th scope="row">
+                                    <a href={to(["runs", run.id])}>{shortId(run.id)}</a>
+                                </th>
+                                <td className="text">
+                                    <StatusMark status={run.status} />
+                                </td>
+                                <td className="text">{run.agent}</td>
+                                <td className="text">
+                                    <Ago at={run.created_at} />
+                                </td>
+                                <td>
+                                    <Lasting from={run.created_at} to={run.finished_at} />
+                                </td>
+                                <td>{run.attempt}</td>
+                                <td className="text">{run.due_at ? <Ago at={run.due_at} /> : ""}</td>
+                            </tr>
+                        ))}
+                    </Table>
                 )}
                 {live.data?.next_cursor && (
                     <p className="faint">Among the {SHOWN} newest live runs. The list of runs has all.</p>
@@ -167,38 +141,18 @@ function Workers() {
                     <p>This node starts no processes for agents.</p>
                 </Empty>
             ) : (
-                <div className="scroll" tabIndex={0} role="group" aria-label="Hosts">
-                    <table>
-                        <thead>
-                            <tr>
-                                <th scope="col">Host</th>
-                                <th scope="col">State</th>
-                                <th scope="col">Agents</th>
-                                <th scope="col" className="number">
-                                    Taken
-                                </th>
-                                <th scope="col" className="number">
-                                    Free
-                                </th>
-                                <th scope="col" className="number">
-                                    Memory
-                                </th>
-                            </tr>
-                        </thead>
-                        <tbody>
-                            {hosts.map((host) => (
-                                <tr key={host.name}>
-                                    <th scope="row">{host.name}</th>
-                                    <td className="text">{host.is_up ? "up" : "down"}</td>
-                                    <td className="text wrap">{host.agents.join(", ")}</td>
-                                    <td>{brief(host.taken)}</td>
-                                    <td>{brief(host.free)}</td>
-                                    <td>{bytes(host.memory_bytes)}</td>
-                                </tr>
-                            ))}
-                        </tbody>
-                    </table>
-                </div>
+                <Table label="Hosts" columns={["Host", "State", "Agents", ...numbers("Taken", "Free", "Memory")]}>
+                    {hosts.map((host) => (
+                        <tr key={host.name}>
+                            <th scope="row">{host.name}</th>
+                            <td className="text">{host.is_up ? "up" : "down"}</td>
+                            <td className="text wrap">{host.agents.join(", ")}</td>
+                            <td>{brief(host.taken)}</td>
+                            <td>{brief(host.free)}</td>
+                            <td>{bytes(host.memory_bytes)}</td>
+                        </tr>
+                    ))}
+                </Table>
             )}
         </section>
     );

@@ -8,6 +8,7 @@ import { useChanges } from "../api/changes";
 import type { PageOf, Run, Schedule } from "../api/types";
 import { useNotices } from "../parts/notices";
 import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Table } from "../parts/table";
 import { count, shortId, span } from "../pure/words";
 import { to } from "../shell/place";
 
@@ -55,84 +56,63 @@ export function SchedulesPage() {
             )}
             {items.length > 0 && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Schedules">
-                        <table>
-                            <thead>
-                                <tr>
-                                    {["Schedule", "Agent", "Rule", "Next", "Last", "Left out", ""].map((name) => (
-                                        <th key={name} scope="col">
-                                            {name || <span className="unseen">What can be done</span>}
-                                        </th>
-                                    ))}
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {items.map((one) => (
-                                    <tr key={one.name}>
-                                        <th scope="row">
-                                            {one.name} {one.status === "paused" && <span className="pill">paused</span>}
-                                            {one.problem && <p className="bad wrap">{one.problem}</p>}
-                                        </th>
-                                        <td className="text">
-                                            <a href={to(["agents", one.agent])}>{one.agent}</a>
-                                        </td>
-                                        <td className="text">
-                                            <code>
-                                                {one.cron ??
-                                                    (one.every_seconds !== null
-                                                        ? `every ${span(one.every_seconds * 1000)}`
-                                                        : one.at)}
-                                            </code>{" "}
-                                            <span className="faint">{one.zone}</span>
-                                        </td>
-                                        <td className="text">
-                                            {one.next_at && one.status === "active" ? (
-                                                <Ago at={one.next_at} />
-                                            ) : (
-                                                <span className="faint">not</span>
-                                            )}
-                                        </td>
-                                        <td className="text">
-                                            {one.last_run ? (
-                                                <a href={to(["runs", one.last_run])}>{shortId(one.last_run)}</a>
-                                            ) : (
-                                                <span className="faint">never</span>
-                                            )}
-                                            {started[one.name] && (
-                                                <p>
-                                                    now:{" "}
-                                                    <a href={to(["runs", started[one.name]!])}>
-                                                        {shortId(started[one.name]!)}
-                                                    </a>
-                                                </p>
-                                            )}
-                                        </td>
-                                        <td className="text">{count(one.left_out)}</td>
-                                        <td className="text">
-                                            <span className="row">
-                                                <button
-                                                    type="button"
-                                                    className="small"
-                                                    onClick={() => void act(one, "run")}
-                                                >
-                                                    Now
-                                                </button>
-                                                <button
-                                                    type="button"
-                                                    className="small"
-                                                    onClick={() =>
-                                                        void act(one, one.status === "paused" ? "resume" : "pause")
-                                                    }
-                                                >
-                                                    {one.status === "paused" ? "Resume" : "Pause"}
-                                                </button>
-                                            </span>
-                                        </td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table label="Schedules" columns={["Schedule", "Agent", "Rule", "Next", "Last", "Left out", ""]}>
+                        {items.map((one) => (
+                            <tr key={one.name}>
+                                <th scope="row">
+                                    {one.name} {one.status === "paused" && <span className="pill">paused</span>}
+                                    {one.problem && <p className="bad wrap">{one.problem}</p>}
+                                </th>
+                                <td className="text">
+                                    <a href={to(["agents", one.agent])}>{one.agent}</a>
+                                </td>
+                                <td className="text">
+                                    <code>
+                                        {one.cron ??
+                                            (one.every_seconds !== null
+                                                ? `every ${span(one.every_seconds * 1000)}`
+                                                : one.at)}
+                                    </code>{" "}
+                                    <span className="faint">{one.zone}</span>
+                                </td>
+                                <td className="text">
+                                    {one.next_at && one.status === "active" ? (
+                                        <Ago at={one.next_at} />
+                                    ) : (
+                                        <span className="faint">not</span>
+                                    )}
+                                </td>
+                                <td className="text">
+                                    {one.last_run ? (
+                                        <a href={to(["runs", one.last_run])}>{shortId(one.last_run)}</a>
+                                    ) : (
+                                        <span className="faint">never</span>
+                                    )}
+                                    {started[one.name] && (
+                                        <p>
+                                            now:{" "}
+                                            <a href={to(["runs", started[one.name]!])}>{shortId(started[one.name]!)}</a>
+                                        </p>
+                                    )}
+                                </td>
+                                <td className="text">{count(one.left_out)}</td>
+                                <td className="text">
+                                    <span className="row">
+                                        <button type="button" className="small" onClick={() => void act(one, "run")}>
+                                            Now
+                                        </button>
+                                        <button
+                                            type="button"
+                                            className="small"
+                                            onClick={() => void act(one, one.status === "paused" ? "resume" : "pause")}
+                                        >
+                                            {one.status === "paused" ? "Resume" : "Pause"}
+                                        </button>
+                                    </span>
+                                </td>
+                            </tr>
+                        ))}
+                    </Table>
                 </div>
             )}
         </div>

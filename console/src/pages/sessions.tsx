@@ -7,6 +7,7 @@ import { get } from "../api/call";
 import { useAgents } from "../api/pages";
 import type { PageOf, Run, SessionSummary } from "../api/types";
 import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { numbers, Table } from "../parts/table";
 import { readText } from "../pure/messages";
 import { count, glance } from "../pure/words";
 import { adjust, go, to } from "../shell/place";
@@ -117,44 +118,27 @@ function SessionList({ agent, names, prefix }: { agent: string; names: string[];
             {sessions.data && sessions.data.items.length > 0 && (
                 <section className="card" aria-labelledby="by-key">
                     <h2 id="by-key">By key</h2>
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Sessions by key">
-                        <table>
-                            <thead>
-                                <tr>
-                                    <th scope="col">Key</th>
-                                    <th scope="col" className="number">
-                                        Turns
-                                    </th>
-                                    <th scope="col" className="number">
-                                        Version
-                                    </th>
-                                    <th scope="col">Changed</th>
-                                    <th scope="col">Ends</th>
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {sessions.data.items.map((one) => (
-                                    <tr key={one.key}>
-                                        <th scope="row">
-                                            <a href={to(["sessions", agent, one.key])}>{one.key}</a>
-                                        </th>
-                                        <td>{count(one.turns)}</td>
-                                        <td>{count(one.version)}</td>
-                                        <td className="text">
-                                            <Ago at={one.updated_at} />
-                                        </td>
-                                        <td className="text">
-                                            {one.expires_at ? (
-                                                <Ago at={one.expires_at} />
-                                            ) : (
-                                                <span className="faint">never</span>
-                                            )}
-                                        </td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table label="Sessions by key" columns={["Key", ...numbers("Turns", "Version"), "Changed", "Ends"]}>
+                        {sessions.data.items.map((one) => (
+                            <tr key={one.key}>
+                                <th scope="row">
+                                    <a href={to(["sessions", agent, one.key])}>{one.key}</a>
+                                </th>
+                                <td>{count(one.turns)}</td>
+                                <td>{count(one.version)}</td>
+                                <td className="text">
+                                    <Ago at={one.updated_at} />
+                                </td>
+                                <td className="text">
+                                    {one.expires_at ? (
+                                        <Ago at={one.expires_at} />
+                                    ) : (
+                                        <span className="faint">never</span>
+                                    )}
+                                </td>
+                            </tr>
+                        ))}
+                    </Table>
                     {sessions.data.next_cursor && (
                         <p className="faint">The first {PAGE}. Write the beginning of a key to see others.</p>
                     )}

@@ -6,6 +6,7 @@ import { useState } from "react";
 import { get } from "../api/call";
 import type { PageOf, Setting } from "../api/types";
 import { Head, Loading, Trouble } from "../parts/parts";
+import { Table } from "../parts/table";
 
 export function SettingsPage() {
     const found = useQuery({
@@ -49,40 +50,25 @@ export function SettingsPage() {
             {found.isPending && <Loading what="settings" />}
             {found.data && (
                 <div className="card">
-                    <div className="scroll" tabIndex={0} role="group" aria-label="Settings">
-                        <table className="settings">
-                            <thead>
-                                <tr>
-                                    <th scope="col">Setting</th>
-                                    <th scope="col">Value</th>
-                                    <th scope="col">Set by</th>
-                                </tr>
-                            </thead>
-                            <tbody>
-                                {shown.map((one) => (
-                                    <tr key={one.name}>
-                                        <th scope="row">
-                                            <code>{one.name}</code>
-                                        </th>
-                                        <td className="text wrap">
-                                            {one.value === null ? (
-                                                <span className="faint">not set</span>
-                                            ) : (
-                                                <code>
-                                                    {typeof one.value === "string"
-                                                        ? one.value
-                                                        : JSON.stringify(one.value)}
-                                                </code>
-                                            )}
-                                        </td>
-                                        <td className={`text${one.source === "default" ? " faint" : ""}`}>
-                                            {one.source}
-                                        </td>
-                                    </tr>
-                                ))}
-                            </tbody>
-                        </table>
-                    </div>
+                    <Table label="Settings" className="settings" columns={["Setting", "Value", "Set by"]}>
+                        {shown.map((one) => (
+                            <tr key={one.name}>
+                                <th scope="row">
+                                    <code>{one.name}</code>
+                                </th>
+                                <td className="text wrap">
+                                    {one.value === null ? (
+                                        <span className="faint">not set</span>
+                                    ) : (
+                                        <code>
+                                            {typeof one.value === "string" ? one.value : JSON.stringify(one.value)}
+                                        </code>
+                                    )}
+                                </td>
+                                <td className={`text${one.source === "default" ? " faint" : ""}`}>{one.source}</td>
+                            </tr>
+                        ))}
+                    </Table>
                     {shown.length === 0 && <p className="faint">No setting fits.</p>}
                 </div>
             )}

@@ -258,15 +258,3 @@ export function Head({ title, about, children }: { title: ReactNode; about?: Rea
         </header>
     );
 }
-
-/** Heads of columns that hold numbers; one with a word on what it means shows that when it is pointed at. */
-export function NumberHeads({ names }: { names: (string | [name: string, title: string])[] }) {
-    return names.map((one) => {
-        const [name, title] = typeof one === "string" ? [one] : one;
-        return (
-            <th key={name} scope="col" className="number" title={title}>
-                {name}
-            </th>
-        );
-    });
-}

@@ -6,6 +6,7 @@ import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 
 import { type Mark, touches } from "../pure/marks";
+import { Table } from "./table";
 
 export interface Line {
     label: string;
@@ -246,35 +247,21 @@ export function Plot({ title, times, lines, format, sync, marks = [] }: Drawn) {
                               ...here.map((mark) => mark.text),
                           ].join(" · ")}
                 </summary>
-                <div className="scroll" tabIndex={0} role="group" aria-label={`Figures of ${title}`}>
-                    <table>
-                        <thead>
-                            <tr>
-                                <th scope="col">From</th>
-                                {lines.map((line) => (
-                                    <th key={line.label} scope="col">
-                                        {line.label}
-                                    </th>
-                                ))}
-                            </tr>
-                        </thead>
-                        <tbody>
-                            {times.map((time, index) => (
-                                <tr key={time}>
-                                    <th scope="row">
-                                        {new Date(time * 1000).toLocaleString("en-GB", {
-                                            dateStyle: "short",
-                                            timeStyle: "medium",
-                                        })}
-                                    </th>
-                                    {lines.map((line) => (
-                                        <td key={line.label}>{said(line, index)}</td>
-                                    ))}
-                                </tr>
+                <Table label={`Figures of ${title}`} columns={["From", ...lines.map((line) => line.label)]}>
+                    {times.map((time, index) => (
+                        <tr key={time}>
+                            <th scope="row">
+                                {new Date(time * 1000).toLocaleString("en-GB", {
+                                    dateStyle: "short",
+                                    timeStyle: "medium",
+                                })}
+                            </th>
+                            {lines.map((line) => (
+                                <td key={line.label}>{said(line, index)}</td>
                             ))}
-                        </tbody>
-                    </table>
-                </div>
+                        </tr>
+                    ))}
+                </Table>
             </details>
         </figure>
     );
