@@ -159,7 +159,7 @@ def test_datasets_lead_to_what_was_scored_on_them_and_two_releases_are_compared(
     page.goto("/#/evaluations?tab=datasets")
     row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="cases:1"))
     expect(row).to_contain_text("credit")
-    expect(row.get_by_role("cell", name="10", exact=True)).to_be_visible()
+    expect(row.get_by_role("cell").nth(1)).to_have_text(str(EXAMPLES))  # now and then all of them are of one part
     assert faults_of(page) == []
     row.get_by_role("link").click()
     rows = page.get_by_role("group", name="Evaluations", exact=True).get_by_role("row")
