@@ -116,6 +116,54 @@ def test_a_hold_keeps_an_agent_from_starting_until_it_is_lifted(page, node):
     assert faults_of(page) == []
 
 
+def keep_changes(page, address) -> list:
+    """The changes that the page asks for there, which wait until they are let go."""
+    kept: list = []
+    page.route(address, lambda route: kept.append(route) if route.request.method == "POST" else route.fallback())
+    return kept
+
+
+def let_go(page, kept) -> None:
+    while not kept:
+        page.wait_for_timeout(20)
+    kept[0].continue_()
+
+
+def test_a_form_is_sent_once_however_often_it_is_pressed_while_its_answer_is_out(page, node):
+    """Two quick clicks on "Place the hold" placed two holds, and each had to be lifted: forms had no memory of what
+    was under way."""
+    kept = keep_changes(page, "**/v1/holds")
+    page.goto("/#/holds")
+    page.get_by_role("button", name="Place a hold").click()
+    dialog = page.get_by_role("dialog", name="Place a hold")
+    dialog.get_by_label("Only the session").fill("nobody")
+    dialog.get_by_label("Why").fill("Pressed twice.")
+    dialog.get_by_role("button", name="Place the hold").click()
+    expect(dialog.get_by_role("button", name="Place the hold")).to_be_disabled()
+    dialog.locator("form").evaluate("form => form.requestSubmit()")  # as a key does that a script presses
+    let_go(page, kept)
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("row").filter(has_text="Pressed twice.")).to_have_count(1)
+    assert len(kept) == 1
+    placed = [one for one in node.http.get("/v1/holds").json()["items"] if one["reason"] == "Pressed twice."]
+    assert len(placed) == 1
+    node.http.delete(f"/v1/holds/{placed[0]['id']}").raise_for_status()
+
+
+def test_a_run_is_retried_once_however_often_the_button_is_pressed(page, node):
+    failed = node.ended(node.start("refunds", {"customer": "mallory", "cents": -5})["id"])["id"]
+    kept = keep_changes(page, "**/retry")
+    page.goto(f"/#/runs/{failed}")
+    retry = page.get_by_role("button", name="Retry")
+    retry.click()
+    expect(retry).to_be_disabled()
+    let_go(page, kept)
+    expect(page).not_to_have_url(re.compile(failed))
+    assert len(kept) == 1
+    made = [one for one in node.http.get("/v1/runs", params={"limit": 50}).json()["items"] if one["origin"] == failed]
+    assert len(made) == 1
+
+
 def test_an_incident_is_opened_for_a_run_and_for_an_agent_and_marked_on_the_overview(page, node):
     run = node.ended(node.start("quick", 3)["id"])["id"]
     for address, text in ((f"runs/{run}", "It counted to three."), ("agents/quick", "It cannot count.")):

@@ -3,6 +3,7 @@
 import { useMemo, useState } from "react";
 
 import type { Agent, Json } from "../api/types";
+import { Form } from "../parts/form";
 import { type Field, fieldsOf, type Filled, initialOf, readJson, writeInput } from "../pure/schema";
 
 export function InputForm({
@@ -20,27 +21,16 @@ export function InputForm({
     const [filled, setFilled] = useState<Filled>(() => initialOf(fields));
     const [raw, setRaw] = useState<string | null>(null);
     const [isTouched, setTouched] = useState(false);
-    const [isSending, setSending] = useState(false);
     const written = writeInput(agent.input_schema, filled);
     const read = raw === null ? null : readJson(raw);
     const faults = isTouched ? written.faults : {};
     const send = async () => {
         setTouched(true);
         if (read ? read.fault !== undefined : Object.keys(written.faults).length > 0) return;
-        setSending(true);
         await onSend(read ? read.value! : written.value);
-        setSending(false);
     };
     return (
-        <form
-            className="card inputform"
-            aria-label={label}
-            noValidate
-            onSubmit={(event) => {
-                event.preventDefault();
-                void send();
-            }}
-        >
+        <Form className="card inputform" aria-label={label} noValidate action={action} onSend={send}>
             <header>
                 <h2>{label}</h2>
                 <button
@@ -70,12 +60,7 @@ export function InputForm({
                     </span>
                 </label>
             )}
-            <footer>
-                <button type="submit" className="main" disabled={isSending}>
-                    {action}
-                </button>
-            </footer>
-        </form>
+        </Form>
     );
 }
 

@@ -5,7 +5,7 @@ import { useQuery } from "@tanstack/react-query";
 import { get } from "../api/call";
 import { useAgents } from "../api/pages";
 import type { Agent, Overview } from "../api/types";
-import { Empty, Facts, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { Asked, Empty, Facts, Head, Panel, Tabs } from "../parts/parts";
 import { JsonBlock } from "../parts/value";
 import { count, money, share, span } from "../pure/words";
 import { adjust, to } from "../shell/place";
@@ -26,8 +26,7 @@ export function AgentsPage() {
     return (
         <div className="page">
             <Head title="Agents" about="What this node runs, and how each did in the last 24 hours." />
-            {agents.error && <Trouble error={agents.error} again={() => void agents.refetch()} />}
-            {agents.isPending && <Loading what="agents" />}
+            <Asked query={agents} what="agents" />
             {agents.data && items.length === 0 && (
                 <Empty title="This node runs no agent" command="pilothouse init">
                     <p>
@@ -98,8 +97,7 @@ export function AgentPage({ name, query }: { name: string; query: Record<string,
                     </a>
                 )}
             </Head>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="the agent" />}
+            <Asked query={found} what="the agent" />
             {agent && (
                 <>
                     <Facts

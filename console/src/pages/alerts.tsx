@@ -2,7 +2,7 @@
 
 import { useAlertsAndResolved } from "../api/pages";
 import type { Alert } from "../api/types";
-import { Ago, Empty, Facts, Head, Lasting, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Empty, Facts, Head, Lasting } from "../parts/parts";
 import { Table } from "../parts/table";
 import { share, span } from "../pure/words";
 import { to } from "../shell/place";
@@ -33,8 +33,7 @@ export function AlertsPage() {
                 title="Alerts"
                 about="Objectives of agents that are being missed, and what is far from usual, over all nodes."
             />
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="alerts" />}
+            <Asked query={found} what="alerts" />
             {found.data && firing.length === 0 && (
                 <Empty title="Nothing is missed" command="pilothouse alerts export">
                     <p>

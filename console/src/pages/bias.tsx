@@ -6,8 +6,9 @@ import { useState } from "react";
 import { post } from "../api/call";
 import { type BiasAudit, useBiasAudits } from "../api/figures";
 import { useAgents } from "../api/pages";
+import { Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
-import { Ago, Dialog, Empty, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { Ago, Asked, Dialog, Empty, Head, Panel, Tabs } from "../parts/parts";
 import { numbers, Table } from "../parts/table";
 import { count, share, shortId } from "../pure/words";
 import { adjust, go, to } from "../shell/place";
@@ -48,8 +49,7 @@ function Audits({ agent }: { agent: string }) {
     const items = found.data?.items ?? [];
     return (
         <>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="audits" />}
+            <Asked query={found} what="audits" />
             {found.data && items.length === 0 && (
                 <Empty
                     title={agent ? `${agent} was not audited yet` : "Nothing was audited yet"}
@@ -114,32 +114,25 @@ function RunAudit({ onClose }: { onClose: () => void }) {
     const [since, setSince] = useState("");
     const [minimum, setMinimum] = useState("");
     const [outcomes, setOutcomes] = useState("original");
-    const [isRunning, setRunning] = useState(false);
-    const [error, setError] = useState<unknown>(null);
     const run = async () => {
-        setRunning(true);
-        try {
-            const made = await post<BiasAudit>(`v1/agents/${encodeURIComponent(agent)}/bias`, {
-                outcomes,
-                ...(since ? { since: `${since}T00:00:00Z` } : {}),
-                ...(minimum ? { minimum: Number(minimum) } : {}),
-            });
-            void client.invalidateQueries({ queryKey: ["bias"] });
-            tell(`${count(made.cases)} cases were looked at, ${count(made.findings.length)} groups flagged.`);
-            onClose();
-            go(["bias", made.id]);
-        } catch (problem) {
-            setError(problem);
-            setRunning(false);
-        }
+        const made = await post<BiasAudit>(`v1/agents/${encodeURIComponent(agent)}/bias`, {
+            outcomes,
+            ...(since ? { since: `${since}T00:00:00Z` } : {}),
+            ...(minimum ? { minimum: Number(minimum) } : {}),
+        });
+        void client.invalidateQueries({ queryKey: ["bias"] });
+        tell(`${count(made.cases)} cases were looked at, ${count(made.findings.length)} groups flagged.`);
+        onClose();
+        go(["bias", made.id]);
     };
     return (
         <Dialog title="Audit an agent" onClose={onClose}>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    void run();
-                }}
+            <Form
+                action="Audit"
+                meanwhile="Looking at the cases…"
+                isReady={agent !== ""}
+                onClose={onClose}
+                onSend={run}
             >
                 <label className="field">
                     Agent
@@ -171,16 +164,7 @@ function RunAudit({ onClose }: { onClose: () => void }) {
                         <option value="in_force">what is in force after people overrode it</option>
                     </select>
                 </label>
-                {error !== null && <Trouble error={error} />}
-                <footer>
-                    <button type="button" onClick={onClose}>
-                        Close
-                    </button>
-                    <button type="submit" className="main" disabled={!agent || isRunning}>
-                        {isRunning ? "Looking at the cases…" : "Audit"}
-                    </button>
-                </footer>
-            </form>
+            </Form>
         </Dialog>
     );
 }

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import { type AttributeFigures, type BiasAudit, useFindings } from "../api/figures";
-import { Ago, Command, Facts, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Command, Facts, Head, Trouble } from "../parts/parts";
 import { Range } from "../parts/range";
 import { numbers, Table } from "../parts/table";
 import { judgementOf, percent, rateOf, ratioOf } from "../pure/figures";
@@ -33,8 +33,7 @@ export function BiasAuditPage({ id }: { id: string }) {
                 title={audit ? `Audit of ${audit.agent}` : "Bias audit"}
                 about="A flag is a reason to look, and no proof of unlawful treatment; no flag is no proof of the opposite."
             />
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="the audit" />}
+            <Asked query={found} what="the audit" />
             {audit && (
                 <>
                     <section className="card" aria-labelledby="looked-at">

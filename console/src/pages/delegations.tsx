@@ -5,6 +5,7 @@ import { useState } from "react";
 
 import { ask, get, post } from "../api/call";
 import type { Delegation, PageOf } from "../api/types";
+import { Form } from "../parts/form";
 import { Ago, Dialog, Trouble } from "../parts/parts";
 import { Table } from "../parts/table";
 import { readAt } from "../pure/words";
@@ -88,24 +89,17 @@ function Lend({ roles }: { roles: string[] }) {
     const [name, setName] = useState("");
     const [lent, setLent] = useState<string[]>(roles.length === 1 ? roles : []);
     const [seconds, setSeconds] = useState(3 * DAY);
-    const [error, setError] = useState<unknown>(null);
     const make = async () => {
-        setError(null);
-        try {
-            await post<Delegation>("v1/delegations", { to: name.trim(), roles: lent, seconds });
-            setName("");
-            void client.invalidateQueries({ queryKey: KEY });
-        } catch (fault) {
-            setError(fault);
-        }
+        await post<Delegation>("v1/delegations", { to: name.trim(), roles: lent, seconds });
+        setName("");
+        void client.invalidateQueries({ queryKey: KEY });
     };
     return (
-        <form
+        <Form
             aria-label="Let somebody vote in your name"
-            onSubmit={(event) => {
-                event.preventDefault();
-                void make();
-            }}
+            action="Let them vote"
+            isReady={name.trim() !== "" && lent.length > 0}
+            onSend={make}
         >
             <label className="field">
                 Who votes in your name
@@ -141,12 +135,6 @@ function Lend({ roles }: { roles: string[] }) {
                     ))}
                 </select>
             </label>
-            {error !== null && <Trouble error={error} />}
-            <footer>
-                <button type="submit" className="main" disabled={!name.trim() || lent.length === 0}>
-                    Let them vote
-                </button>
-            </footer>
-        </form>
+        </Form>
     );
 }

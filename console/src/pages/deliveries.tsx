@@ -5,7 +5,7 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { get, post } from "../api/call";
 import type { Delivery, PageOf } from "../api/types";
 import { useNotices } from "../parts/notices";
-import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Empty, Head } from "../parts/parts";
 import { Table } from "../parts/table";
 import { count, shortId } from "../pure/words";
 import { adjust, to } from "../shell/place";
@@ -48,8 +48,7 @@ export function DeliveriesPage({ query }: { query: Record<string, string> }) {
                     ))}
                 </div>
             </Head>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="deliveries" />}
+            <Asked query={found} what="deliveries" />
             {found.data && items.length === 0 && (
                 <Empty title="No delivery">
                     <p>

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import { type Evaluation, type EvaluationComparison, useEvaluations } from "../api/figures";
-import { Ago, Command, Facts, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Command, Facts, Head, Loading, Trouble } from "../parts/parts";
 import { Range } from "../parts/range";
 import { numbers, Table } from "../parts/table";
 import { percent, scoreOf, signed, verdictOn } from "../pure/figures";
@@ -26,8 +26,7 @@ export function EvaluationPage({ id, query }: { id: string; query: Record<string
                 title={one ? `${one.agent} on ${one.dataset}:${one.number}` : "Evaluation"}
                 about="What one release scored on one version of a dataset. It is never changed."
             />
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="the evaluation" />}
+            <Asked query={found} what="the evaluation" />
             {one && (
                 <>
                     <section className="card" aria-labelledby="scores">

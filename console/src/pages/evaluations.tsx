@@ -1,7 +1,7 @@
 // What releases scored on datasets, how sure that is, and the versions of datasets that they were scored on.
 
 import { useDatasets, useEvaluations } from "../api/figures";
-import { Ago, Empty, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { Ago, Asked, Empty, Head, Panel, Tabs } from "../parts/parts";
 import { Range } from "../parts/range";
 import { numbers, Table } from "../parts/table";
 import { scoreOf } from "../pure/figures";
@@ -49,8 +49,7 @@ function Evaluations({ agent, dataset }: { agent: string; dataset: string }) {
                     </button>
                 </p>
             )}
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="evaluations" />}
+            <Asked query={found} what="evaluations" />
             {found.data && items.length === 0 && (
                 <Empty
                     title={dataset ? `No release was scored on ${dataset} yet` : "No release was scored yet"}
@@ -125,8 +124,7 @@ function Datasets() {
     const items = [...(found.data?.items ?? [])].sort((a, b) => a.name.localeCompare(b.name) || b.number - a.number);
     return (
         <>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="datasets" />}
+            <Asked query={found} what="datasets" />
             {found.data && items.length === 0 && (
                 <Empty title="There is no dataset yet" command="pilothouse datasets make NAME AGENT">
                     <p>

@@ -5,8 +5,9 @@ import { useState } from "react";
 
 import { post } from "../api/call";
 import { type Finding, useFindings } from "../api/figures";
+import { Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
-import { Ago, Dialog, Empty, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Dialog, Empty } from "../parts/parts";
 import { Words } from "../parts/value";
 import { type FindingState, MEANS, movesOf, ratioOf } from "../pure/figures";
 import { adjust, to } from "../shell/place";
@@ -31,8 +32,7 @@ export function FindingsPanel({ state }: { state: string }) {
                     </button>
                 ))}
             </div>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="findings" />}
+            <Asked query={found} what="findings" />
             {found.data && items.length === 0 && (
                 <Empty title={chosen ? `No finding is ${chosen}` : "Nothing was found yet"}>
                     <p>
@@ -94,25 +94,15 @@ function MoveFinding({ finding, onClose }: { finding: Finding; onClose: () => vo
     const moves = movesOf(finding.state);
     const [state, setState] = useState<FindingState>(moves[0]!);
     const [reason, setReason] = useState("");
-    const [error, setError] = useState<unknown>(null);
     const move = async () => {
-        try {
-            await post<Finding>(`v1/bias/findings/${encodeURIComponent(finding.id)}`, { state, reason: reason.trim() });
-            tell(`The finding is ${state}.`);
-            void client.invalidateQueries({ queryKey: ["bias", "findings"] });
-            onClose();
-        } catch (problem) {
-            setError(problem);
-        }
+        await post<Finding>(`v1/bias/findings/${encodeURIComponent(finding.id)}`, { state, reason: reason.trim() });
+        tell(`The finding is ${state}.`);
+        void client.invalidateQueries({ queryKey: ["bias", "findings"] });
+        onClose();
     };
     return (
         <Dialog title="Change the state of this finding" onClose={onClose}>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    void move();
-                }}
-            >
+            <Form action="Change it" isReady={reason.trim() !== ""} close="Leave it" onClose={onClose} onSend={move}>
                 <fieldset className="choices">
                     <legend>It is {finding.state}, and becomes</legend>
                     {moves.map((one) => (
@@ -137,16 +127,7 @@ function MoveFinding({ finding, onClose }: { finding: Finding; onClose: () => vo
                         onChange={(event) => setReason(event.target.value)}
                     />
                 </label>
-                {error !== null && <Trouble error={error} />}
-                <footer>
-                    <button type="button" onClick={onClose}>
-                        Leave it
-                    </button>
-                    <button type="submit" className="main" disabled={!reason.trim()}>
-                        Change it
-                    </button>
-                </footer>
-            </form>
+            </Form>
         </Dialog>
     );
 }

@@ -6,8 +6,9 @@ import { useState } from "react";
 import { ask, get, post } from "../api/call";
 import { useAgents } from "../api/pages";
 import type { Hold, PageOf } from "../api/types";
+import { Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
-import { Ago, Dialog, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Dialog, Empty, Head } from "../parts/parts";
 import { Table } from "../parts/table";
 import { span } from "../pure/words";
 
@@ -20,7 +21,7 @@ const FIELDS = ["agent", "tool", "release", "session", "run", "region"] as const
 
 export function HoldsPage() {
     const client = useQueryClient();
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     const [isPlacing, setPlacing] = useState(false);
     const [lifting, setLifting] = useState<Hold | null>(null);
     const found = useQuery({
@@ -33,7 +34,6 @@ export function HoldsPage() {
             Number(a.status === "lifted") - Number(b.status === "lifted") || b.placed_at.localeCompare(a.placed_at),
     );
     const lift = async (hold: Hold) => {
-        setLifting(null);
         try {
             const { value } = await ask<Hold>(`v1/holds/${encodeURIComponent(hold.id)}`, { method: "DELETE" });
             tell(
@@ -41,10 +41,9 @@ export function HoldsPage() {
                     ? "The hold is lifted."
                     : "Your wish is noted; a second person has to lift it as well.",
             );
-        } catch (error) {
-            fail(error);
+        } finally {
+            void client.invalidateQueries({ queryKey: ["holds"] });
         }
-        void client.invalidateQueries({ queryKey: ["holds"] });
     };
     return (
         <div className="page">
@@ -56,8 +55,7 @@ export function HoldsPage() {
                     Place a hold
                 </button>
             </Head>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="holds" />}
+            <Asked query={found} what="holds" />
             {found.data && items.length === 0 && (
                 <Empty title="Nothing is held">
                     <p>
@@ -108,20 +106,18 @@ export function HoldsPage() {
                 />
             )}
             {lifting && (
-                <Dialog title="Lift this hold?" onClose={() => setLifting(null)}>
+                <Confirm
+                    title="Lift this hold?"
+                    action="Lift the hold"
+                    close="Leave it"
+                    onClose={() => setLifting(null)}
+                    onSure={() => lift(lifting)}
+                >
                     <p>
                         {covers(lifting)} goes on from then. It was placed by {lifting.placed_by}: {lifting.reason}
                     </p>
                     {lifting.takes_two && <p className="asks">It covers so much that two people have to lift it.</p>}
-                    <footer>
-                        <button type="button" onClick={() => setLifting(null)}>
-                            Leave it
-                        </button>
-                        <button type="button" className="main" onClick={() => void lift(lifting)}>
-                            Lift the hold
-                        </button>
-                    </footer>
-                </Dialog>
+                </Confirm>
             )}
         </div>
     );
@@ -138,26 +134,16 @@ function PlaceHold({ onClose }: { onClose: () => void }) {
     const [effect, setEffect] = useState("pause");
     const [reason, setReason] = useState("");
     const [given, setGiven] = useState<Record<string, string>>({});
-    const [error, setError] = useState<unknown>(null);
     const isWide = Object.values(given).every((value) => !value);
     const place = async () => {
-        try {
-            const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
-            await post<Hold>("v1/holds", { effect, reason, ...named });
-            tell("The hold is placed. It is effective once nothing that it covers runs any more.");
-            onClose();
-        } catch (problem) {
-            setError(problem);
-        }
+        const named = Object.fromEntries(Object.entries(given).filter(([, value]) => value));
+        await post<Hold>("v1/holds", { effect, reason, ...named });
+        tell("The hold is placed. It is effective once nothing that it covers runs any more.");
+        onClose();
     };
     return (
         <Dialog title="Place a hold" onClose={onClose}>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    void place();
-                }}
-            >
+            <Form action="Place the hold" isDanger isReady={reason.trim() !== ""} onClose={onClose} onSend={place}>
                 <label className="field">
                     What it does
                     <select value={effect} onChange={(event) => setEffect(event.target.value)}>
@@ -198,16 +184,7 @@ function PlaceHold({ onClose }: { onClose: () => void }) {
                 {isWide && (
                     <p className="asks">It would cover everything of this tenant, and take two people to lift.</p>
                 )}
-                {error !== null && <Trouble error={error} />}
-                <footer>
-                    <button type="button" onClick={onClose}>
-                        Close
-                    </button>
-                    <button type="submit" className="danger" disabled={!reason.trim()}>
-                        Place the hold
-                    </button>
-                </footer>
-            </form>
+            </Form>
         </Dialog>
     );
 }

@@ -4,7 +4,8 @@ import { useState } from "react";
 
 import { post } from "../api/call";
 import type { Review } from "../api/types";
-import { Dialog, Trouble } from "../parts/parts";
+import { Form } from "../parts/form";
+import { Dialog } from "../parts/parts";
 import { go } from "../shell/place";
 
 export function OpenIncident({ agent, run }: { agent: string; run?: string }) {
@@ -21,27 +22,14 @@ export function OpenIncident({ agent, run }: { agent: string; run?: string }) {
 
 function IncidentDialog({ about, onClose }: { about: { run: string } | { agent: string }; onClose: () => void }) {
     const [happened, setHappened] = useState("");
-    const [isSending, setSending] = useState(false);
-    const [error, setError] = useState<unknown>(null);
     const open = async () => {
-        setSending(true);
-        try {
-            const made = await post<Review>("v1/incidents", { happened: happened.trim(), ...about });
-            onClose();
-            go(["reviews", made.id]);
-        } catch (fault) {
-            setError(fault);
-            setSending(false);
-        }
+        const made = await post<Review>("v1/incidents", { happened: happened.trim(), ...about });
+        onClose();
+        go(["reviews", made.id]);
     };
     return (
         <Dialog title="Open an incident" onClose={onClose}>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    if (happened.trim() && !isSending) void open();
-                }}
-            >
+            <Form action="Open the incident" isReady={happened.trim() !== ""} onClose={onClose} onSend={open}>
                 <p>
                     Something went wrong here, and people find out what. Somebody else than you closes it. What runs
                     goes on: a hold stops it.
@@ -55,16 +43,7 @@ function IncidentDialog({ about, onClose }: { about: { run: string } | { agent: 
                         onChange={(event) => setHappened(event.target.value)}
                     />
                 </label>
-                {error !== null && <Trouble error={error} />}
-                <footer>
-                    <button type="button" onClick={onClose}>
-                        Close
-                    </button>
-                    <button type="submit" className="main" disabled={!happened.trim() || isSending}>
-                        Open the incident
-                    </button>
-                </footer>
-            </form>
+            </Form>
         </Dialog>
     );
 }

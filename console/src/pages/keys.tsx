@@ -5,8 +5,9 @@ import { useState } from "react";
 
 import { ask, get, post } from "../api/call";
 import type { ApiKey, PageOf } from "../api/types";
+import { Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
-import { Ago, Command, Dialog, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Command, Dialog, Empty, Head } from "../parts/parts";
 import { Table } from "../parts/table";
 
 const SCOPES = [
@@ -29,21 +30,16 @@ const SCOPES = [
 
 export function KeysPage() {
     const client = useQueryClient();
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     const [isMaking, setMaking] = useState(false);
     const [ending, setEnding] = useState<ApiKey | null>(null);
     const [isAll, setAll] = useState(false);
     const found = useQuery({ queryKey: ["keys"], queryFn: () => get<PageOf<ApiKey>>("v1/keys", { limit: 200 }) });
     const items = (found.data?.items ?? []).filter((one) => isAll || (one.state === "active" && one.parent === null));
     const revoke = async (key: ApiKey) => {
-        setEnding(null);
-        try {
-            await ask(`v1/keys/${encodeURIComponent(key.id)}`, { method: "DELETE" });
-            tell("The key opens nothing any more.");
-            void client.invalidateQueries({ queryKey: ["keys"] });
-        } catch (error) {
-            fail(error);
-        }
+        await ask(`v1/keys/${encodeURIComponent(key.id)}`, { method: "DELETE" });
+        tell("The key opens nothing any more.");
+        void client.invalidateQueries({ queryKey: ["keys"] });
     };
     return (
         <div className="page">
@@ -59,8 +55,7 @@ export function KeysPage() {
                 <input type="checkbox" checked={isAll} onChange={(event) => setAll(event.target.checked)} /> with those
                 of signed-in browsers, and those that ended
             </label>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="keys" />}
+            <Asked query={found} what="keys" />
             {found.data && items.length === 0 && (
                 <Empty title="There is no key" command={'pilothouse keys create NAME --kind human --scope "*"'}>
                     <p>
@@ -87,11 +82,7 @@ export function KeysPage() {
                                     <Ago at={one.created_at} />
                                 </td>
                                 <td className="text">
-                                    {one.expires_at ? (
-                                        <Ago at={one.expires_at} />
-                                    ) : (
-                                        <span className="faint">never</span>
-                                    )}
+                                    <Ago at={one.expires_at} />
                                 </td>
                                 <td className="text">
                                     {one.state === "active" && (
@@ -114,20 +105,19 @@ export function KeysPage() {
                 />
             )}
             {ending && (
-                <Dialog title="Revoke this key?" onClose={() => setEnding(null)}>
+                <Confirm
+                    title="Revoke this key?"
+                    action="Revoke the key"
+                    isDanger
+                    close="Keep it"
+                    onClose={() => setEnding(null)}
+                    onSure={() => revoke(ending)}
+                >
                     <p>
                         The key <code>{ending.id}</code> of {ending.name} opens nothing from the next request on, and
                         whoever signed in with it is out. That cannot be undone.
                     </p>
-                    <footer>
-                        <button type="button" onClick={() => setEnding(null)}>
-                            Keep it
-                        </button>
-                        <button type="button" className="danger" onClick={() => void revoke(ending)}>
-                            Revoke the key
-                        </button>
-                    </footer>
-                </Dialog>
+                </Confirm>
             )}
         </div>
     );
@@ -140,21 +130,15 @@ function NewKey({ onClose }: { onClose: () => void }) {
     const [roles, setRoles] = useState("");
     const [days, setDays] = useState("90");
     const [made, setMade] = useState<string | null>(null);
-    const [error, setError] = useState<unknown>(null);
     const make = async () => {
-        try {
-            const body = {
-                name,
-                kind,
-                scopes,
-                roles: roles.split(/[\s,]+/).filter(Boolean),
-                expires_in_seconds: days ? Number(days) * 86_400 : null,
-            };
-            setMade((await post<{ text: string }>("v1/keys", body)).text);
-            setError(null);
-        } catch (problem) {
-            setError(problem);
-        }
+        const body = {
+            name,
+            kind,
+            scopes,
+            roles: roles.split(/[\s,]+/).filter(Boolean),
+            expires_in_seconds: days ? Number(days) * 86_400 : null,
+        };
+        setMade((await post<{ text: string }>("v1/keys", body)).text);
     };
     if (made !== null) {
         return (
@@ -171,12 +155,7 @@ function NewKey({ onClose }: { onClose: () => void }) {
     }
     return (
         <Dialog title="New key" onClose={onClose}>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    void make();
-                }}
-            >
+            <Form action="Make the key" isReady={name !== "" && scopes.length > 0} onClose={onClose} onSend={make}>
                 <label className="field">
                     For whom
                     <input
@@ -233,16 +212,7 @@ function NewKey({ onClose }: { onClose: () => void }) {
                         onChange={(event) => setDays(event.target.value.replace(/\D/g, ""))}
                     />
                 </label>
-                {error !== null && <Trouble error={error} />}
-                <footer>
-                    <button type="button" onClick={onClose}>
-                        Close
-                    </button>
-                    <button type="submit" className="main" disabled={!name || scopes.length === 0}>
-                        Make the key
-                    </button>
-                </footer>
-            </form>
+            </Form>
         </Dialog>
     );
 }

@@ -6,8 +6,9 @@ import { useState } from "react";
 import { ask, get, post } from "../api/call";
 import { useAgents } from "../api/pages";
 import type { Comparison, PolicyState, Ruling } from "../api/types";
+import { Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
-import { Ago, Dialog, Empty, Facts, Head, Loading, Panel, Tabs, Trouble } from "../parts/parts";
+import { Ago, Asked, Empty, Facts, Head, Panel, Tabs, Trouble } from "../parts/parts";
 import { CodeBlock } from "../parts/value";
 import { readJson } from "../pure/schema";
 import { count, shortId, span } from "../pure/words";
@@ -23,8 +24,7 @@ export function PoliciesPage({ query }: { query: Record<string, string> }) {
                 title="Policies"
                 about="What tools may do without a person, what a person is asked about, and what never happens."
             />
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="policies" />}
+            <Asked query={found} what="policies" />
             {found.data && (
                 <>
                     <Tabs
@@ -99,13 +99,12 @@ function Explain() {
     };
     return (
         <div className="pair">
-            <form
+            <Form
                 className="card inputform"
                 aria-label="An action"
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    void ask();
-                }}
+                action="Explain"
+                isReady={tool !== "" && read.fault === undefined}
+                onSend={ask}
             >
                 <label className="field">
                     Tool
@@ -139,12 +138,7 @@ function Explain() {
                         onChange={(event) => setLabels(event.target.value)}
                     />
                 </label>
-                <footer>
-                    <button type="submit" className="main" disabled={!tool || read.fault !== undefined}>
-                        Explain
-                    </button>
-                </footer>
-            </form>
+            </Form>
             <section className="card" aria-label="The ruling" aria-live="polite">
                 <h2>The ruling</h2>
                 {error !== null && <Trouble error={error} />}
@@ -199,13 +193,12 @@ function Compare({ text }: { text: string }) {
     };
     return (
         <>
-            <form
+            <Form
                 className="card"
                 aria-label="Other policies"
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    void compare();
-                }}
+                action="Compare"
+                isReady={draft.trim() !== ""}
+                onSend={compare}
             >
                 <label className="field">
                     Policies to try on what happened lately
@@ -217,12 +210,7 @@ function Compare({ text }: { text: string }) {
                         onChange={(event) => setDraft(event.target.value)}
                     />
                 </label>
-                <footer>
-                    <button type="submit" className="main" disabled={!draft.trim()}>
-                        Compare
-                    </button>
-                </footer>
-            </form>
+            </Form>
             {error !== null && <Trouble error={error} />}
             {found && (
                 <section className="card" aria-label="What they would change" aria-live="polite">
@@ -265,23 +253,28 @@ function Compare({ text }: { text: string }) {
 
 function ActivateDialog({ text, found, onClose }: { text: string; found: Comparison; onClose: () => void }) {
     const client = useQueryClient();
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     const [isLogged, setLogged] = useState(false);
     const [isSigned, setSigned] = useState(false);
     const activate = async () => {
-        onClose();
         try {
             const body = { text, mode: isLogged ? "log" : "enforce", signed: isSigned };
             await ask("v1/policies", { method: "PUT", body });
             tell("The policies are active.");
             adjust({ tab: null });
-        } catch (error) {
-            fail(error);
+        } finally {
+            void client.invalidateQueries({ queryKey: ["policies"] });
         }
-        void client.invalidateQueries({ queryKey: ["policies"] });
     };
     return (
-        <Dialog title="Activate these policies?" onClose={onClose}>
+        <Confirm
+            title="Activate these policies?"
+            action="Activate"
+            isReady={found.newly_allowed === 0 || isSigned}
+            close="Not yet"
+            onClose={onClose}
+            onSure={activate}
+        >
             <p>They rule from the next action on, on every node. The audit log keeps who activated them.</p>
             <label className="check">
                 <input type="checkbox" checked={isLogged} onChange={(event) => setLogged(event.target.checked)} />
@@ -295,19 +288,6 @@ function ActivateDialog({ text, found, onClose }: { text: string; found: Compari
                         : "I answer for what is allowed while nothing obeys"}
                 </label>
             )}
-            <footer>
-                <button type="button" onClick={onClose}>
-                    Not yet
-                </button>
-                <button
-                    type="button"
-                    className="main"
-                    disabled={found.newly_allowed > 0 && !isSigned}
-                    onClick={() => void activate()}
-                >
-                    Activate
-                </button>
-            </footer>
-        </Dialog>
+        </Confirm>
     );
 }

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 
 import { get } from "../api/call";
 import type { PageOf, Provider } from "../api/types";
-import { Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Asked, Empty, Head } from "../parts/parts";
 import { numbers, Table } from "../parts/table";
 import { brief, count, money, share, span } from "../pure/words";
 
@@ -27,8 +27,7 @@ export function ProvidersPage() {
                 title="Providers"
                 about="The models that agents of this node call, as it has seen them since it started."
             />
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="providers" />}
+            <Asked query={found} what="providers" />
             {found.data && items.length === 0 && (
                 <Empty title="No model has been called yet">
                     <p>

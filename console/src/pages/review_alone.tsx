@@ -5,7 +5,8 @@ import { useState } from "react";
 
 import { post, Problem } from "../api/call";
 import type { Review } from "../api/types";
-import { Dialog, Trouble } from "../parts/parts";
+import { Form } from "../parts/form";
+import { Dialog } from "../parts/parts";
 import { useWho } from "../shell/gate";
 import type { Deciding } from "./review_decide";
 
@@ -34,32 +35,29 @@ function BreakGlass({ review, onDone, onLate, onClose }: Deciding & { onClose: (
     const client = useQueryClient();
     const [verdict, setVerdict] = useState<"approve" | "reject">("approve");
     const [reason, setReason] = useState("");
-    const [isSending, setSending] = useState(false);
-    const [error, setError] = useState<unknown>(null);
     const send = async () => {
-        setSending(true);
         try {
             const body = { verdict, reason: reason.trim(), break_glass: true };
             const after = await post<Review>(`v1/reviews/${encodeURIComponent(review.id)}/decision`, body);
             onClose();
             onDone(after);
         } catch (fault) {
-            if (fault instanceof Problem && fault.code === "review_closed") {
-                onClose();
-                onLate(verdict);
-            } else setError(fault);
+            if (!(fault instanceof Problem && fault.code === "review_closed")) throw fault;
+            onClose();
+            onLate(verdict);
         } finally {
-            setSending(false);
             void client.invalidateQueries({ queryKey: ["reviews"] });
         }
     };
     return (
         <Dialog title="Decide this alone?" onClose={onClose}>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    if (reason.trim() && !isSending) void send();
-                }}
+            <Form
+                action="Decide alone"
+                isDanger
+                isReady={reason.trim() !== ""}
+                close="Leave it"
+                onClose={onClose}
+                onSend={send}
             >
                 <p className="asks">
                     Your word counts at once and for all who should have been asked. The audit log tells it, and
@@ -83,16 +81,7 @@ function BreakGlass({ review, onDone, onLate, onClose }: Deciding & { onClose: (
                     Why it cannot wait
                     <input value={reason} maxLength={1000} onChange={(event) => setReason(event.target.value)} />
                 </label>
-                {error !== null && <Trouble error={error} />}
-                <footer>
-                    <button type="button" onClick={onClose}>
-                        Leave it
-                    </button>
-                    <button type="submit" className="danger" disabled={!reason.trim() || isSending}>
-                        Decide alone
-                    </button>
-                </footer>
-            </form>
+            </Form>
         </Dialog>
     );
 }

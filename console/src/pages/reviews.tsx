@@ -6,7 +6,7 @@ import { useState } from "react";
 import { useChanges } from "../api/changes";
 import { type Collected, collect } from "../api/pages";
 import type { Review } from "../api/types";
-import { Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Asked, Empty, Head } from "../parts/parts";
 import { KINDS } from "../pure/review";
 import { useWho } from "../shell/gate";
 import { useKeys } from "../shell/keys";
@@ -111,8 +111,7 @@ export function ReviewsPage({ id, query }: { id: string | undefined; query: Reco
                 </div>
             </Head>
             {isLending && <DelegationsDialog onClose={() => setLending(false)} />}
-            {list.error && <Trouble error={list.error} again={() => void list.refetch()} />}
-            {list.isPending && <Loading what="reviews" />}
+            <Asked query={list} what="reviews" />
             {list.data && reviews.length === 0 && id === undefined && (
                 <Empty title={emptyTitle(isOpen, kind)}>
                     {isMine && (

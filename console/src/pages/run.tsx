@@ -6,6 +6,7 @@ import { useMemo, useState } from "react";
 import { get, post } from "../api/call";
 import { type Told, useEmitted, useRun, useRunEvents, useSteps } from "../api/run";
 import { isLive, type PageOf, type Review, type Run } from "../api/types";
+import { Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
 import { useNow } from "../parts/now";
 import { Ago, Copy, Dialog, Facts, Head, Lasting, Loading, Panel, StatusMark, Tabs, Trouble } from "../parts/parts";
@@ -265,13 +266,17 @@ function Actions({ run }: { run: Run }) {
     const { tell, fail } = useNotices();
     const [open, setOpen] = useState<"cancel" | "fork" | "compare" | null>(null);
     const live = isLive(run.status);
+    const [isRetrying, setRetrying] = useState(false);
     const retry = async () => {
+        setRetrying(true);
         try {
             const made = await post<Run>(`v1/runs/${run.id}/retry`);
             tell(`Started again as ${shortId(made.id)}; its finished steps are kept.`);
             go(["runs", made.id]);
         } catch (error) {
             fail(error);
+        } finally {
+            setRetrying(false);
         }
     };
     return (
@@ -282,7 +287,7 @@ function Actions({ run }: { run: Run }) {
                 </button>
             )}
             {(run.status === "failed" || run.status === "cancelled") && (
-                <button type="button" className="main" onClick={() => void retry()}>
+                <button type="button" className="main" disabled={isRetrying} onClick={() => void retry()}>
                     Retry
                 </button>
             )}
@@ -306,20 +311,22 @@ function Actions({ run }: { run: Run }) {
 }
 
 function CancelDialog({ run, onClose, onDone }: { run: Run; onClose: () => void; onDone: () => void }) {
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     const [reason, setReason] = useState("");
     const cancel = async () => {
-        onClose();
-        try {
-            const found = await post<Run>(`v1/runs/${run.id}/cancel`, reason ? { reason } : {});
-            tell(found.status === "cancelled" ? "The run is cancelled." : "The run will end as cancelled.");
-            onDone();
-        } catch (error) {
-            fail(error);
-        }
+        const found = await post<Run>(`v1/runs/${run.id}/cancel`, reason ? { reason } : {});
+        tell(found.status === "cancelled" ? "The run is cancelled." : "The run will end as cancelled.");
+        onDone();
     };
     return (
-        <Dialog title="Cancel this run?" onClose={onClose}>
+        <Confirm
+            title="Cancel this run?"
+            action="Cancel the run"
+            isDanger
+            close="Let it go on"
+            onClose={onClose}
+            onSure={cancel}
+        >
             <p>
                 It ends as cancelled, whatever it is doing. Steps that finished stay in the journal; their effects are
                 not undone.
@@ -328,15 +335,7 @@ function CancelDialog({ run, onClose, onDone }: { run: Run; onClose: () => void;
                 Reason <span className="faint">(optional, kept with the run)</span>
                 <input value={reason} maxLength={1000} onChange={(event) => setReason(event.target.value)} />
             </label>
-            <footer>
-                <button type="button" onClick={onClose}>
-                    Let it go on
-                </button>
-                <button type="button" className="danger" onClick={() => void cancel()}>
-                    Cancel the run
-                </button>
-            </footer>
-        </Dialog>
+        </Confirm>
     );
 }
 
@@ -349,11 +348,11 @@ function CompareDialog({ run, onClose }: { run: Run; onClose: () => void }) {
     const choices = recent.data?.items.filter((one) => one.id !== run.id) ?? [];
     return (
         <Dialog title="Compare with another run" onClose={onClose}>
-            <form
-                onSubmit={(event) => {
-                    event.preventDefault();
-                    if (other.trim()) go(["compare", run.id, other.trim()]);
-                }}
+            <Form
+                action="Compare"
+                isReady={other.trim() !== ""}
+                onClose={onClose}
+                onSend={async () => go(["compare", run.id, other.trim()])}
             >
                 <label className="field">
                     Id of the other run
@@ -381,15 +380,7 @@ function CompareDialog({ run, onClose }: { run: Run; onClose: () => void }) {
                         ))}
                     </ul>
                 )}
-                <footer>
-                    <button type="button" onClick={onClose}>
-                        Close
-                    </button>
-                    <button type="submit" className="main" disabled={!other.trim()}>
-                        Compare
-                    </button>
-                </footer>
-            </form>
+            </Form>
         </Dialog>
     );
 }

@@ -7,7 +7,7 @@ import { get, post } from "../api/call";
 import { useChanges } from "../api/changes";
 import type { PageOf, Run, Schedule } from "../api/types";
 import { useNotices } from "../parts/notices";
-import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Empty, Head } from "../parts/parts";
 import { Table } from "../parts/table";
 import { count, shortId, span } from "../pure/words";
 import { to } from "../shell/place";
@@ -43,8 +43,7 @@ export function SchedulesPage() {
     return (
         <div className="page">
             <Head title="Schedules" about="Clock rules that start runs without a caller." />
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="schedules" />}
+            <Asked query={found} what="schedules" />
             {found.data && items.length === 0 && (
                 <Empty title="Nothing is scheduled">
                     <p>

@@ -5,6 +5,7 @@ import { useState } from "react";
 
 import { ask, get, post } from "../api/call";
 import type { PageOf, Session, Turn } from "../api/types";
+import { Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
 import { Dialog } from "../parts/parts";
 import { readText } from "../pure/messages";
@@ -12,7 +13,7 @@ import { count } from "../pure/words";
 import { go } from "../shell/place";
 
 export function SessionActions({ session, path }: { session: Session; path: string }) {
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     const [open, setOpen] = useState<"fork" | "drop" | null>(null);
     const [key, setKey] = useState(`${session.key}-copy`);
     const [after, setAfter] = useState("");
@@ -22,23 +23,15 @@ export function SessionActions({ session, path }: { session: Session; path: stri
         enabled: open === "fork",
     });
     const fork = async () => {
-        try {
-            const made = await post<Session>(`${path}/fork`, after ? { key, after } : { key });
-            tell(`Forked as ${made.key}.`);
-            setOpen(null);
-            go(["sessions", session.agent, made.key]);
-        } catch (error) {
-            fail(error);
-        }
+        const made = await post<Session>(`${path}/fork`, after ? { key, after } : { key });
+        tell(`Forked as ${made.key}.`);
+        setOpen(null);
+        go(["sessions", session.agent, made.key]);
     };
     const drop = async () => {
-        try {
-            await ask(path, { method: "DELETE" });
-            tell("The session is deleted.");
-            go(["sessions"], { agent: session.agent });
-        } catch (error) {
-            fail(error);
-        }
+        await ask(path, { method: "DELETE" });
+        tell("The session is deleted.");
+        go(["sessions"], { agent: session.agent });
     };
     return (
         <>
@@ -50,12 +43,7 @@ export function SessionActions({ session, path }: { session: Session; path: stri
             </button>
             {open === "fork" && (
                 <Dialog title="Fork this session" onClose={() => setOpen(null)}>
-                    <form
-                        onSubmit={(event) => {
-                            event.preventDefault();
-                            void fork();
-                        }}
-                    >
+                    <Form action="Fork" isReady={key.trim() !== ""} onClose={() => setOpen(null)} onSend={fork}>
                         <p>A session of its own with the same turns and state. This one stays as it is.</p>
                         <label className="field">
                             Key of the new session
@@ -78,31 +66,22 @@ export function SessionActions({ session, path }: { session: Session; path: stri
                                 ))}
                             </select>
                         </label>
-                        <footer>
-                            <button type="button" onClick={() => setOpen(null)}>
-                                Close
-                            </button>
-                            <button type="submit" className="main" disabled={!key.trim()}>
-                                Fork
-                            </button>
-                        </footer>
-                    </form>
+                    </Form>
                 </Dialog>
             )}
             {open === "drop" && (
-                <Dialog title="Delete this session?" onClose={() => setOpen(null)}>
+                <Confirm
+                    title="Delete this session?"
+                    action="Delete the session"
+                    isDanger
+                    close="Keep it"
+                    onClose={() => setOpen(null)}
+                    onSure={drop}
+                >
                     <p>
                         Its {count(session.turns)} turns and its state are gone then, for good. Runs that are kept stay.
                     </p>
-                    <footer>
-                        <button type="button" onClick={() => setOpen(null)}>
-                            Keep it
-                        </button>
-                        <button type="button" className="danger" onClick={() => void drop()}>
-                            Delete the session
-                        </button>
-                    </footer>
-                </Dialog>
+                </Confirm>
             )}
         </>
     );

@@ -6,7 +6,7 @@ import { useEffect, useMemo, useState } from "react";
 import { get } from "../api/call";
 import { useAgents } from "../api/pages";
 import type { PageOf, Run, SessionSummary } from "../api/types";
-import { Ago, Empty, Head, Loading, Trouble } from "../parts/parts";
+import { Ago, Asked, Empty, Head, Trouble } from "../parts/parts";
 import { numbers, Table } from "../parts/table";
 import { readText } from "../pure/messages";
 import { count, glance } from "../pure/words";
@@ -21,8 +21,7 @@ export function SessionsPage({ query }: { query: Record<string, string> }) {
     return (
         <div className="page">
             <Head title="Sessions" about="What agents remember between the runs of one key: the turns, and a state." />
-            {agents.error && <Trouble error={agents.error} again={() => void agents.refetch()} />}
-            {agents.isPending && <Loading what="agents" />}
+            <Asked query={agents} what="agents" />
             {agents.data && talking.length === 0 && !query.agent && (
                 <Empty title="No agent here keeps sessions">
                     <p>
@@ -130,11 +129,7 @@ function SessionList({ agent, names, prefix }: { agent: string; names: string[];
                                     <Ago at={one.updated_at} />
                                 </td>
                                 <td className="text">
-                                    {one.expires_at ? (
-                                        <Ago at={one.expires_at} />
-                                    ) : (
-                                        <span className="faint">never</span>
-                                    )}
+                                    <Ago at={one.expires_at} />
                                 </td>
                             </tr>
                         ))}

@@ -5,7 +5,7 @@ import { useState } from "react";
 
 import { get } from "../api/call";
 import type { PageOf, Setting } from "../api/types";
-import { Head, Loading, Trouble } from "../parts/parts";
+import { Asked, Head } from "../parts/parts";
 import { Table } from "../parts/table";
 
 export function SettingsPage() {
@@ -46,8 +46,7 @@ export function SettingsPage() {
                     only those that were set
                 </label>
             </form>
-            {found.error && <Trouble error={found.error} again={() => void found.refetch()} />}
-            {found.isPending && <Loading what="settings" />}
+            <Asked query={found} what="settings" />
             {found.data && (
                 <div className="card">
                     <Table label="Settings" className="settings" columns={["Setting", "Value", "Set by"]}>

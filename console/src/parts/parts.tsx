@@ -127,6 +127,22 @@ export function Loading({ what }: { what: string }) {
     );
 }
 
+/** What there is to see of a question that has no answer yet: that it is under way, or why there is none. */
+export function Asked({
+    query,
+    what,
+}: {
+    query: { error: unknown; isPending: boolean; refetch: () => unknown };
+    what: string;
+}) {
+    return (
+        <>
+            {query.error !== null && <Trouble error={query.error} again={() => void query.refetch()} />}
+            {query.isPending && <Loading what={what} />}
+        </>
+    );
+}
+
 export function Dialog({
     title,
     onClose,
