@@ -221,6 +221,22 @@ def started(served) -> float:
     return float(found[1]) if found else 0.0
 
 
+def test_a_long_row_of_pipelined_refusals_is_answered_one_by_one(served):
+    """Each is refused at once and begins the next: that must not nest."""
+    request = b"POST /v1/agents/no/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}"
+    count = 700
+    with opened(served.port) as raw:
+        sender = threading.Thread(target=send_all, args=(raw, request * count))
+        sender.start()
+        found = b""
+        while found.count(b"HTTP/1.1 ") < count:
+            part = raw.recv(65536)
+            assert part
+            found += part
+        sender.join(60)
+    assert set(statuses(found)) == {404}
+
+
 @pytest.mark.slow
 def test_a_server_that_stops_answers_what_it_has_taken_and_closes_what_is_idle(served, tmp_path):
     gate = tmp_path / "gate"

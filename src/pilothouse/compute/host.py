@@ -165,10 +165,12 @@ class Host(ABC):
             if seat is None:
                 self._about_host(message)
             elif not seat.is_silent:
-                if not self._dirty:
-                    asyncio.get_running_loop().call_soon(self._flush)
-                self._dirty[slot] = seat.notebook
-                self._about_attempt(seat, seat.notebook, message)
+                notebook = seat.notebook
+                if notebook.kept or type(message) is not frames.Finished:  # the end of any other is told at once
+                    if not self._dirty:
+                        asyncio.get_running_loop().call_soon(self._flush)
+                    self._dirty[slot] = notebook
+                self._about_attempt(seat, notebook, message)
 
     def _flush(self) -> None:
         dirty, self._dirty = self._dirty, {}
@@ -323,7 +325,8 @@ def _start(
 
 def _deadline(assignment: Assignment) -> int | None:
     """The end of the run or of this attempt, whichever comes first."""
-    run, timeout = assignment.notebook.run, assignment.agent.timeout
-    ends = [] if timeout is None else [assignment.now + round(timeout * 1e6)]
-    ends += [] if run.deadline_at is None else [run.deadline_at]
-    return min(ends, default=None)
+    of_run, timeout = assignment.notebook.run.deadline_at, assignment.agent.timeout
+    if timeout is None:
+        return of_run
+    of_attempt = assignment.now + round(timeout * 1e6)
+    return of_attempt if of_run is None else min(of_run, of_attempt)

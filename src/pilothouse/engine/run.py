@@ -111,6 +111,22 @@ class Started(Struct):
     ended: asyncio.Future[Run | None] | None = None
 
 
+def start_at_once(world: World, command: StartRun) -> Unkept | None:
+    """Begins a run that is not kept, where that waits for nothing, so that its caller needs no task. None: nothing has
+    begun, and `start_run` does it or tells why not."""
+    agent = world.worker.find(command.agent)
+    if agent is None or agent.evaluation is not None or world.is_draining or world.holds or command.session is not None:
+        return None
+    if isinstance(agent.keep, float) and agent.keep > 0:
+        return None  # drawn there, and a second time would be another share
+    if not _is_unkept(world, command, agent) or world.worker.takers(agent.name):
+        return None
+    if not world.worker.reserve(agent.name, command.tenant):
+        return None
+    run = _unkept_run(world, command, agent, world.clock.now())
+    return begin_unkept(world, run, agent, command.traceparent, stream=command.wants == "stream")
+
+
 async def start_run(world: World, command: StartRun) -> Started:
     """Takes in a run. A second call with the same Idempotency-Key, or the same `run_id` of a called run, finds it."""
     agent = world.worker.find(command.agent)

@@ -7,6 +7,7 @@ that turns out to be kept is in the records too.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Protocol
 
 from pilothouse.domain.agent import Agent
@@ -44,13 +45,16 @@ class InMemory(Protocol):
     """A run that is not kept, here or in the node of a worker, as whoever waits for it sees it."""
 
     run: Run
-    ended: "asyncio.Future[Run | None]"
     segments: list[Segment]
     problem: PilothouseError | None
 
+    @property
+    def ended(self) -> "asyncio.Future[Run | None]": ...
+
 
 class Unkept(Calling, Notebook):
-    """One stateless run in memory. `ended` gets the run at its end; `faults` is set when the input did not fit."""
+    """One stateless run in memory. `ended` gets the run at its end; `faults` is set when the input did not fit. Who
+    waits for nothing else sets `on_end` instead, and needs no task to wait in."""
 
     kept = False
     strict = False
@@ -63,12 +67,9 @@ class Unkept(Calling, Notebook):
         self.journal: list[StepRow] = []
         self.turns: list[Turn] = []
         self.trails: list[Trail] = []
-        self.open_waits: set[str] = set()
         self.traceparent: str | None = None
-        self.labels: set[str] = set()
-        self.seen = Seen()
         self.actor: Actor | None = None
-        self.ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
+        self.on_end: Callable[[], None] | None = None
         self.problem: PilothouseError | None = None
         self.segments: list[Segment] = []
         self.on_told: Callable[[], None] | None = None
@@ -82,6 +83,28 @@ class Unkept(Calling, Notebook):
         """When the next try is due; None while one is under way."""
         self._look: asyncio.TimerHandle | None = None
         self._is_over = False
+        self._has_left = False
+
+    # --- made when they are first needed: most runs need none ---
+
+    @cached_property
+    def ended(self) -> "asyncio.Future[Run | None]":
+        ended: asyncio.Future[Run | None] = asyncio.get_running_loop().create_future()
+        if self._has_left:
+            ended.set_result(self.run)
+        return ended
+
+    @cached_property
+    def open_waits(self) -> set[str]:
+        return set()
+
+    @cached_property
+    def labels(self) -> set[str]:
+        return set()
+
+    @cached_property
+    def seen(self) -> Seen:
+        return Seen()
 
     @property
     def notebook(self) -> Notebook:
@@ -300,11 +323,15 @@ class Unkept(Calling, Notebook):
     def _leave(self) -> None:
         self.stop_calling()
         self.world.attempts.pop((self.run.tenant, self.run.id), None)
-        if not self.ended.done():
+        self._has_left = True
+        if "ended" in self.__dict__ and not self.ended.done():
             self.ended.set_result(self.run)
-        if self.actor is not None:
-            self.actor.over()
+        actor, self.actor = self.actor, None
+        if actor is not None:
+            actor.over()
         self.world.on_end(self.run, self.traceparent)
+        if self.on_end is not None:
+            self.on_end()
 
 
 def _status(text: str) -> Status:
@@ -316,8 +343,9 @@ def begin_unkept(world: World, run: Run, agent: Agent, traceparent: str | None, 
     unkept = Unkept(world, run, agent, stream=stream, keeps_errors=agent.keep == "errors")
     unkept.traceparent = traceparent
     world.attempts[(run.tenant, run.id)] = unkept
-    unkept.note("run.queued", b"{}")
-    unkept.note("run.started", encode({"attempt": run.attempt, "release": run.release}))
+    if unkept.stream:
+        unkept.note("run.queued", b"{}")
+        unkept.note("run.started", encode({"attempt": run.attempt, "release": run.release}))
     unkept.actor = world.worker.begin(unkept)
     unkept.watch_time()
     return unkept

@@ -76,10 +76,14 @@ class LiveRun(Protocol):
 
     run: Run
     kept: bool
-    ended: "asyncio.Future[Run | None]"
     agent: Agent
-    open_waits: set[str]
     began_at: int
+
+    @property
+    def ended(self) -> "asyncio.Future[Run | None]": ...
+
+    @property
+    def open_waits(self) -> set[str]: ...
 
     @property
     def tools_at_work(self) -> set[str]:

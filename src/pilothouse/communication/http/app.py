@@ -8,8 +8,8 @@ once, in the order in which it happens. Whatever is raised below becomes a probl
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
-from functools import cache
+from collections.abc import Awaitable, Callable, Sequence
+from functools import cache, partial
 
 import msgspec
 
@@ -21,7 +21,7 @@ from pilothouse.communication.http.exchange import Exchange
 from pilothouse.communication.http.header import Neighbours
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.problem import PROBLEM_JSON, encode_problem, headers_of, status_of
-from pilothouse.communication.http.run import EventsQuery, RunQuery, get_run, read_events, start_run
+from pilothouse.communication.http.run import EventsQuery, RunQuery, get_run, read_events, start_at_once, start_run
 from pilothouse.communication.http.signin import PATH as SIGNIN
 from pilothouse.communication.http.signin import check_own_page, key_in_cookie
 from pilothouse.communication.http.table import DESCRIBED, PAGES
@@ -111,47 +111,94 @@ class HttpApp:
         self.front.patiences.end_early(polls_only=False)
         self.front.patiences.close()
 
-    async def serve(self, exchange: Exchange) -> None:
-        """Answers one request. Called as a task; raises nothing."""
-        front, task = self.front, exchange.task
-        assert task is not None
-        loop = self._loop
-        patience, patiences = Patience(task), front.patiences
-        patiences.add(patience, loop)
-        call = Call(front, exchange, patience, loop.time())
-        tenant = None
+    def serve(self, exchange: Exchange) -> None:
+        """Answers one request: a run that can begin now without a task, everything else in one. Raises nothing."""
+        agent = _agent_of(exchange)
+        if agent is None or not exchange.is_whole:
+            exchange.task = self._loop.create_task(self._serve(exchange))
+            return
+        call = self._enter(exchange)
         try:
-            path = exchange.path
-            if path not in TO_ANYBODY:
-                self._let_in(call, path)
-            if path not in HEALTH:
-                if len(patiences.all) > front.options.requests:
-                    raise Overloaded()
-                if call.principal is not LOCAL:
-                    tenant = self._count_in(call, len(patiences.all))
-            await self._find(call, path)
+            self._admit(call)
+            self._begin_run(call, agent)
+        except Exception as error:
+            self._end(call, error)
+
+    def _begin_run(self, call: Call, agent: str) -> None:
+        """The body of the request is here."""
+        call.route = START_ROUTE
+        demand(call, "runs:write")
+        raw = take_body(call)
+        assert raw is not None
+        check_media(call.headers, JSON)
+        body = self._run_reader.read(raw, self.front.options.depth)
+        if not start_at_once(call, agent, body, raw, self._end):
+            work = partial(start_run, call, agent, body, raw)
+            call.exchange.task = self._loop.create_task(self._serve(call.exchange, call, work))
+
+    async def _serve(
+        self, exchange: Exchange, call: Call | None = None, work: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """As a task. `call`: it has entered before, and `work` answers it."""
+        if call is None:
+            call = self._enter(exchange)
+        call.patience.task = exchange.task
+        try:
+            await (self._find_admitted(call) if work is None else work())
         except PilothouseError as error:
             await refuse(call, error)
         except Exception:
             logger.exception("request %s could not be answered", call.request_id.decode())
             await refuse(call, PilothouseError())
         finally:
-            exchange.finish()
-            patiences.all.discard(patience)
-            if tenant is not None:
-                front.shares.give(tenant)
-            front.held_bytes -= call.held_bytes
-            front.meter.request_ended(call.route, call.status, loop.time() - call.began_at)
+            self._leave(call)
 
-    def _count_in(self, call: Call, requests: int) -> str:
-        """The tenant whose key was shown. Raises `TenantOverloaded` when that has its share of all requests at once."""
+    def _end(self, call: Call, error: Exception | None) -> None:
+        """The end of a call that has no task."""
+        try:
+            if isinstance(error, PilothouseError):
+                refuse_whole(call, error)
+            elif error is not None:
+                logger.error("request %s could not be answered", call.request_id.decode(), exc_info=error)
+                refuse_whole(call, PilothouseError())
+        finally:
+            self._leave(call)
+
+    def _enter(self, exchange: Exchange) -> Call:
+        patience = Patience()
+        self.front.patiences.add(patience, self._loop)
+        return Call(self.front, exchange, patience, self._loop.time())
+
+    def _leave(self, call: Call) -> None:
+        front = self.front
+        call.exchange.finish()
+        front.patiences.all.discard(call.patience)
+        if call.tenant is not None:
+            front.shares.give(call.tenant)
+        front.held_bytes -= call.held_bytes
+        front.meter.request_ended(call.route, call.status, self._loop.time() - call.began_at)
+
+    def _admit(self, call: Call) -> None:
+        """The gates. Raises why the request is not answered."""
+        path, front = call.exchange.path, self.front
+        if path not in TO_ANYBODY:
+            self._let_in(call, path)
+        if path not in HEALTH:
+            requests = len(front.patiences.all)
+            if requests > front.options.requests:
+                raise Overloaded()
+            if call.principal is not LOCAL:
+                self._count_in(call, requests)
+
+    def _count_in(self, call: Call, requests: int) -> None:
+        """Raises `TenantOverloaded` when the tenant whose key was shown has its share of all requests at once."""
         front = self.front
         tenant, limit = call.principal.tenant, front.options.requests
         front.shares.meet(tenant)
         if not front.shares.may_take(tenant, limit - requests + 1, limit):
             raise TenantOverloaded(queued=front.shares.held.get(tenant, 0))
         front.shares.take(tenant)
-        return tenant
+        call.tenant = tenant
 
     def _let_in(self, call: Call, path: str) -> None:
         """Without keys, whoever calls by a name of this machine; with keys, who has one. Pages hold nothing secret and
@@ -172,16 +219,16 @@ class HttpApp:
                 given = b"Bearer " + key
             call.principal = front.door.admit(given)
 
-    def _find(self, call: Call, path: str) -> Awaitable[None]:
-        """What answers the call."""
-        method = call.exchange.method
-        if method == "POST" and path.startswith(AGENTS) and path.endswith(RUNS_OF):
-            agent = path[len(AGENTS) : -len(RUNS_OF)]
-            if agent and "/" not in agent and not call.exchange.query_string:
-                call.route = START_ROUTE
-                demand(call, "runs:write")
-                return self._start_run(call, agent)
-        elif method == "GET" and path.startswith(RUNS):
+    def _find_admitted(self, call: Call) -> Awaitable[None]:
+        """What answers the call, once it has passed the gates."""
+        self._admit(call)
+        method, path = call.exchange.method, call.exchange.path
+        agent = _agent_of(call.exchange)
+        if agent is not None:
+            call.route = START_ROUTE
+            demand(call, "runs:write")
+            return self._start_slowly(call, agent)
+        if method == "GET" and path.startswith(RUNS):
             run = path[len(RUNS) :]
             if run and "/" not in run:
                 call.route = RUN_ROUTE
@@ -192,13 +239,6 @@ class HttpApp:
                 demand(call, "runs:read")
                 return read_events(call, run, read_query(call.exchange.query_string, EventsQuery))
         return self._route(call)
-
-    def _start_run(self, call: Call, agent: str) -> Awaitable[None]:
-        raw = take_body(call)
-        if raw is None:
-            return self._start_slowly(call, agent)
-        check_media(call.headers, JSON)
-        return start_run(call, agent, self._run_reader.read(raw, call.front.options.depth), raw)
 
     async def _start_slowly(self, call: Call, agent: str) -> None:
         """The body is still on its way."""
@@ -216,14 +256,27 @@ def document() -> bytes:
     return msgspec.json.encode(make_document(DESCRIBED))
 
 
+def _agent_of(exchange: Exchange) -> str | None:
+    """Of a request that starts a run."""
+    path = exchange.path
+    if exchange.method != "POST" or not path.startswith(AGENTS) or not path.endswith(RUNS_OF):
+        return None
+    agent = path[len(AGENTS) : -len(RUNS_OF)]
+    return agent if agent and "/" not in agent and not exchange.query_string else None
+
+
+def refuse_whole(call: Call, error: PilothouseError) -> None:
+    """Answers with the problem a client that has sent all it had to."""
+    if not call.status:
+        call.reply(status_of(error), encode_problem(error), headers_of(error), PROBLEM_JSON)
+
+
 async def refuse(call: Call, error: PilothouseError) -> None:
     """Answers with the problem. When the answer has begun there is nothing left to say: the connection closes."""
-    if call.status:
+    if call.status or not call.has_unread:
+        refuse_whole(call, error)
         return
     body = encode_problem(error)
-    if not call.has_unread:
-        call.reply(status_of(error), body, headers_of(error), PROBLEM_JSON)
-        return
     call.exchange.keeps_alive = False
     call.begin(status_of(error), PROBLEM_JSON, headers_of(error), len(body))
     call.exchange.write(body)

@@ -65,7 +65,7 @@ class Front:
 class Call:
     __slots__ = (
         "began_at", "exchange", "front", "has_unread", "headers", "held_bytes", "patience", "principal", "request_id",
-        "route", "status", "traceparent",
+        "route", "status", "tenant", "traceparent",
     )  # fmt: skip
 
     def __init__(self, front: Front, exchange: Exchange, patience: Patience, began_at: float) -> None:
@@ -78,6 +78,8 @@ class Call:
         self.headers = headers
         self.principal = LOCAL
         """Who asks; set at the door, before any handler."""
+        self.tenant: str | None = None
+        """Among whose requests it is counted."""
         self.route = "other"
         self.status = 0
         """Of the answer; 0 until it begins."""

@@ -8,7 +8,7 @@ how long a connection may be idle. One timer a second keeps all of these times, 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from email.utils import formatdate
 from typing import Any, cast
 from urllib.parse import unquote
@@ -26,7 +26,8 @@ IDLE_WITHIN = 75.0
 """Seconds that a connection stays open without a request."""
 SWEEP_EVERY = 1.0
 
-Serve = Callable[[Exchange], Coroutine[Any, Any, None]]
+Serve = Callable[[Exchange], None]
+"""Begins to answer, and raises nothing. What must wait goes on in `exchange.task`."""
 HEAD_TOO_LARGE = 431
 
 
@@ -216,7 +217,7 @@ class Connection(asyncio.Protocol):
             self._held = exchange
             self._pause_reading()
             return
-        exchange.task = self._all.loop.create_task(self._all.serve(exchange))
+        self._all.serve(exchange)
 
     def completed(self, exchange: Exchange) -> None:
         if not exchange.keeps_alive or self._all.is_closing:
@@ -224,7 +225,7 @@ class Connection(asyncio.Protocol):
             return
         if self._line:  # also when nothing more is read: what came whole before is answered
             self._current = self._line.popleft()
-            self._start(self._current)
+            self._all.loop.call_soon(self._start, self._current)  # a row of refusals would nest here
             return
         if self._parser is None:
             self._transport.close()

@@ -7,6 +7,7 @@ what it waits for is a few fields of its `Patience`, written by the blocks below
 """
 
 import asyncio
+from collections.abc import Callable
 from math import inf
 from types import TracebackType
 
@@ -19,19 +20,25 @@ TIMED, POLL, RUN = 0, 1, 2
 class Patience:
     """How long one call goes on waiting for what it awaits now."""
 
-    __slots__ = ("reason", "task", "until", "was_told")
+    __slots__ = ("on_told", "reason", "task", "until", "was_told")
 
-    def __init__(self, task: "asyncio.Task[None]") -> None:
+    def __init__(self, task: "asyncio.Task[None] | None" = None) -> None:
         self.task = task
+        self.on_told: Callable[[], None] | None = None
+        """Of a call that waits without a task: told instead."""
         self.until = inf
         self.reason = TIMED
         self.was_told = False
 
     def tell(self) -> None:
         """Cancels what is awaited."""
-        if not self.was_told:
-            self.was_told = True
+        if self.was_told:
+            return
+        self.was_told = True
+        if self.task is not None:
             self.task.cancel()
+        elif self.on_told is not None:
+            asyncio.get_running_loop().call_soon(self.on_told)  # as late as a task would hear of it
 
     def end(self, kind: type[BaseException] | None) -> bool:
         """What was awaited is over. Whether that is because of `tell`, and for nobody else's cancellation."""
@@ -40,6 +47,7 @@ class Patience:
         if not self.was_told:
             return False
         self.was_told = False
+        assert self.task is not None
         return self.task.uncancel() == 0 and kind is asyncio.CancelledError
 
 
@@ -93,14 +101,14 @@ class Patiences:
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
-        for one in self.all:
+        for one in list(self.all):
             if one.until <= now:
                 one.tell()
         self._timer = loop.call_later(SWEEP_EVERY, self._sweep, loop) if self.all else None
 
     def end_early(self, *, polls_only: bool) -> None:
         """The node shuts down: `polls_only` leaves those in peace who wait for the end of a run."""
-        for one in self.all:
+        for one in list(self.all):
             if one.reason == POLL or (one.reason == RUN and not polls_only):
                 one.tell()
 

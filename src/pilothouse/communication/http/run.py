@@ -4,6 +4,7 @@
 `Accept`) is decided here, once; what that means for keeping the run is the verb's business.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Literal
 
@@ -30,7 +31,7 @@ from pilothouse.engine import cancel, event, journal, retry, signal
 from pilothouse.engine import run as verbs
 from pilothouse.engine.obstacle import find_obstacle
 from pilothouse.engine.run import Idempotent, Started, StartRun, Wants
-from pilothouse.engine.unkept import InMemory
+from pilothouse.engine.unkept import InMemory, Unkept
 from pilothouse.errors import (
     BadCursor,
     Draining,
@@ -94,6 +95,57 @@ class EventsQuery(Struct, forbid_unknown_fields=True):
 
 
 # --- starting -------------------------------------------------------------------------------------------------------
+
+MORE_TO_DO = frozenset({b"prefer", b"idempotency-key", b"last-event-id", b"x-cancel-on-disconnect"})
+"""Headers of a caller who wants more than the end of a run."""
+Ended = Callable[[Call, Exception | None], None]
+
+
+class AtOnce:
+    """A caller who waits for the end of a run that is not kept, without a task to wait in. `then` is called once."""
+
+    __slots__ = ("_call", "_then", "_unkept")
+
+    def __init__(self, call: Call, unkept: Unkept, then: Ended) -> None:
+        self._call, self._unkept, self._then = call, unkept, then
+        unkept.on_end = self._ended
+        patience = call.patience
+        patience.reason, patience.until = RUN, call.began_at + call.front.options.end_within
+        patience.on_told = self._told
+
+    def _ended(self) -> None:
+        error: Exception | None = self._unkept.problem
+        if error is None:
+            try:
+                self._call.reply(200, encode_run(self._unkept.run))
+            except Exception as other:
+                error = other
+        self._leave(error)
+
+    def _told(self) -> None:
+        """The time is over, or the node shuts down."""
+        if self._unkept.on_end is not None:  # the end may have come since
+            self._leave(Draining())
+
+    def _leave(self, error: Exception | None) -> None:
+        self._unkept.on_end = self._call.patience.on_told = None
+        self._then(self._call, error)
+
+
+def start_at_once(call: Call, agent: str, body: RunRequest, raw: bytes, then: Ended) -> bool:
+    """Whether a run began whose end is the answer; `then` hears when that is given, or why it cannot be. Most stateless
+    runs need no more. False: nothing has begun, see `start_run`."""
+    headers, world = call.headers, call.front.world
+    if not MORE_TO_DO.isdisjoint(headers) or wants_stream(headers.get(b"accept")):
+        return False
+    known = world.worker.find(agent)
+    if known is None or known.mode != "stateless":
+        return False
+    unkept = verbs.start_at_once(world, make_command(call, agent, body, raw, "end"))
+    if unkept is None:
+        return False
+    AtOnce(call, unkept, then)
+    return True
 
 
 async def start_run(call: Call, agent: str, body: RunRequest, raw: bytes) -> None:
