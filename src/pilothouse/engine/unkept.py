@@ -327,11 +327,13 @@ class Unkept(Calling, Notebook):
         if "ended" in self.__dict__ and not self.ended.done():
             self.ended.set_result(self.run)
         actor, self.actor = self.actor, None
-        if actor is not None:
-            actor.over()
-        self.world.on_end(self.run, self.traceparent)
-        if self.on_end is not None:
-            self.on_end()
+        try:
+            if actor is not None:
+                actor.over()
+            self.world.on_end(self.run, self.traceparent)
+        finally:
+            if self.on_end is not None:
+                self.on_end()
 
 
 def _status(text: str) -> Status:
