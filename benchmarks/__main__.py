@@ -29,7 +29,7 @@ from benchmarks.page import measure_page, measure_runs
 from benchmarks.plan import Plan, Section, Table, full_plan, quick_plan
 from benchmarks.report import Results
 from benchmarks.server import LOAD_CORES, SERVER_CORES, Server, StartFailed, serving
-from benchmarks.start import measure_starts
+from benchmarks.start import measure_cold
 from benchmarks.traces import measure_traces
 from benchmarks.workloads import JOURNAL, WORKLOADS, Workload, measure, measure_idle, order_rows, sections
 
@@ -82,7 +82,7 @@ def single(measure: Callable[[Plan, Path], Awaitable[Table]]) -> Part:
 
 
 BESIDE: dict[str, Part] = {
-    "W5": alone(measure_starts), "footprint": alone(measure_footprint), "growth": measure_growth,
+    "W5": measure_cold, "footprint": alone(measure_footprint), "growth": measure_growth,
     "oversight": single(measure_oversight), "outgoing": alone(measure_outgoing), "bridges": alone(measure_bridges),
     "cluster": measure_cluster, "traces": single(measure_traces), "page": alone(measure_page),
     "runs": alone(measure_runs), "messages": alone(measure_messages),

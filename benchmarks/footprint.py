@@ -23,6 +23,7 @@ from benchmarks.readers import reading
 from benchmarks.server import ALL_CORES, NodeServer
 from pilothouse import Context, agent
 from pilothouse.domain.journal import ENDED, StepRow, digest_arguments, step_key
+from pilothouse.engine.session_memory import SESSIONS
 from pilothouse.sdk.host import HostRuntime
 from pilothouse.wire.frames import NO_HISTORY, Finished, Message, Start
 from pilothouse.wire.host import HostConfig
@@ -30,6 +31,8 @@ from pilothouse.wire.host import HostConfig
 STEPS = 1000
 REPLAYS = IMPORTS = 7
 CALLERS = 16
+MANY_WITHIN = 60.0
+"""Seconds. A slow machine gets fewer runs and sessions, and the row says how many."""
 SETTLED_AFTER = 0.5
 HEAD = ["what", "measured"]
 WAITS = '''
@@ -57,19 +60,18 @@ class WaitingServer(NodeServer):
 
 
 def measure_footprint(plan: Plan, folder: Path) -> Table:
-    streams, waiting, sessions = plan.readers, plan.waiting, plan.kept * 5
+    streams, waiting, sessions = plan.readers, plan.waiting, min(plan.kept * 4, SESSIONS - CALLERS * 4)
     turns = [plan.kept // 10 * times for times in (1, 2, 4)]
+    kb, sessions = kb_a_session(folder, sessions)
+    figures = {"kb_a_session": kb}
     server = WaitingServer(folder / "footprint")
     server.start(ALL_CORES)
     try:
         for _ in range(20):
             take_turn(server, "warm")
-        figures = {"kb_a_waiting_run": kb_a_waiting_run(server, waiting)}
+        figures["kb_a_waiting_run"], waiting = kb_a_waiting_run(server, waiting)
         figures["kb_a_stream"], figures["us_a_stream"] = kb_a_stream(server, streams, plan.seconds * 8)
-        figures |= {
-            "kb_a_session": kb_a_session(server, sessions),
-            **{f"bytes_a_turn_of_{count}": size for count, size in bytes_a_turn(server, turns).items()},
-        }
+        figures |= {f"bytes_a_turn_of_{count}": size for count, size in bytes_a_turn(server, turns).items()}
     finally:
         server.stop()
     figures["replay_ms"] = replay_ms()
@@ -78,7 +80,7 @@ def measure_footprint(plan: Plan, folder: Path) -> Table:
         "kb_a_waiting_run": f"KB of memory a waiting run ({waiting:,} of them)",
         "kb_a_stream": f"KB of memory an open stream ({streams:,} readers of events)",
         "us_a_stream": "us of processor time a second an idle reader",
-        "kb_a_session": f"KB of memory a session with one turn ({sessions:,} of them)",
+        "kb_a_session": f"KB of memory a session with one turn ({sessions:,} of the {SESSIONS:,} kept warm)",
         **{f"bytes_a_turn_of_{count}": f"bytes of records a turn, {count} turns in a session" for count in turns},
         "replay_ms": f"ms to replay a run of {STEPS:,} steps",
         "import_ms": "ms of processor time to import the sdk",
@@ -88,28 +90,37 @@ def measure_footprint(plan: Plan, folder: Path) -> Table:
     return Table("footprint", "What stays: memory and bytes", HEAD, lines, [{"subject": server.name, **figures}], note)
 
 
-def kb_a_waiting_run(server: NodeServer, waiting: int) -> float:
+def kb_a_waiting_run(server: NodeServer, waiting: int) -> tuple[float, int]:
+    """And how many wait."""
     before = resident(server)
-    ask_many(server, waiting, lambda number: post("/v1/agents/waits/runs", b'{"input":"go"}', "Prefer: respond-async"))
+    waiting = ask_many(
+        server, waiting, lambda number: post("/v1/agents/waits/runs", b'{"input":"go"}', "Prefer: respond-async")
+    )
     with connect(server.port) as connection:
         while True:
             page = msgspec.json.decode(ask_on(connection, get("/v1/runs?agent=waits&status=running,queued&limit=1")))
             if not page["items"]:
                 break
             time.sleep(0.05)
-    return (resident(server) - before) * 1024 / waiting
+    return (resident(server) - before) * 1024 / waiting, waiting
 
 
-def ask_many(server: NodeServer, count: int, request: Callable[[int], bytes]) -> None:
-    """On several connections, so that commits are shared."""
+def ask_many(server: NodeServer, count: int, request: Callable[[int], bytes]) -> int:
+    """On several connections, so that commits are shared. How many there was time for."""
+    end_by = time.monotonic() + MANY_WITHIN
 
-    def some(first: int) -> None:
+    def some(first: int) -> int:
+        done = 0
         with connect(server.port) as connection:
             for number in range(first, count, CALLERS):
+                if time.monotonic() > end_by:
+                    break
                 ask_on(connection, request(number))
+                done += 1
+        return done
 
     with ThreadPoolExecutor(CALLERS) as threads:
-        list(threads.map(some, range(CALLERS)))
+        return sum(threads.map(some, range(CALLERS)))
 
 
 def kb_a_stream(server: NodeServer, streams: int, idle: float) -> tuple[float, float]:
@@ -125,12 +136,22 @@ def kb_a_stream(server: NodeServer, streams: int, idle: float) -> tuple[float, f
         return memory, share * 1e6 / streams
 
 
-def kb_a_session(server: NodeServer, sessions: int) -> float:
-    before = resident(server)
-    ask_many(
-        server, sessions, lambda number: post("/v1/agents/turn/runs", b'{"input":"Hi","session":"one-%d"}' % number)
-    )
-    return (resident(server) - before) * 1024 / sessions
+def kb_a_session(folder: Path, sessions: int) -> tuple[float, int]:
+    """And of how many. On a node of its own that has seen some, and no more than it keeps warm: later ones take the
+    place of others. On one that held anything else before, they would fill what that left."""
+    server = WaitingServer(folder / "sessions")
+    server.start(ALL_CORES)
+    try:
+        ask_many(server, CALLERS * 4, lambda number: first_turn(b"warm-%d" % number))
+        before = resident(server)
+        sessions = ask_many(server, sessions, lambda number: first_turn(b"one-%d" % number))
+        return (resident(server) - before) * 1024 / sessions, sessions
+    finally:
+        server.stop()
+
+
+def first_turn(session: bytes) -> bytes:
+    return post("/v1/agents/turn/runs", b'{"input":"Hi","session":"%b"}' % session)
 
 
 def bytes_a_turn(server: NodeServer, counts: list[int]) -> dict[int, float]:

@@ -20,14 +20,14 @@ class Plan:
     submits: int
     ended_runs: tuple[int, ...]
     kept: int
-    """Ten times the turns whose bytes are counted, and sessions whose memory is."""
+    """Ten times the turns whose bytes are counted, and a quarter of the sessions whose memory is."""
     within: float
     """No repeat begins later than this after the start, in seconds."""
     ends_within: float = 900.0
     """Nor any part later than this."""
     readers: int = 10_000
     """Of the events of one run, at once."""
-    waiting: int = 20_000
+    waiting: int = 100_000
     """Runs that wait at once."""
     began_at: float = field(default_factory=time.monotonic)
 

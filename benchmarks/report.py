@@ -151,6 +151,12 @@ TARGETS: tuple[tuple[str, str, float, Read], ...] = (
     ("W4: events a second, one every 5 ms", ">=", 5_000, lambda seen: seen.speed("W4 paced", 32)),
     ("W5: seconds to the first answer", "<=", 1, lambda seen: seen.single("W5", "first_answer_s")),
     ("W5: idle MB, node and host", "<=", 80, lambda seen: seen.single("W5", "idle_mb")),
+    (
+        "Cold: ms from a lost host to the next answer, a spare beside it",
+        "<=",
+        100,
+        lambda seen: seen.single("losses", "next_answer_ms"),
+    ),
     ("Cold: ms of processor time to import the sdk", "<=", 50, lambda seen: seen.single("footprint", "import_ms")),
     # 40 % of what the prototype left of the file: 0.84, 0.95 and 0.74 of it at 1, 32 and 128 runs.
     ("Journal: share of the bare file, 1 run", ">=", 0.34, lambda seen: seen.ratio("journal", 1)),

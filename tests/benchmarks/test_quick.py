@@ -26,7 +26,7 @@ def test_a_quick_bench_measures_everything_and_leaves_nothing(tmp_path: Path) ->
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads((out / "RESULTS.json").read_bytes())
     assert {one["key"] for one in found["workloads"]} == WORKLOADS
-    assert set(found["tables"]) == {"idle", "W5", "growth", "outgoing", "footprint", "oversight"}
+    assert set(found["tables"]) == {"idle", "W5", "losses", "growth", "outgoing", "footprint", "oversight"}
     for workload in found["workloads"]:
         assert {row["subject"] for row in workload["rows"]} >= {workload["limit"], "host", "inline"}
         assert all(row["per_second"] is not None for row in workload["rows"])
