@@ -136,7 +136,7 @@ growth: $(STAMP) ## time single operations beside ten million ended runs into GR
 	$(BIN)/python -m benchmarks.growth
 
 .PHONY: growth-postgres
-growth-postgres: $(STAMP) ## time a claim on PostgreSQL beside ended runs, of which RUNS says how many (minutes, GB)
+growth-postgres: $(STAMP) ## time a claim on PostgreSQL beside up to ten million ended runs, or RUNS (minutes, 15 GB)
 	$(BIN)/python -m benchmarks.growth_postgres $(RUNS)
 
 .PHONY: counts

@@ -8,6 +8,7 @@ import asyncio
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,7 +18,7 @@ from benchmarks.load import LoadFailed, ask, get, percentile_pair, post, repeat,
 from benchmarks.peers.__main__ import by_itself
 from benchmarks.peers.peer import PEERS, Skipped
 from benchmarks.plan import Plan, Table, median, short, spread
-from benchmarks.server import ALL_CORES, NodeServer
+from benchmarks.server import ALL_CORES, NodeServer, children_of, cpu_of
 from benchmarks.workloads import submit_and_wait, turns
 from pilothouse.testing.postgres import PostgresServer
 
@@ -32,6 +33,11 @@ WORKS = (
      STEPS),
 )  # fmt: skip
 """Title, script, callers, exchanges of one unit, weight of one unit."""
+HEAD = ["work", "workers", "a second", "p50 ms", "p99 ms", "CPU us: gateway + workers + PostgreSQL", "claims a second",
+        "found nothing"]  # fmt: skip
+NOTE = "Processor time for each unit (turn, run, step); that of workers is with their hosts."
+BESIDE = (("dbos", "journal", 128), ("celery", "W3", 32))
+"""Peers, the work that is held against them, and how many at once."""
 
 
 class ClusterNode(NodeServer):
@@ -60,12 +66,10 @@ async def measure_cluster(plan: Plan, folder: Path) -> list[Table]:
         lines, raw = [], []
         for count in workers:
             server.query("postgres", f"create database with{count}")
-            found = await _with_workers(plan, folder / f"with{count}", server.url(f"with{count}"), count)
+            found = await _with_workers(plan, folder / f"with{count}", server, count)
             raw += found
-            lines += [[one["work"], str(count), spread(one["samples"]), short(one["p50_ms"]), short(one["p99_ms"])]
-                      for one in found]  # fmt: skip
-        head = ["work", "workers", "a second", "p50 ms", "p99 ms"]
-        tables = [Table("cluster", "One gateway and some workers on PostgreSQL", head, lines, raw)]
+            lines += [line_of(one) for one in found]
+        tables = [Table("cluster", "One gateway and some workers on PostgreSQL", HEAD, lines, raw, NOTE)]
         tables.append(await _alone(plan, folder, server))
         if plan.repeats > 1:
             tables.append(await asyncio.to_thread(_beside, plan, folder, server, raw))
@@ -76,7 +80,48 @@ async def measure_cluster(plan: Plan, folder: Path) -> list[Table]:
         server.remove()
 
 
-async def _with_workers(plan: Plan, folder: Path, url: str, count: int) -> list[dict]:
+def line_of(found: dict) -> list[str]:
+    cpu = " + ".join(short(found[f"cpu_{name}_us"]) for name in ("gateway", "workers", "postgres"))
+    claims, empty = found["claims"], found["empty_claims"]
+    said = [short(found["claims_a_second"]), f"{empty / claims:.0%}" if claims else ""]
+    rates = [spread(found["samples"]), short(found["p50_ms"]), short(found["p99_ms"])]
+    return [found["work"], str(found["workers"]), *rates, cpu, *said]
+
+
+class Watch:
+    """What processes have used, and what workers have claimed, between two moments."""
+
+    def __init__(self, gateway: ClusterNode, workers: list[ClusterNode], server: PostgresServer) -> None:
+        self._gateway, self._workers, self._server = gateway, workers, server
+        self._edges: list[tuple[float, float, float]] = []
+        self.cpu = [0.0, 0.0, 0.0]
+        self.units = 0
+
+    def note_edge(self) -> None:
+        """Seconds of the gateway, of the workers with their hosts, and of PostgreSQL."""
+        postgres = [self._server.process, *children_of(self._server.process)]
+        self._edges.append((
+            sum(self._gateway.cpu()), sum(sum(one.cpu()) for one in self._workers), sum(map(cpu_of, postgres)),
+        ))  # fmt: skip
+
+    def add(self, units: int) -> None:
+        """After a sample: it had two edges and so many units."""
+        before, after = self._edges[-2:]
+        self.cpu = [sum_ + last - first for sum_, first, last in zip(self.cpu, before, after, strict=True)]
+        self.units += units
+
+    def claims(self) -> tuple[int, int]:
+        """Those that brought runs, and those that found nothing, of all workers since they began."""
+        pages = [ask(one.port, get("/metrics")).decode() for one in self._workers]
+        return tuple(  # type: ignore[return-value]
+            sum(int(float(line.split()[-1])) for page in pages for line in page.splitlines()
+                if line.startswith(f'pilothouse_claims_total{{found="{found}"}}'))
+            for found in ("runs", "nothing")
+        )  # fmt: skip
+
+
+async def _with_workers(plan: Plan, folder: Path, server: PostgresServer, count: int) -> list[dict]:
+    url = server.url(f"with{count}")
     nodes = [ClusterNode(folder, "worker", number, url) for number in range(count)]
     gateway = ClusterNode(folder, "gateway", 0, url)
     try:
@@ -86,12 +131,24 @@ async def _with_workers(plan: Plan, folder: Path, url: str, count: int) -> list[
         found = []
         for title, script, callers, exchanges, weight in WORKS:
             samples, spans = [], []
+            watch = Watch(gateway, nodes, server)
+            began_at, before = time.monotonic(), await asyncio.to_thread(watch.claims)
             for _ in range(min(plan.repeats, REPEATS)):
-                counted, span = await sample(gateway.port, script, callers, plan.seconds, plan.warm, exchanges)
+                counted, span = await sample(
+                    gateway.port, script, callers, plan.seconds, plan.warm, exchanges, b"", watch.note_edge
+                )
+                watch.add(counted.units * weight)
                 samples.append(counted.units * weight / span)
                 spans += counted.spans
+            after, took = await asyncio.to_thread(watch.claims), time.monotonic() - began_at
+            with_runs, empty = (last - first for first, last in zip(before, after, strict=True))
             p50, p99 = percentile_pair(spans)
-            found.append({"work": title, "workers": count, "samples": samples, "p50_ms": p50, "p99_ms": p99})
+            cpu = [seconds * 1e6 / watch.units if watch.units else 0.0 for seconds in watch.cpu]
+            found.append({
+                "work": title, "workers": count, "samples": samples, "p50_ms": p50, "p99_ms": p99,
+                "cpu_gateway_us": cpu[0], "cpu_workers_us": cpu[1], "cpu_postgres_us": cpu[2],
+                "claims": with_runs + empty, "empty_claims": empty, "claims_a_second": (with_runs + empty) / took,
+            })  # fmt: skip
         return found
     finally:
         for node in [gateway, *nodes]:
@@ -141,23 +198,23 @@ async def count_postgres(url: str, runs: int, seconds: float, warm: float) -> fl
 
 
 def _beside(plan: Plan, folder: Path, server: PostgresServer, ours: list[dict]) -> Table:
-    """Peers on the same cores right after: DBOS on this very server, Celery on a broker that keeps nothing. Only those
-    whose environment is there: `make bench-peers` makes them."""
+    """Peers on the same cores right after: DBOS on this very server, Celery on a broker that keeps nothing. Their
+    environments are made where they are missing; without a network it is told that they could not be."""
     lines, raw = [], []
-    for name, work, callers in (("dbos", "journal", 128), ("celery", "W3", 32)):
+    for name, work, callers in BESIDE:
         [peer] = [one for one in PEERS if one.name == name]
         best = max((median(one["samples"]) or 0.0 for one in ours if one["work"].startswith(work)), default=0.0)
-        figures: dict[str, object] = {"peer": name, "work": work, "ours": best}
+        figures: dict[str, Any] = {"peer": name, "work": work, "ours": best}
         try:
-            if not peer.python.exists():
-                raise Skipped("make bench-peers makes its environment")
+            figures["version"] = peer.install()
             server.query("postgres", f"create database peer_{name}")
             url = server.url(f"peer_{name}") if name == "dbos" else ""
             figures["per_second"] = by_itself(peer, callers, max(plan.seconds, 3.0), folder, url)
         except Skipped as reason:
             figures["skipped"] = str(reason)
         theirs = figures.get("per_second")
-        told = [short(theirs), short(best / theirs)] if isinstance(theirs, float) and theirs else ["", ""]
+        figures["ratio"] = best / theirs if theirs else None
+        told = [short(theirs), short(figures["ratio"])]
         lines.append([name, work, *told[:1], short(best), told[1], str(figures.get("skipped", ""))])
         raw.append(figures)
     head = ["peer", "work", "a second", "ours, the best of 1, 2, 4 workers", "ours / theirs", "skipped"]

@@ -27,6 +27,8 @@ def told_of_everything() -> Metrics:
     metrics.run_ended("echo", "succeeded", 0.3, b'{"input_tokens":7,"output_tokens":5,"model_calls":1,"cost_usd":0.25}')
     metrics.step_ended("echo", "model", "succeeded", 0.2)
     metrics.leases_taken_over(2)
+    for count in (3, 0, 0):
+        metrics.claimed(count)
     metrics.host_held("0", 4096)
     metrics.host_lost()
     metrics.reviews_counted({"echo": (2, 61.5)})
@@ -80,6 +82,8 @@ def test_numbers_add_up():
     assert 'pilothouse_tokens_total{agent="echo",direction="input"} 7.0' in page
     assert 'pilothouse_cost_usd_total{agent="echo"} 0.25' in page
     assert "pilothouse_leases_taken_over_total 2.0" in page
+    assert 'pilothouse_claims_total{found="runs"} 1.0' in page
+    assert 'pilothouse_claims_total{found="nothing"} 2.0' in page
     metrics.host_held("0", 0)
     assert 'host="0"' not in metrics.render().decode()
     assert 'pilothouse_commit_changes_bucket{le="32.0"} 1.0' in page

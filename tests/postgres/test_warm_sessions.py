@@ -1,4 +1,5 @@
-"""Turns of a session go to the node that had those before, and to any other when that one does not take them.
+"""Turns of a session go to the node that had those before, other runs to one that is named, and all to any other when
+that one does not take them.
 
 Two workers and a gateway in this process, on one PostgreSQL and one bus; the clock is held. Where a turn must go to one
 node, the others would wait for an hour; where it must go to another, they wait for a moment.
@@ -36,6 +37,11 @@ async def note(text: str) -> str:
     return text
 
 
+def leave_for(monkeypatch, span):
+    for module in ("naming", "lease"):
+        monkeypatch.setattr(f"pilothouse.engine.{module}.LEFT_FOR", span)
+
+
 class Node:
     """`done`: the sessions of the turns that ended here, and None for what has none."""
 
@@ -63,7 +69,7 @@ class Node:
 async def cluster(nodes, tmp_path, monkeypatch):
     """A gateway and two workers that have looked for work and found none."""
     monkeypatch.setattr("pilothouse.compute.loops.POLL_EVERY", 3600.0)
-    monkeypatch.setattr("pilothouse.compute.loops.WARM_GRACE", 3600.0)
+    leave_for(monkeypatch, 3_600_000_000)
     shelf, bus, clock = Shelf(), MemoryBus(), ManualClock()
     agents = {
         name: AgentOptions(shelf.put(name, one), is_inline=True) for name, one in (("chat", chat), ("note", note))
@@ -107,15 +113,15 @@ async def test_the_turns_of_a_session_are_taken_by_one_node_and_sessions_are_spr
         for session in SESSIONS:
             assert await gateway.ask("chat", session) == b"%d" % turn
     await ended(3 * len(SESSIONS), *workers)
-    names = [node.own.owner for node in workers]
+    names = tuple(node.own.owner for node in workers)
     for node in workers:
-        mine = [one for one in SESSIONS if warm_node(names, "default", "chat", one) == node.own.owner]
+        mine = [one for one in SESSIONS if warm_node(names, "default", one) == node.own.owner]
         assert mine
         assert Counter(node.done) == Counter(mine * 3)
 
 
 async def test_a_node_that_does_not_take_its_turns_is_not_waited_for(cluster, monkeypatch):
-    monkeypatch.setattr("pilothouse.compute.loops.WARM_GRACE", 0.001)
+    leave_for(monkeypatch, 0)
     gateway, first, second = cluster
     await first.loops.stop()  # it is gone, and nobody knows yet
     for turn in range(2):
@@ -125,10 +131,52 @@ async def test_a_node_that_does_not_take_its_turns_is_not_waited_for(cluster, mo
     assert (first.done, Counter(second.done)) == ([], Counter(SESSIONS * 2))
 
 
-async def test_what_has_no_session_is_left_to_nobody(cluster):
+async def test_what_has_no_session_is_taken_by_the_one_that_is_named(cluster, monkeypatch):
+    gateway, first, second = cluster
+    claims = [count_claims(node) for node in (first, second)]
+    for node, name in ((second, "node-2"), (first, "node-1")):
+        monkeypatch.setattr(gateway.worker, "warm", lambda tenant, agent, session, name=name: name)
+        for _ in range(4):
+            assert await gateway.ask("note") == b'"hello"'
+        await ended(4, node)
+    assert (first.done, second.done) == ([None] * 4, [None] * 4)
+    assert [sum(taken) for taken in claims] == [4, 4]
+    assert [0 in taken for taken in claims] == [False, False]  # nobody was rung for in vain
+
+
+async def test_what_has_no_session_is_taken_by_another_when_the_named_one_is_gone(cluster, monkeypatch):
+    leave_for(monkeypatch, 0)
     gateway, first, second = cluster
     await first.loops.stop()
+    monkeypatch.setattr(gateway.worker, "warm", lambda tenant, agent, session: "node-1")
     for _ in range(4):
         assert await gateway.ask("note") == b'"hello"'
     await ended(4, first, second)
     assert second.done == [None] * 4
+
+
+async def test_one_that_is_named_and_has_no_place_leaves_it_to_the_others_at_once(cluster, monkeypatch):
+    """Also the turn of a session that it remembers. Nobody has to look: that would be in an hour."""
+    gateway, first, second = cluster
+    monkeypatch.setattr(first.own, "_places", lambda agent: 0)
+    mine = [one for one in SESSIONS if warm_node(("node-1", "node-2"), "default", one) == "node-1"]
+    for session in (mine[0], None):
+        monkeypatch.setattr(gateway.worker, "warm", lambda tenant, agent, session: "node-1")
+        monkeypatch.setattr("pilothouse.compute.loops.PASS_ON_EVERY", 0.0)
+        await gateway.ask("chat" if session else "note", session)
+    await ended(2, first, second)
+    assert (first.done, second.done) == ([], [mine[0], None])
+
+
+def count_claims(node: Node) -> list[int]:
+    """How many runs each claim of the node brings from now on."""
+    found: list[int] = []
+    claim = node.world.records.claim
+
+    async def counted(asked):
+        taken = await claim(asked)
+        found.append(len(taken))
+        return taken
+
+    node.world.records.claim = counted
+    return found

@@ -15,7 +15,7 @@ from pilothouse.compute.worker import NodeWorker
 from pilothouse.domain.ids import DEFAULT_TENANT
 from pilothouse.domain.lease import RENEW_EVERY
 from pilothouse.domain.policy import Proposal
-from pilothouse.domain.roster import read_work_bell
+from pilothouse.domain.roster import ANYBODY, read_work_bell, work_bell
 from pilothouse.engine import action, admission, call, evidence, hold, lease, policy, retention, sampling, timer
 from pilothouse.engine import key as keys
 from pilothouse.engine.world import World, spawn
@@ -29,9 +29,8 @@ TIMER_AT_MOST = 1.0
 TIMER_AT_LEAST = 0.02
 """Seconds between rounds when something stays due: a run past its deadline whose code takes its time to end."""
 SWEEP_EVERY = 60.0
-WARM_GRACE = 0.05
-"""Seconds for which a turn is left to the node that remembers its session. Whoever claims meanwhile for another reason
-takes it all the same: it is a preference, told by bells, and no rule of the claim."""
+PASS_ON_EVERY = 0.05
+"""Seconds between two bells for everybody of a node that was named and has no place."""
 
 
 class Loops:
@@ -51,8 +50,8 @@ class Loops:
         self._last_poll = 0.0
         self._rung: set[str] = set()
         """Agents for which something became ready while a claim was under way, which may have missed it."""
-        self._graces: dict[str, asyncio.TimerHandle] = {}
-        """By agent, while something of it is left to another node."""
+        self._passed_on: dict[str, float] = {}
+        """By agent, when it was left to the others last."""
         worker.on_call = self.on_call()
 
     def ring_work(self) -> None:
@@ -107,9 +106,6 @@ class Loops:
         tasks, self._tasks = self._tasks, []
         for unhook in self._unhook:
             unhook()
-        for grace in self._graces.values():
-            grace.cancel()
-        self._graces.clear()
         await self._end(tasks)
 
     @staticmethod
@@ -120,14 +116,19 @@ class Loops:
 
     def _on_work(self, key: str) -> None:
         agent, node = read_work_bell(key)
-        if not node or node == self._worker.owner or self._worker.find(agent) is None:
-            self._look_for(agent)
-        elif agent not in self._graces:
-            self._graces[agent] = asyncio.get_running_loop().call_later(WARM_GRACE, self._end_grace, agent)
-
-    def _end_grace(self, agent: str) -> None:
-        del self._graces[agent]
+        if node not in ("", ANYBODY, self._worker.owner):
+            return  # whoever rang looks whether that one came
+        if node == ANYBODY:
+            self._worker.unbound.add(agent)
         self._look_for(agent)
+        if node == self._worker.owner and self._worker.is_shared and not self._worker.has_place(agent):
+            self._pass_on(agent)
+
+    def _pass_on(self, agent: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._passed_on.get(agent, -PASS_ON_EVERY) >= PASS_ON_EVERY:
+            self._passed_on[agent] = now
+            self._world.bus.ring("work", work_bell(agent, ANYBODY))
 
     def _look_for(self, agent: str) -> None:
         known = [agent] if self._worker.find(agent) is not None else [one.name for one in self._worker.agents()]
@@ -189,6 +190,7 @@ class Loops:
         except BaseException:
             self._give_back(left)
             raise
+        self._worker.claimed(len(claimed))
         for run in claimed:
             left[run.agent] -= 1
             self._worker.shares.hold(run.agent, run.tenant)

@@ -24,11 +24,15 @@ from pilothouse.domain.roster import (
     known_agents,
     releases_elsewhere,
     warm_node,
+    warm_slots,
 )
 from pilothouse.engine.roster import announce, depart, read_roster
 from pilothouse.engine.world import World
 from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.worker import Actor, Assignment, Crew, HostFact, Worker
+
+TURN = 0.01
+"""Seconds for which one node is named for all runs of an agent without a session."""
 
 
 class SharedWorker(Worker):
@@ -46,7 +50,7 @@ class SharedWorker(Worker):
         """Takers that did not answer, and as of when."""
         self._takers: dict[str, list[str]] = {}
         self._turn = 0
-        self._hosting: dict[str, list[str]] = {}
+        self._hosting: dict[str, tuple[str, ...]] = {}
         self._releases: dict[str, list[Agent]] = {}
         self._heart: asyncio.Task[None] | None = None
         self._workers = int(role != "gateway")
@@ -94,7 +98,8 @@ class SharedWorker(Worker):
         }
         self._releases = hosted_releases(self.entries, now)
         self._hosting = hosting_nodes(self.entries, now)
-        self.own.elsewhere = releases_elsewhere(self.entries, world.clock.now(), self.owner)
+        self.own.elsewhere = releases_elsewhere(self.entries, now, self.owner)
+        self.own.slots = {agent: warm_slots(nodes, self.owner) for agent, nodes in self._hosting.items()}
         await self._tell_unplaced(world)
 
     async def _tell_unplaced(self, world: World) -> None:
@@ -136,10 +141,15 @@ class SharedWorker(Worker):
         turns = found[start:] + found[:start]
         return turns if not self._suspects else [one for one in turns if one not in self._suspects] or turns
 
-    def warm(self, tenant: str, agent: str, session: str) -> str:
-        """By the last heartbeat, as `releases`: what a dead one is left is taken by the others a moment later."""
+    def warm(self, tenant: str, agent: str, session: str | None) -> str:
+        """By the last heartbeat, as `releases`: what a dead one is left is taken by the others a moment later. What has
+        no session goes to one for a while, so that what comes together is claimed together, and then to the next."""
         nodes = self._hosting.get(agent, ())
-        return warm_node(nodes, tenant, agent, session) if len(nodes) > 1 else ""
+        if len(nodes) < 2:
+            return ""
+        if session is None:
+            return nodes[int(asyncio.get_running_loop().time() / TURN) % len(nodes)]
+        return warm_node(nodes, tenant, session)
 
     def suspect(self, taker: str) -> None:
         self._suspects.setdefault(taker, self._beat_at)

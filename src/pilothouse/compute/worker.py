@@ -130,6 +130,10 @@ class NodeWorker(Worker):
         """Other nodes work on the same records: what began on a release that is not here waits for who has it."""
         self.elsewhere: dict[str, tuple[str, ...]] = {}
         """The releases of each agent that other nodes have."""
+        self.slots: dict[str, bytes] = {}
+        """By agent the sessions that this node is to remember, as `ClaimWish` says them."""
+        self.unbound: set[str] = set()
+        """Agents of which the next claim takes the turns of any session."""
         self.is_draining = False
         self.schemas = Schemas()
         self._agents: dict[str, Agent] = {}
@@ -338,7 +342,7 @@ class NodeWorker(Worker):
     def takers(self, agent: str) -> Sequence[str]:
         return ()
 
-    def warm(self, tenant: str, agent: str, session: str) -> str:
+    def warm(self, tenant: str, agent: str, session: str | None) -> str:
         """There is no other."""
         return ""
 
@@ -384,10 +388,16 @@ class NodeWorker(Worker):
                 wish = self.shares.wish(agent, release, count, free, places, running)
                 if self.is_shared:
                     keeps = self._agents[agent].on_release_change == "stop"
-                    wish = replace(wish, elsewhere=self.elsewhere.get(agent, ()), keeps_release=keeps)
+                    elsewhere = self.elsewhere.get(agent, ())
+                    slots = b"" if agent in self.unbound else self.slots.get(agent, b"")
+                    self.unbound.discard(agent)
+                    wish = replace(wish, elsewhere=elsewhere, keeps_release=keeps, slots=slots)
                 wishes.append(wish)
                 self._take(agent, count)
         return tuple(wishes)
+
+    def has_place(self, agent: str) -> bool:
+        return agent in self._agents and self._places(agent) > 0
 
     def reserve(self, agent: str, tenant: str) -> bool:
         if agent in self.backlog or self._lines.get(agent) or self._places(agent) <= 0:
@@ -465,6 +475,10 @@ class NodeWorker(Worker):
     def reviews_counted(self, open: Mapping[str, tuple[int, float]]) -> None:
         if self._meter is not None:
             self._meter.reviews_counted(open)
+
+    def claimed(self, count: int) -> None:
+        if self._meter is not None:
+            self._meter.claimed(count)
 
     def leases_taken_over(self, count: int) -> None:
         if self._meter is not None and count:

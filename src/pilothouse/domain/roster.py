@@ -6,6 +6,7 @@ known of an agent outlives its workers for a while, so that work for it is taken
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Literal
 
 from msgspec import Struct
@@ -18,6 +19,12 @@ RENEW_EVERY = 3_000_000
 """Microseconds between two heartbeats of a node."""
 GONE_AFTER = 12_000_000
 """A node whose entry is older than this is taken for dead."""
+SLOTS = 1024
+ALL_SLOTS = b"\xff" * (SLOTS // 8)
+LEFT_FOR = 250_000
+"""Microseconds for which what is ready is left to the node that was named for it."""
+ANYBODY = "*"
+"""In the place of a node: what is left to others may be taken at once, since the one that was named has no place."""
 FORGOTTEN_AFTER = 24 * 3600 * 1_000_000
 """An entry that is older than this is removed, and the agents that only it hosted are unknown then."""
 
@@ -71,25 +78,48 @@ def direct_takers(entries: Iterable[Entry], now: int, own: str) -> dict[str, lis
     return {name: sorted(owners) for name, owners in found.items()}
 
 
-def hosting_nodes(entries: Iterable[Entry], now: int) -> dict[str, list[str]]:
-    """By agent the nodes that are there and host it, in whatever release."""
+def hosting_nodes(entries: Iterable[Entry], now: int) -> dict[str, tuple[str, ...]]:
+    """By agent the nodes that are there and host it, in whatever release, sorted."""
     found: dict[str, list[str]] = {}
     for entry in entries:
         if entry.role != "gateway" and is_there(entry, now):
             for name in {agent.name for agent in entry.agents}:
                 found.setdefault(name, []).append(entry.owner)
-    return found
+    return {name: tuple(sorted(owners)) for name, owners in found.items()}
 
 
-def warm_node(nodes: Sequence[str], tenant: str, agent: str, session: str) -> str:
-    """Which of them is to take the turns of a session. All that know the same nodes say the same, and when one comes
-    or goes only its own sessions move (highest random weight; Thaler and Ravishankar, 1998)."""
-    said = f"{tenant}\n{agent}\n{session}\n"
-    return max(nodes, key=lambda node: hashlib.blake2b((said + node).encode(), digest_size=8).digest())
+def slot_of(tenant: str, session: str) -> int:
+    """Sessions are spread over SLOTS, and slots over nodes. The statement that claims computes the same."""
+    found = hashlib.sha256(f"{tenant}\n{session}".encode()).digest()
+    return found[0] << 2 | found[1] & 3
+
+
+@lru_cache(maxsize=256)
+def nodes_of_slots(nodes: tuple[str, ...]) -> tuple[str, ...]:
+    """Which of them is to take the turns of the sessions of each slot. All that know the same nodes say the same, and
+    when one comes or goes only its own slots move (highest random weight; Thaler and Ravishankar, 1998)."""
+    weights = [(hashlib.shake_128(node.encode()).digest(SLOTS * 4), node) for node in nodes]
+    return tuple(max((weight[at : at + 4], node) for weight, node in weights)[1] for at in range(0, SLOTS * 4, 4))
+
+
+def warm_node(nodes: tuple[str, ...], tenant: str, session: str) -> str:
+    return nodes_of_slots(nodes)[slot_of(tenant, session)]
+
+
+@lru_cache(maxsize=256)
+def warm_slots(nodes: tuple[str, ...], own: str) -> bytes:
+    """The slots of one of them, a bit for each; all, when it is none of them."""
+    if own not in nodes:
+        return ALL_SLOTS
+    found = bytearray(SLOTS // 8)
+    for slot, node in enumerate(nodes_of_slots(nodes)):
+        if node == own:
+            found[slot >> 3] |= 1 << (slot & 7)
+    return bytes(found)
 
 
 def work_bell(agent: str, node: str) -> str:
-    """The key of the bell `work` for something of the agent; for a turn with the node that is to take it."""
+    """The key of the bell `work` for something of the agent, with the node that is to take it if there is one."""
     return f"{agent}\n{node}" if node else agent
 
 

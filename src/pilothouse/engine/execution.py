@@ -12,7 +12,6 @@ from msgspec import Struct
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
 from pilothouse.domain.journal import StepRow
-from pilothouse.domain.roster import work_bell
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
 from pilothouse.engine.attempt import Attempt, Ends, Outcome
@@ -22,6 +21,7 @@ from pilothouse.engine.encoding import encode, error_json, instant, raw
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.evaluation_gate import gate_of, may_begin
 from pilothouse.engine.evidence import ready_seal
+from pilothouse.engine.naming import ring_one
 from pilothouse.engine.sample import chosen_rows
 from pilothouse.engine.trace import read_traceparent
 from pilothouse.engine.world import World, persist, spawn
@@ -66,7 +66,7 @@ class End(Outcome):
             _remember_turn(attempt, ending)
             if world.queued or (run.tenant, run.agent, run.session) in world.entering:  # a turn waits
                 node = "" if world.is_draining else world.worker.owner  # which remembers this one
-                world.bus.ring("work", work_bell(run.agent, node))
+                ring_one(world, run.agent, node)
         attempt.leave(run)
         if run.parent is not None:
             ring_parent(world, run.tenant, run.parent)

@@ -5,6 +5,7 @@ A lease bounds how long a dead worker holds a run; the epoch keeps one that only
 
 from pilothouse.domain.event import line
 from pilothouse.domain.lease import lease_until
+from pilothouse.domain.roster import LEFT_FOR
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import TRIES, actions_left, cancel_children, ring_parent
@@ -23,7 +24,7 @@ BATCH = 256
 async def claim_runs(world: World, wishes: tuple[ClaimWish, ...]) -> list[Run]:
     """Runs that are ready, now held by this node."""
     at = world.clock.now()
-    claimed = await world.records.claim(Claim(world.worker.owner, at, lease_until(at), wishes))
+    claimed = await world.records.claim(Claim(world.worker.owner, at, lease_until(at), wishes, at - LEFT_FOR))
     world.queued = max(0, world.queued - len(claimed))
     return claimed
 

@@ -19,7 +19,6 @@ from pilothouse.domain.event import Segment, line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.lease import lease_until
 from pilothouse.domain.principal import Principal
-from pilothouse.domain.roster import work_bell
 from pilothouse.domain.run import OnBusy, Run
 from pilothouse.domain.session import decide_turn
 from pilothouse.engine.admission import admit
@@ -31,6 +30,7 @@ from pilothouse.engine.evaluation_gate import require_evaluation
 from pilothouse.engine.evidence import ready_seal
 from pilothouse.engine.execution import begin_run
 from pilothouse.engine.hold import hold_over, refuse_held
+from pilothouse.engine.naming import ring_for
 from pilothouse.engine.outbox import deliveries_of
 from pilothouse.engine.review import open_question
 from pilothouse.engine.unkept import InMemory, Unkept, begin_unkept
@@ -345,8 +345,7 @@ class Entry:
             if run.due_at is not None:
                 world.bus.ring("timer", run.agent)
             else:
-                node = "" if run.session is None else world.worker.warm(run.tenant, run.agent, run.session)
-                world.bus.ring("work", work_bell(run.agent, node))
+                ring_for(world, run.tenant, run.agent, run.session)
         if not self.started.done():
             self.started.set_result(started)
 

@@ -10,6 +10,7 @@ from pilothouse.domain.journal import ENDED, StepRow, signal_key
 from pilothouse.domain.run import Run
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.encoding import step_finished
+from pilothouse.engine.naming import ring_for
 from pilothouse.engine.run import get_run
 from pilothouse.engine.world import World
 from pilothouse.errors import LimitReached, NotKept, RunEnded
@@ -55,6 +56,6 @@ async def _send(world: World, tenant: str, run: str, name: str, payload: bytes, 
         except Conflict:
             continue  # another node took the number, the time of that wait ran out, or the run ended
         world.bus.ring("resolved", f"{tenant}/{run}")
-        world.bus.ring("work", found.agent)
+        ring_for(world, tenant, found.agent, found.session)
         return await get_run(world, tenant, run)
     raise LimitReached(what="Signals sent at once", limit=TRIES)

@@ -131,6 +131,8 @@ class World:
     """The same for each tenant and agent."""
     taken_in: int = 0
     """How many runs this node has queued: a count that was under way meanwhile has missed them."""
+    named: dict[str, float] = field(default_factory=dict)
+    """By agent: when a node was named last for something of it (`naming`)."""
     entering: dict[SessionName, int] = field(default_factory=dict)
     """How many turns of a session are being inserted: reads do not see them yet."""
     signalling: "WeakValueDictionary[tuple[str, str, str], asyncio.Lock]" = field(default_factory=WeakValueDictionary)

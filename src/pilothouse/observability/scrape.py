@@ -158,6 +158,12 @@ class Scrape(Collector):
             [],
             [((), tally.taken_over)],
         )
+        yield counter(
+            "pilothouse_claims",
+            "Claims of this node, by what they found: runs or nothing.",
+            ["found"],
+            (((found,), count) for found, count in tally.claims.items()),
+        )
         yield gauge(
             "pilothouse_host_memory_bytes",
             "Resident memory of a host process.",

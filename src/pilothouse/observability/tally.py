@@ -80,6 +80,8 @@ class Tally(RequestMeter, RunMeter, DeliveryMeter, CommitMeter):
         self.steps: dict[tuple[str, str, str], int] = {}
         self.step_seconds: dict[str, Spread] = {}
         self.taken_over = 0
+        self.claims = {"runs": 0, "nothing": 0}
+        """By what they found."""
         self.hosts_lost = 0
         self.host_memory: dict[str, int] = {}
         self.tries: dict[tuple[str, str], int] = {(verdict, "dead"): 0 for verdict in ("again", "dead", "gone")}
@@ -178,6 +180,9 @@ class Tally(RequestMeter, RunMeter, DeliveryMeter, CommitMeter):
         if spread is None:
             spread = self.step_seconds[kind] = Spread(STEP_SECONDS)
         spread.observe(seconds)
+
+    def claimed(self, count: int) -> None:
+        self.claims["runs" if count else "nothing"] += 1
 
     def leases_taken_over(self, count: int) -> None:
         self.taken_over += count

@@ -36,12 +36,12 @@ class Bus(Protocol):
         """Like `watch`, for the runs of a tenant: of those that this node works on, and what else the bus has here."""
         ...
 
-    def ring(self, bell: str, key: str = "") -> None:
+    def ring(self, bell: str, key: str = "", node: str = "") -> None:
         """Tells everybody who answers the bell: `work` (something is ready, of the agent that the key of
         `domain.roster.work_bell` names), `timer` (something is due earlier than was thought), `resolved` (key
         `tenant/run`: a wait of it has ended), `cancel` (a cancel of it was asked for), `delivery` (something is to go
         out), `schedule` (a schedule was made or changed), `breaker` (key JSON of provider, model and pause: one opened
-        for so many seconds; 0: it closed)."""
+        for so many seconds; 0: it closed). With a `node`, which the key names as well, only that one must hear it."""
         ...
 
     def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]: ...

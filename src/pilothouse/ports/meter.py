@@ -49,6 +49,10 @@ class RunMeter(Protocol):
         """A step that was executed here; a replayed one is not told."""
         ...
 
+    def claimed(self, count: int) -> None:
+        """A claim was made, and found so many runs."""
+        ...
+
     def leases_taken_over(self, count: int) -> None:
         """Runs that another worker held went back to the queue."""
         ...

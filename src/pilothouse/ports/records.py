@@ -50,6 +50,9 @@ class ClaimWish(Struct, frozen=True):
     """Releases that other workers serve: a run that started on one of these is left to them."""
     keeps_release: bool = False
     """A run that started on any other release is left alone."""
+    slots: bytes = b""
+    """Where several nodes claim: a bit for each slot of sessions (`domain.roster.slot_of`) whose turns this node is to
+    take. Turns of others are left to theirs while they are ready for less than `LEFT_FOR`. Empty: all are taken."""
 
 
 class Claim(Struct, frozen=True):
@@ -62,6 +65,8 @@ class Claim(Struct, frozen=True):
     at: int
     lease_until: int
     wishes: tuple[ClaimWish, ...]
+    since: int = 0
+    """What became ready after this is left to the node of its slot."""
 
 
 EVENTS_ROOM = 128 * 1024
@@ -282,6 +287,10 @@ class Records(Deliveries, Protocol):
 
     async def list_backlogs(self) -> list[Backlog]:
         """For each tenant and agent with work that has not ended."""
+
+    async def is_left(self, agent: str, before: int) -> bool:
+        """Whether a run of the agent has been ready since `before`, or for longer than anybody knows."""
+        ...
 
     async def count_begun(self) -> list[tuple[str, str, int]]:
         """(agent, release, runs) of those that are ready and have steps of an earlier attempt; at most 100 lines."""

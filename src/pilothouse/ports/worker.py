@@ -189,9 +189,9 @@ class Worker(Protocol):
         this node hosts it."""
         ...
 
-    def warm(self, tenant: str, agent: str, session: str) -> str:
-        """The name of the node that is to take the turns of a session, since it had those before and remembers them;
-        "": anybody."""
+    def warm(self, tenant: str, agent: str, session: str | None) -> str:
+        """The name of the node that is to take a run: of a session the one that had its turns before and remembers
+        them, else one after the other. "": anybody."""
         ...
 
     def suspect(self, taker: str) -> None:

@@ -251,6 +251,9 @@ class FaultyRecords(Records):
     ) -> tuple[list[Session], str | None]:
         return await self._pass(self._records.list_sessions, tenant, agent, prefix, cursor, limit)
 
+    async def is_left(self, agent: str, before: int) -> bool:
+        return await self._pass(self._records.is_left, agent, before)
+
     async def count_begun(self) -> list[tuple[str, str, int]]:
         return await self._pass(self._records.count_begun)
 

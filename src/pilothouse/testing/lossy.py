@@ -42,7 +42,7 @@ class LossyBus(Bus):
     def watch_all(self, tenant: str, watcher: Watcher) -> Callable[[], None]:
         return self._inside.watch_all(tenant, watcher)
 
-    def ring(self, bell: str, key: str = "") -> None:
+    def ring(self, bell: str, key: str = "", node: str = "") -> None:
         self._carry(lambda: self._inside.ring(bell, key))
 
     @property

@@ -108,7 +108,7 @@ class CarriedBus(Bus):
 
         return stop
 
-    def ring(self, bell: str, key: str = "") -> None:
+    def ring(self, bell: str, key: str = "", node: str = "") -> None:
         self._here.ring(bell, key)
         self._send("ring", bell, key)
 

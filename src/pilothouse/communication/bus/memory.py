@@ -39,7 +39,7 @@ class MemoryBus(Bus):
     def watch_all(self, tenant: str, watcher: Watcher) -> Callable[[], None]:
         return _join(self._everything, tenant, watcher)
 
-    def ring(self, bell: str, key: str = "") -> None:
+    def ring(self, bell: str, key: str = "", node: str = "") -> None:
         ringers = self._ringers.get(bell)
         if ringers is not None:
             _tell(ringers, key)

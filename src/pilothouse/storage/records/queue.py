@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
+from pilothouse.domain.roster import ALL_SLOTS
 from pilothouse.domain.run import Run
 from pilothouse.ports.records import Claim, ClaimWish
 from pilothouse.storage.records.rows import run_of
@@ -25,22 +26,23 @@ class Claims:
     def claim(self, connection: Database, claim: Claim) -> list[Run]:
         runs: list[Run] = []
         for wish in claim.wishes:
-            chosen = self._choose(connection, wish)
+            chosen = self._choose(connection, wish, claim.since)
             rows = [(pos, claim.owner, claim.at, claim.lease_until, wish.release) for pos in chosen]
             claimed = {row[0]: row[1:] for row in many(connection, "claim_runs", rows)}
             runs += [run_of(connection, claimed[pos]) for pos in chosen]
         return runs
 
-    def _choose(self, connection: Database, wish: ClaimWish) -> list[int]:
+    def _choose(self, connection: Database, wish: ClaimWish, since: int) -> list[int]:
         """Positions, the best of each tenant first, then the second best of each, beginning after the tenant that was
         served last; a tenant that may have no more is passed over."""
-        tenants = self._tenants(connection, wish)
+        own = {"since": since, "slots": wish.slots or ALL_SLOTS}
+        tenants = self._tenants(connection, wish, own)
         if not tenants:
             return []
         share = -(-wish.count // len(tenants))
         while True:
             most = {tenant: min(share, _at_most(wish, tenant)) for tenant in tenants}
-            best = {tenant: self._best(connection, wish, tenant, most[tenant]) for tenant in tenants}
+            best = {tenant: self._best(connection, wish, tenant, most[tenant], own) for tenant in tenants}
             enough = sum(len(positions) for positions in best.values()) >= wish.count
             if enough or all(len(best[tenant]) < share for tenant in tenants):
                 break
@@ -54,22 +56,22 @@ class Claims:
         self._served[wish.agent] = chosen[-1][0] if chosen else tenants[-1]
         return [pos for _, pos in chosen]
 
-    def _tenants(self, connection: Database, wish: ClaimWish) -> list[str]:
+    def _tenants(self, connection: Database, wish: ClaimWish, own: dict[str, Any]) -> list[str]:
         """Tenants with something ready, at most as many as runs are wished for, in the order of their turns."""
         served = self._served.get(wish.agent, "")
-        rows = ask(connection, "ready_tenants", agent=wish.agent, after=served, count=wish.count)
+        rows = ask(connection, "ready_tenants", agent=wish.agent, after=served, count=wish.count, **own)
         tenants = [tenant for (tenant,) in rows]
         if served and len(tenants) < wish.count:
-            rows = ask(connection, "ready_tenants", agent=wish.agent, after="", count=wish.count - len(tenants))
+            rows = ask(connection, "ready_tenants", agent=wish.agent, after="", count=wish.count - len(tenants), **own)
             tenants += [tenant for (tenant,) in rows if tenant <= served]
         return tenants
 
     @staticmethod
-    def _best(connection: Database, wish: ClaimWish, tenant: str, count: int) -> list[int]:
+    def _best(connection: Database, wish: ClaimWish, tenant: str, count: int, own: dict[str, Any]) -> list[int]:
         if count <= 0:
             return []
         serving, strictly, elsewhere = releases_of(wish)
-        of = {"agent": wish.agent, "tenant": tenant, "count": count}
+        of = {"agent": wish.agent, "tenant": tenant, "count": count, **own}
         rows = ask(connection, "best_of_tenant", **of, serving=serving, strictly=strictly, elsewhere=elsewhere)
         return [pos for (pos,) in rows]
 

@@ -201,6 +201,9 @@ class Reading(ABC):
     async def find_stop(self, tenant: str, receiver: str) -> str | None:
         return await self._few(deliveries.find_stop, tenant, receiver)
 
+    async def is_left(self, agent: str, before: int) -> bool:
+        return await self._few(reads.is_left, agent, before)
+
     async def count_begun(self) -> list[tuple[str, str, int]]:
         return await self._few(reads.count_begun)
 

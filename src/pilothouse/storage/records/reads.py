@@ -187,6 +187,10 @@ def list_backlogs(connection: Database) -> list[Backlog]:
     return [Backlog(*key, _queue(found), oldest.get(key)) for key, found in counts.items()]
 
 
+def is_left(connection: Database, agent: str, before: int) -> bool:
+    return bool(ask(connection, "is_left", agent=agent, before=before))
+
+
 def _queue(counts: dict[tuple[str, bool], int]) -> Queue:
     running = counts.get(("running", False), 0)
     waiting = counts.get(("waiting", False), 0)

@@ -65,6 +65,16 @@ class QueueClauses:
         assert (last.id, last.release) == ("run_begun", "r1")
         assert await records.count_begun() == []
 
+    async def test_whether_something_is_left_is_told_by_when_it_became_ready(self, records: OpenRecords) -> None:
+        assert not await records.is_left(AGENT, AT)
+        await put(records, queued("run_a"))
+        await put(records, queued("run_other", agent="audit"), delayed("run_delayed", AT + 50))
+        assert [await records.is_left(AGENT, AT + late) for late in (-1, 0, 1)] == [False, True, True]
+        assert len(await records.claim(claim(wish(1)))) == 1
+        assert not await records.is_left(AGENT, AT + 1)
+        await put(records, RequeueRun(TENANT, "run_a", 1, 1, 0, None))
+        assert await records.is_left(AGENT, 0)
+
     async def test_higher_priority_goes_first_then_the_older_run(self, records: OpenRecords) -> None:
         for run, priority in (("a", 0), ("b", 5), ("c", 0), ("d", 9), ("e", 5)):
             await put(records, queued(f"run_{run}", priority=priority))

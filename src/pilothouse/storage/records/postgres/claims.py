@@ -12,8 +12,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from pilothouse.domain.roster import ALL_SLOTS
 from pilothouse.domain.run import Run
 from pilothouse.ports.records import Claim, ClaimWish
+from pilothouse.storage.records.batch import Job
 from pilothouse.storage.records.postgres.hint import Hints
 from pilothouse.storage.records.queue import AGENTS_REMEMBERED, Claims, releases_of
 from pilothouse.storage.records.rows import run_of
@@ -21,6 +23,10 @@ from pilothouse.storage.records.statements import Database, many
 
 ROUNDS = 8
 """Statements of one claim at most. A second one is needed where a tenant had less than its share and another more."""
+
+
+class Claiming(Job):
+    """A claim. One that finds nothing, as many do, writes nothing and syncs nothing."""
 
 
 class SharedClaims(Claims):
@@ -49,7 +55,10 @@ class SharedClaims(Claims):
     def _ask(self, connection: Database, claim: Claim, wishes: list[ClaimWish]) -> dict[str, list[Sequence[Any]]]:
         """The rows of each agent, the best first."""
         by = (claim.owner, claim.at, claim.lease_until)
-        rows = [(wish.agent, self._served.get(wish.agent, ""), wish.count, *releases_of(wish), *by) for wish in wishes]
+        rows = []
+        for wish in wishes:
+            own = (wish.agent, self._served.get(wish.agent, ""), wish.count, *releases_of(wish))
+            rows.append((*own, claim.since, wish.slots or ALL_SLOTS, *by))
         found: dict[str, list[Sequence[Any]]] = {}
         for row in many(connection, "claim_ready", rows):
             found.setdefault(row[0], []).append(row)

@@ -32,7 +32,7 @@ UNTABLED = {
     "reason": "text", "busy": "text", "delivery": "text", "place": "bigint", "claimer": "text", "instant": "bigint",
     "serving": "text", "end": "text", "hold": "text", "ended": "text", "size": "bigint",
     "whose": "text", "who": "text", "which": "text", "strictly": "bigint", "elsewhere": "text",
-    "grouping": "text", "first_day": "text", "last_day": "text",
+    "since": "bigint", "slots": "bytea", "grouping": "text", "first_day": "text", "last_day": "text",
 }  # fmt: skip
 """Values that no table has a column for."""
 

@@ -18,7 +18,7 @@ from pilothouse.errors import RecordsUnavailable
 from pilothouse.ports.change import Statement
 from pilothouse.ports.meter import CommitMeter
 from pilothouse.storage.records.batch import Batch, Item, Job, apply_singly, apply_tickets, audited, give_up
-from pilothouse.storage.records.postgres.claims import SharedClaims
+from pilothouse.storage.records.postgres.claims import Claiming, SharedClaims
 from pilothouse.storage.records.postgres.connection import AGAIN, FULL, LOST, PostgresConnection, is_lost
 from pilothouse.storage.records.postgres.gathering import apply_at_once
 from pilothouse.storage.records.postgres.hint import OWN, Hints
@@ -110,7 +110,7 @@ class Lane:
                 self._refuse_waiting(waiting, fault)
                 return
             try:
-                await connection.run(self._transact, connection, batch, singly)
+                has_written = await connection.run(self._transact, connection, batch, singly)
             except Exception as fault:
                 self._memory.forget()
                 if is_lost(fault) or isinstance(fault, Superseded):
@@ -128,7 +128,8 @@ class Lane:
                     singly = not is_stale
                     is_stale = False
             else:
-                self._link.raise_mark()
+                if has_written:
+                    self._link.raise_mark()
                 return
         give_up(batch, TimeoutError("other nodes were in the way"))
 
@@ -163,15 +164,18 @@ class Lane:
         with contextlib.suppress(*LOST, asyncpg.PostgresError):
             await connection.run(connection.execute, "rollback")
 
-    def _transact(self, connection: PostgresConnection, batch: Batch, singly: bool) -> None:
+    def _transact(self, connection: PostgresConnection, batch: Batch, singly: bool) -> bool:
+        """Whether anything was written, and with it the mark."""
         mark = self._link.marks()
+        if isinstance(batch[0], Claiming):
+            return claim(connection, batch[0], mark)
         tickets = [item for item in batch if isinstance(item, Ticket)]
         moves = find_all_moves(tickets)
         sessions = self._memory.sessions(connection, moves) if moves else {}
         locks = find_locks(tickets, sessions)
         if tickets and not singly and len(list(waves(tickets, sessions))) == 1:
             if apply_at_once(connection, self._memory, tickets, locks, mark):
-                return
+                return True
             for ticket in tickets:
                 ticket.reset()
         begin(connection, locks, mark)
@@ -185,19 +189,43 @@ class Lane:
                 assert isinstance(item, Job)
                 item.outcome = item.work(connection)
         connection.execute("commit")
+        return True
+
+
+def claim(connection: PostgresConnection, claiming: Claiming, mark: Mark) -> bool:
+    """Whether there was something. The mark comes last: while it was not raised, nothing is committed, and one that a
+    successor has raised meanwhile fails the commit."""
+    connection.execute("begin")
+    claiming.outcome = claiming.work(connection)
+    if not claiming.outcome:
+        connection.execute("rollback")
+        return False
+    try:
+        connection.execute(f"with m as ({raising(mark)} returning 1) select 1 / count(*) from m; commit")
+    except asyncpg.DivisionByZeroError as fault:
+        raise Superseded from fault
+    return True
 
 
 def begin(connection: PostgresConnection, locks: Locks, mark: Mark) -> None:
     """Begins the transaction, takes the advisory locks and raises the mark of the lane, in one round trip. The mark is
     made of numbers and of a name that the lane gave itself."""
-    batch, at, owner, before = mark
-    raised = f"update lane set batch = {batch}, at = {at} where owner = '{owner}' and batch = {before}"
-    if connection.execute(f"{locks.begin()}; {raised}") != "UPDATE 1":
+    if connection.execute(f"{locks.begin()}; {raising(mark)}") != "UPDATE 1":
         raise Superseded
 
 
+def raising(mark: Mark) -> str:
+    batch, at, owner, before = mark
+    return f"update lane set batch = {batch}, at = {at} where owner = '{owner}' and batch = {before}"
+
+
 def analyze(connection: PostgresConnection) -> None:
-    connection.execute(f"analyze {TABLES}")
+    """Unless another node, or the server itself, has looked since the table of runs was half as long."""
+    [[known, last]] = connection.fetch(
+        "select (select reltuples::bigint from pg_class where oid = 'run'::regclass), (select max(pos) from run)"
+    )
+    if known <= 0 or 2 * known < (last or 0):
+        connection.execute(f"analyze {TABLES}")
 
 
 def take_batch(pending: deque[Item], limit: int) -> Batch:

@@ -6,7 +6,7 @@ other: every decision is made under the locks of a transaction.
 """
 
 import asyncio
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -22,7 +22,8 @@ from pilothouse.ports.meter import CommitMeter
 from pilothouse.ports.records import Claim, Custody, Pruned, Records
 from pilothouse.storage.records import reads
 from pilothouse.storage.records.batch import Batch
-from pilothouse.storage.records.intake import Intake
+from pilothouse.storage.records.intake import Intake, settle
+from pilothouse.storage.records.postgres.claims import Claiming
 from pilothouse.storage.records.postgres.connection import LOST
 from pilothouse.storage.records.postgres.lane import Lane
 from pilothouse.storage.records.postgres.link import Link
@@ -114,7 +115,9 @@ class PostgresRecords(Intake, Reading, Records, Custody):
     def claim(self, claim: Claim) -> Awaitable[list[Run]]:
         if self._lane is None:
             raise RecordsUnavailable
-        return self._do(partial(self._lane.claims.claim, claim=claim))
+        future: Future[list[Run]] = self._running_loop().create_future()
+        self._put(Claiming(partial(self._lane.claims.claim, claim=claim), partial(settle, future)))
+        return future
 
     async def prune(self, retention: Retention, limit: int, after: int = 0) -> Pruned:
         """Also of lanes whose node was killed long ago."""

@@ -1,18 +1,5 @@
 -- Work that waits: claims, leases, timers. All of it runs in the writer's transaction, on indexes of live rows.
 
--- name: ready_tenants
--- Jumps from tenant to tenant along the index instead of reading the rows between them.
-with recursive t(tenant) as (
-  select min(tenant) from run
-  where agent = :agent and status = 'queued' and ready = 1 and cancel_at is null and tenant > :after
-  union all
-  select (
-    select min(r.tenant) from run as r
-    where r.agent = :agent and r.status = 'queued' and r.ready = 1 and r.cancel_at is null and r.tenant > t.tenant)
-  from t where t.tenant is not null
-)
-select tenant from t where tenant is not null limit :count;
-
 -- name: claim_runs
 -- The positions were read (and, where several write, locked) in this transaction. A run that has started keeps its release (I17).
 -- The names of `n` are those of no column: what is returned is the run.
@@ -80,6 +67,11 @@ select status, ready, count(*) from run
 where status in ('queued', 'running', 'waiting')
   and (:tenant is null or tenant = :tenant) and (:agent is null or agent = :agent)
 group by status, ready;
+
+-- name: is_left
+select 1 from run
+where agent = :agent and status = 'queued' and ready = 1 and cancel_at is null and coalesce(ready_at, 0) <= :before
+limit 1;
 
 -- name: list_backlogs
 -- Reads the index of live rows once, and for each tenant and agent one entry of the index of ready ones.

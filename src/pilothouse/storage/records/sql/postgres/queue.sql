@@ -42,10 +42,26 @@ select pg_advisory_xact_lock_shared(:births);
 -- name: hold_cancels
 select pg_advisory_xact_lock(:births);
 
+-- name: ready_tenants
+-- As on SQLite, without those of whom all is left to others.
+with recursive t(tenant) as (
+  select min(r.tenant) from run as r
+  where r.agent = :agent and r.status = 'queued' and r.ready = 1 and r.cancel_at is null and r.tenant > :after
+    and /* mine */
+  union all
+  select (
+    select min(r.tenant) from run as r
+    where r.agent = :agent and r.status = 'queued' and r.ready = 1 and r.cancel_at is null and r.tenant > t.tenant
+      and /* mine */)
+  from t where t.tenant is not null
+)
+select tenant from t where tenant is not null limit :count;
+
 -- name: best_of_tenant
 -- Where tenants have shares: else all is chosen by `claim_ready`.
 select pos from run as r
 where r.agent = :agent and r.tenant = :tenant and r.status = 'queued' and r.ready = 1 and r.cancel_at is null
+  and /* mine */
   and (r.started_at is null or r.release = :serving
     or (:strictly = 0 and strpos(:elsewhere, ' ' || r.release || ' ') = 0)
     or not exists (select 1 from step as s where s.tenant = r.tenant and s.run = r.id))
@@ -125,7 +141,8 @@ for no key update of d skip locked;
 -- along an index of live rows, all of them for each row.
 -- The names of `c` are those of no column: what is returned is the run.
 with w as materialized (
-  select * from (values :rows) as n(agent, after, count, serving, strictly, elsewhere, claimer, instant, until)
+  select * from (values :rows)
+    as n(agent, after, count, serving, strictly, elsewhere, since, slots, claimer, instant, until)
 ),
 t as materialized (
   select w.*, x.tenant, x.turn, count(*) over (partition by w.agent) as among
@@ -154,6 +171,7 @@ b as materialized (
   from t cross join lateral (
     select r.pos, r.priority from run as r
     where r.agent = t.agent and r.tenant = t.tenant and r.status = 'queued' and r.ready = 1 and r.cancel_at is null
+      and (r.session is null or r.ready_at is null or r.ready_at <= t.since or get_bit(t.slots, /* slot */) = 1)
       and (r.started_at is null or r.release = t.serving
         or (t.strictly = 0 and strpos(t.elsewhere, ' ' || r.release || ' ') = 0)
         or not exists (select 1 from step as s where s.tenant = r.tenant and s.run = r.id))
@@ -177,3 +195,12 @@ returning c.who, c.number, c.among, coalesce((
 
 -- fragment: is_ready
 r.agent = w.agent and r.status = 'queued' and r.ready = 1 and r.cancel_at is null
+and (r.session is null or r.ready_at is null or r.ready_at <= w.since or get_bit(w.slots, /* slot */) = 1)
+
+-- fragment: mine
+(r.session is null or r.ready_at is null or r.ready_at <= :since or get_bit(:slots, /* slot */) = 1)
+
+-- fragment: slot
+-- As `domain.roster.slot_of` computes it, only of what is too young to be anybody's.
+get_byte(sha256(convert_to(r.tenant || chr(10) || r.session, 'UTF8')), 0) * 4
+  + (get_byte(sha256(convert_to(r.tenant || chr(10) || r.session, 'UTF8')), 1) & 3)

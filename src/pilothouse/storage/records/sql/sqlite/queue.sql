@@ -1,5 +1,18 @@
 -- Work that waits, where one writer has the file for itself: nothing that was read can be taken by somebody else.
 
+-- name: ready_tenants
+-- Jumps from tenant to tenant along the index instead of reading the rows between them.
+with recursive t(tenant) as (
+  select min(tenant) from run
+  where agent = :agent and status = 'queued' and ready = 1 and cancel_at is null and tenant > :after
+  union all
+  select (
+    select min(r.tenant) from run as r
+    where r.agent = :agent and r.status = 'queued' and r.ready = 1 and r.cancel_at is null and r.tenant > t.tenant)
+  from t where t.tenant is not null
+)
+select tenant from t where tenant is not null limit :count;
+
 -- name: best_of_tenant
 select pos from run
 where agent = :agent and tenant = :tenant and status = 'queued' and ready = 1 and cancel_at is null
