@@ -30,11 +30,12 @@ from benchmarks.plan import Plan, Section, Table, full_plan, quick_plan
 from benchmarks.report import Results
 from benchmarks.server import LOAD_CORES, SERVER_CORES, Server, StartFailed, serving
 from benchmarks.start import measure_cold
+from benchmarks.tenants import measure_tenants
 from benchmarks.traces import measure_traces
 from benchmarks.workloads import JOURNAL, WORKLOADS, Workload, measure, measure_idle, order_rows, sections
 
 PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "cluster", "growth", "footprint", "oversight", "outgoing", "bridges",
-         "traces", "page", "runs", "messages")  # fmt: skip
+         "traces", "page", "runs", "messages", "tenants")  # fmt: skip
 PART_WITHIN = 180.0
 """Seconds; what takes longer is given up."""
 
@@ -86,6 +87,7 @@ BESIDE: dict[str, Part] = {
     "oversight": single(measure_oversight), "outgoing": alone(measure_outgoing), "bridges": alone(measure_bridges),
     "cluster": measure_cluster, "traces": single(measure_traces), "page": alone(measure_page),
     "runs": alone(measure_runs), "messages": alone(measure_messages),
+    "tenants": single(measure_tenants),
 }  # fmt: skip
 """What is no workload, in the order in which it is measured; the first of them before the workloads."""
 
@@ -181,6 +183,7 @@ def main() -> None:
                     "runs",
                     "traces",
                     "messages",
+                    "tenants",
                 }  # they start many processes: asked for by name
             results = uvloop.run(measure_all(plan, parts, Path(folder)))
         except asyncio.CancelledError:

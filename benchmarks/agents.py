@@ -45,6 +45,12 @@ async def paced(ctx: Context, message: str) -> None:
         await asyncio.sleep(GAP)
 
 
+@agent(mode="event")
+async def rest(message: str) -> None:
+    """As an agent that waits for a model."""
+    await asyncio.sleep(0.05)
+
+
 async def nothing(number: int) -> dict[str, str]:
     return {"role": "tool", "content": "x" * 170}
 

@@ -58,12 +58,10 @@ class Server:
 
     def start(self, cores: list[int]) -> None:
         self.prepare()
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("PILOTHOUSE_")}
-        environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         with (self.folder / "said.txt").open("wb") as said:
             self._process = subprocess.Popen(
-                self.command(), cwd=self.folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=said, preexec_fn=on_cores(cores),
+                self.command(), cwd=self.folder, env=self.environment(), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=said, preexec_fn=on_cores(cores),
             )  # fmt: skip
         ender = _Ender(self._process, START_WITHIN)
         line = self._process.stdout.readline()
@@ -72,6 +70,11 @@ class Server:
             self.stop()
             raise StartFailed(f"{self.name}: {(self.folder / 'said.txt').read_text(errors='replace')[-2000:]}")
         self.port = self.read_port(line)
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("PILOTHOUSE_")}
+        return environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
 
     def stop(self) -> None:
         process, self._process = self._process, None

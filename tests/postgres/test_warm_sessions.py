@@ -178,5 +178,5 @@ def count_claims(node: Node) -> list[int]:
         found.append(len(taken))
         return taken
 
-    node.world.records.claim = counted
+    node.world.records.claim = counted  # type: ignore[method-assign]
     return found
