@@ -226,6 +226,7 @@ class Node:
             raise TargetInvalid(problem)
         if isinstance(self.bus, CarriedBus):
             self.bus.key = await own_key(self.world, NOBODY, BUS_KEY)
+            self.bus.name = self.worker.owner
             await self.bus.start()
         if self.shared is not None:
             self.takings.start()

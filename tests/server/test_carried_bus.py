@@ -46,6 +46,18 @@ async def test_a_bell_rings_at_every_node_once(buses):
     assert rung == [("first", "desk"), ("second", "desk")]
 
 
+async def test_a_bell_for_the_own_node_does_not_leave_it(buses):
+    first, second = await buses(Wire())
+    first.name = "one"
+    rung = []
+    for name, bus in (("first", first), ("second", second)):
+        bus.answer("work", lambda key, name=name: rung.append((name, key)))
+    first.ring("work", "desk\none", "one")
+    first.ring("work", "desk\ntwo", "two")
+    await settle()
+    assert rung == [("first", "desk\none"), ("first", "desk\ntwo"), ("second", "desk\ntwo")]
+
+
 async def test_events_go_where_somebody_watches_and_nowhere_else(buses):
     first, second = await buses(Wire())
     heard = []

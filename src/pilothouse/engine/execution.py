@@ -21,7 +21,7 @@ from pilothouse.engine.encoding import encode, error_json, instant, raw
 from pilothouse.engine.ending import Ending, ending_acts, terminal_line
 from pilothouse.engine.evaluation_gate import gate_of, may_begin
 from pilothouse.engine.evidence import ready_seal
-from pilothouse.engine.naming import ring_one
+from pilothouse.engine.naming import ring_for
 from pilothouse.engine.sample import chosen_rows
 from pilothouse.engine.trace import read_traceparent
 from pilothouse.engine.world import World, persist, spawn
@@ -65,8 +65,10 @@ class End(Outcome):
         if run.session is not None:
             _remember_turn(attempt, ending)
             if world.queued or (run.tenant, run.agent, run.session) in world.entering:  # a turn waits
-                node = "" if world.is_draining else world.worker.owner  # which remembers this one
-                ring_one(world, run.agent, node)
+                if world.is_draining:
+                    world.bus.ring("work", run.agent)
+                else:
+                    ring_for(world, run.tenant, run.agent, run.session)
         attempt.leave(run)
         if run.parent is not None:
             ring_parent(world, run.tenant, run.parent)

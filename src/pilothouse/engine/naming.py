@@ -14,13 +14,9 @@ from pilothouse.errors import RecordsUnavailable
 
 def ring_for(world: World, tenant: str, agent: str, session: str | None) -> None:
     """A run of the agent is ready."""
-    ring_one(world, agent, world.worker.warm(tenant, agent, session))
-
-
-def ring_one(world: World, agent: str, node: str) -> None:
-    """`node`: "" for all."""
+    node = world.worker.warm(tenant, agent, session)
     world.bus.ring("work", work_bell(agent, node), node)
-    if node and world.sessions.is_shared:
+    if node:
         if not world.named:
             _look_later(world)
         world.named[agent] = asyncio.get_running_loop().time()

@@ -37,6 +37,7 @@ class Scrape(Collector):
         yield from self._about_use()
         yield from self._about_objectives()
         yield from self._about_node()
+        yield from self._about_claims()
         yield from about_providers(*tally.providers())
         yield from about_scale(tally.scale())
         yield from about_limits(tally.limits())
@@ -150,6 +151,14 @@ class Scrape(Collector):
         ]
         yield gauge("pilothouse_unusual", "What is far from usual of an agent.", ["agent", "quantity"], unusual)
 
+    def _about_claims(self) -> Iterator[Metric]:
+        yield counter(
+            "pilothouse_claims",
+            "Claims of this node, by what they found: runs or nothing.",
+            ["found"],
+            (((found,), count) for found, count in self._tally.claims.items()),
+        )
+
     def _about_node(self) -> Iterator[Metric]:
         tally = self._tally
         yield counter(
@@ -157,12 +166,6 @@ class Scrape(Collector):
             "Runs of lost workers that went back to the queue.",
             [],
             [((), tally.taken_over)],
-        )
-        yield counter(
-            "pilothouse_claims",
-            "Claims of this node, by what they found: runs or nothing.",
-            ["found"],
-            (((found,), count) for found, count in tally.claims.items()),
         )
         yield gauge(
             "pilothouse_host_memory_bytes",

@@ -52,6 +52,8 @@ class CarriedBus(Bus):
         self._here = MemoryBus()
         self._carrier = carrier
         self.post_limit = carrier.limit - ROOM_FOR_NAMES
+        self.name = ""
+        """Of this node: what is for it alone leaves it not."""
         self.key = b""
         """Of the installation, up to 64 bytes; set before the start."""
         self._me = secrets.token_hex(4)
@@ -110,7 +112,8 @@ class CarriedBus(Bus):
 
     def ring(self, bell: str, key: str = "", node: str = "") -> None:
         self._here.ring(bell, key)
-        self._send("ring", bell, key)
+        if not node or node != self.name:
+            self._send("ring", bell, key)
 
     def answer(self, bell: str, ringer: Callable[[str], None]) -> Callable[[], None]:
         return self._here.answer(bell, ringer)
