@@ -215,7 +215,7 @@ async def test_a_drain_tells_the_caller_of_a_run_that_is_not_kept_to_come_again(
 
 
 async def test_a_full_disk_holds_a_run_and_it_goes_on_when_there_is_room_again(monkeypatch):
-    monkeypatch.setattr("pilothouse.engine.attempt.WRITE_AGAIN_AFTER", 0.01)
+    monkeypatch.setattr("pilothouse.engine.attempt_change.WRITE_AGAIN_AFTER", 0.01)
     gate = asyncio.Event()
     effects = []
 
@@ -241,7 +241,7 @@ async def test_a_full_disk_holds_a_run_and_it_goes_on_when_there_is_room_again(m
 
 
 async def test_what_is_held_while_the_records_refuse_is_bounded(monkeypatch):
-    monkeypatch.setattr("pilothouse.engine.attempt.WRITE_AGAIN_AFTER", 0.01)
+    monkeypatch.setattr("pilothouse.engine.attempt_change.WRITE_AGAIN_AFTER", 0.01)
     gate, emitted = asyncio.Event(), []
 
     @agent(mode="event")

@@ -125,7 +125,10 @@ class Replay:
         return count
 
     def key_for(self, name: str, digest: str) -> str:
-        return step_key(name, digest, self.occurrence(f"{name}-{digest}"))
+        """As `step_key` makes it, of the next occurrence."""
+        base = f"{name}-{digest}"
+        count = self._seen[base] = self._seen.get(base, 0) + 1
+        return f"{base}-{count}"
 
     def ended(self, key: str) -> StepRow | None:
         """The kept end of a step; asking marks it as used."""

@@ -1,16 +1,14 @@
-"""One attempt at a run in this node: what its host tells becomes durable, in order, and the host hears of it.
+"""One attempt at a run in this node: what its host tells, as rows and events in the order in which it was told.
 
-Everything that was told while a Change was under way goes into the next one, so an attempt has at most one Change in
-flight: rows and events of a run are kept in the order in which they happened, and a burst of deltas costs one row.
-When the records cannot be written, the attempt holds what it has, up to a bound, and tries again. A Change whose fence
-fell means that another attempt has the run: this one says nothing more (I6).
+While the records cannot be written an attempt holds what it has, up to a bound; past it the host is asked to let go,
+and the next attempt goes on from the journal. Of a wait that somebody else has ended, the host hears that end.
 
-What an attempt ends in, and the Change for that, is in `execution`; this file keeps the order.
+How all of this becomes durable is in `attempt_change`; what an attempt ends in is in `execution`.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from pilothouse.domain.agent import Agent
 from pilothouse.domain.event import line
@@ -28,74 +26,27 @@ from pilothouse.domain.journal import (
 from pilothouse.domain.policy import hand_off_name
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
+from pilothouse.engine.attempt_change import Ends, Keeping, Outcome
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.calling import Calling
 from pilothouse.engine.encoding import encode, error_json, raw, step_finished, step_lines, step_started
 from pilothouse.engine.label import Seen
-from pilothouse.engine.outbox import BELL, deliveries_of
+from pilothouse.engine.outbox import BELL
 from pilothouse.engine.publication import publish_event
 from pilothouse.engine.told import Told
-from pilothouse.engine.world import World, spawn
+from pilothouse.engine.world import World
 from pilothouse.errors import BudgetExceeded, LimitReached
 from pilothouse.ports.change import (
     AddCost,
     AddSpend,
-    Change,
-    Conflict,
-    Fence,
     InsertReview,
-    Receipt,
-    Refused,
     Row,
-    Statement,
 )
 from pilothouse.ports.outgoing import Denial
 from pilothouse.ports.worker import Actor, Notebook
 
-WRITE_AGAIN_AFTER = 0.25
-WRITE_AGAIN_AT_MOST = 5.0
 
-
-class Outcome(Protocol):
-    """What an attempt comes to. `statements` is asked at each try, since a try may fall."""
-
-    leaves_waiting: bool
-    """The run waits for what others do: all that its attempt began must be under way before."""
-
-    def statements(self, attempt: "Attempt", at: int) -> tuple[list[Statement], bytes]:
-        """What to hand over, and the last events of the attempt as segment lines."""
-        ...
-
-    def done(self, attempt: "Attempt", receipt: Receipt) -> None: ...
-
-    def fell(self, attempt: "Attempt", conflict: Conflict) -> None: ...
-
-
-class Ends(Protocol):
-    """What the words of a host come to; see `execution`."""
-
-    def finished(self, attempt: "Attempt", output: bytes, state: bytes | None, trail: Trail | None) -> Outcome: ...
-
-    def failed(self, attempt: "Attempt", error: bytes, kinds: list[str], retryable: bool) -> Outcome: ...
-
-    def parked(self, attempt: "Attempt", due_at: int | None) -> Outcome: ...
-
-    def rejected(self, attempt: "Attempt", faults: bytes) -> Outcome: ...
-
-    def lost(self, attempt: "Attempt") -> Outcome: ...
-
-    def handed_back(self, attempt: "Attempt") -> Outcome: ...
-
-    def held(self, attempt: "Attempt", hold: str) -> Outcome: ...
-
-    def cancelled(self, attempt: "Attempt", reason: str, rollback: bool) -> Outcome: ...
-
-    def expired(self, attempt: "Attempt") -> Outcome: ...
-
-    def refused(self, attempt: "Attempt") -> Outcome: ...
-
-
-class Attempt(Calling, Notebook):
+class Attempt(Keeping, Calling, Notebook):
     """The node's side of an attempt that is kept. Known to the world from its first moment, so that a cancel finds it;
     it begins once it is equipped with what it starts from. `ended` is for who waits here: it gets the run at its end,
     or None when the run goes on elsewhere or later."""
@@ -139,11 +90,8 @@ class Attempt(Calling, Notebook):
         self.known_ends: set[str] = set()
         self._begun: set[str] = set()
         self._told = Told()
-        self._in_flight = False
         self._is_full = False
-        self._was_refused = False
         self._log_left = world.limits.log_bytes
-        self._write_again = WRITE_AGAIN_AFTER
         self._steps_left = world.limits.steps
 
     def equip(
@@ -215,8 +163,7 @@ class Attempt(Calling, Notebook):
             self._end(row, ref)
         else:
             self.known_ends.add(row.key)
-            self._told.add_step(self.run, row, step_lines(row), 2)
-            self._told.add_ref(ref)
+            self._told.add_ended(self.run, row, step_lines(row), ref)
         if self._steps_left < 0:
             self._doom_by(LimitReached(what="The steps of this run", limit=self.world.limits.steps))
 
@@ -468,119 +415,6 @@ class Attempt(Calling, Notebook):
 
     def wake(self) -> None:
         """Everything that such an attempt waits for is a row."""
-
-    # --- how it becomes durable -------------------------------------------------------------------------------------
-
-    def flush(self) -> None:
-        if self._in_flight or self.is_over:
-            return
-        outcome = self.outcome
-        if outcome is not None and not (outcome.leaves_waiting and self.starting):
-            self._hand_over_outcome(outcome)
-        elif self._told:
-            told, self._told = self._told, Told()
-            self._hand_over(told)
-
-    def _hand_over(self, told: Told) -> None:
-        run = self.run
-        at = self.world.clock.now()
-        statements = told.statements(run, at, b"", Fence(run.tenant, run.id, run.epoch))
-        statements += deliveries_of(self.world, run, at, told.lines)
-        change = Change(tuple(statements))
-
-        def done(result: Receipt | Conflict | Exception) -> None:
-            match result:
-                case Receipt():
-                    self._landed()
-                    self._acknowledge(told)
-                    self.flush()
-                case Conflict(statement="resolve_step"):
-                    spawn(self.world, self._concede(told))
-                case Conflict():
-                    self.leave(None)
-                case Refused():
-                    self._refuse(result)
-                case _:
-                    self._later(lambda: self.world.records.submit(change, done))
-
-        self._in_flight = True
-        self.world.records.submit(change, done)
-
-    def _acknowledge(self, told: Told) -> None:
-        refs = told.refs()
-        if refs and self.actor is not None and not self.is_over:
-            self.actor.acked(refs)
-        for act in (*told.after, *told.kept):
-            act()
-
-    async def _concede(self, told: Told) -> None:
-        """Somebody else has ended one of the waits: that end counts, and the host hears it."""
-        try:
-            rows = await self.world.records.load_journal(self.run.tenant, self.run.id)
-        except Exception:
-            self._later(lambda: self._hand_over(told))
-            return
-        lost = told.ends & {row.key for row in rows if row.phase == ENDED}
-        told.drop_ends(lost)
-        self.known_ends -= lost
-        self.learn(rows)
-        self._hand_over(told)
-
-    def _hand_over_outcome(self, outcome: Outcome) -> None:
-        run, at, told = self.run, self.world.clock.now(), self._told
-        told.is_answer = told.is_answer and outcome.leaves_waiting  # nobody wakes a run that has ended
-        statements, last = outcome.statements(self, at)
-        outgoing = deliveries_of(self.world, run, at, (*told.lines, last))
-        change = Change((*statements, *told.statements(run, at, last), *outgoing))
-
-        def done(result: Receipt | Conflict | Exception) -> None:
-            match result:
-                case Receipt():
-                    self._landed()
-                    self._told = Told()
-                    for act in told.kept:
-                        act()
-                    outcome.done(self, result)
-                case Conflict(statement="resolve_step", key=key) if key == (run.tenant, run.id):
-                    self._landed()
-                    told.drop_ends(told.ends)
-                    self.flush()
-                case Conflict():
-                    self._landed()
-                    outcome.fell(self, result)
-                case Refused():
-                    self._refuse(result)
-                case _:
-                    self._later(lambda: self.world.records.submit(change, done))
-
-        self._in_flight = True
-        self.world.records.submit(change, done)
-
-    def _landed(self) -> None:
-        self._in_flight = False
-        self._write_again = WRITE_AGAIN_AFTER
-
-    def _later(self, act: Callable[[], None]) -> None:
-        """The records refuse to be written (a full disk): nothing is dropped, and tried again until they take it."""
-        asyncio.get_running_loop().call_later(self._write_again, act)
-        self._write_again = min(WRITE_AGAIN_AT_MOST, self._write_again * 2)
-
-    def _refuse(self, refused: Refused) -> None:
-        """What was handed over can never be kept: a fault of this program. The run fails loudly, without it."""
-        context = {"message": f"the records refused a Change of {self.run.id}", "exception": refused}
-        asyncio.get_running_loop().call_exception_handler(context)
-        self._landed()
-        self._told = Told()
-        if self._was_refused:
-            self.leave(None)
-            return
-        self._was_refused = True
-        self.come_to_instead(self.ends.refused(self))
-
-    def come_to_instead(self, outcome: Outcome) -> None:
-        """The outcome fell and this one takes its place."""
-        self.outcome = outcome
-        self.flush()
 
     def leave(self, run: Run | None) -> None:
         """The attempt is over, here: its slot is free and who waits is told. `run` None: it goes on without us."""

@@ -14,7 +14,8 @@ from pilothouse.domain.event import line
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
 from pilothouse.domain.session import Session, Trail, Turn
-from pilothouse.engine.attempt import Attempt, Ends, Outcome
+from pilothouse.engine.attempt import Attempt
+from pilothouse.engine.attempt_change import Ends, Outcome
 from pilothouse.engine.audit_entry import NODE, entry
 from pilothouse.engine.cancel import cancel_children, ring_parent
 from pilothouse.engine.encoding import encode, error_json, instant, raw

@@ -6,33 +6,32 @@ out), so it is an expectation: when it falls, it is taken out, its event with it
 
 from collections.abc import Callable, Iterable
 
+from msgspec import Struct
+
 from pilothouse.domain.journal import StepRow
 from pilothouse.domain.run import Run
 from pilothouse.ports.change import AppendEvents, AppendStep, Fence, ResolveStep, Row, Statement, WakeRun
 
 
-class Told:
+class Told(Struct, eq=False):
     """`size` is in bytes of events."""
 
-    __slots__ = ("_count", "_ends", "_refs", "_rows", "after", "is_answer", "kept", "lines", "size")
-
-    def __init__(self) -> None:
-        self.size = 0
-        self.after: list[Callable[[], None]] = []
-        """What follows once all of this is durable."""
-        self.kept: list[Callable[[], None]] = []
-        """The same, also when the attempt ends with it."""
-        self.is_answer = False
-        """The node itself has ended a wait. Its host may have parked before it can hear that: a park then is overtaken,
-        as by any answer from outside."""
-        self.lines: list[bytes] = []
-        """Events as `domain.event.line` makes them; a piece may hold several."""
-        self._count = 0
-        """Of events."""
-        self._rows: list[Row] = []
-        self._refs: list[int] = []
-        self._ends: dict[str, tuple[StepRow, bytes, int | None]] | None = None
-        """By step key: the end of a wait, its event, and the ref under which its host told it."""
+    size: int = 0
+    after: list[Callable[[], None]] = []
+    """What follows once all of this is durable."""
+    kept: list[Callable[[], None]] = []
+    """The same, also when the attempt ends with it."""
+    is_answer: bool = False
+    """The node itself has ended a wait. Its host may have parked before it can hear that: a park then is overtaken,
+    as by any answer from outside."""
+    lines: list[bytes] = []
+    """Events as `domain.event.line` makes them; a piece may hold several."""
+    _count: int = 0
+    """Of events."""
+    _rows: list[Row] = []
+    _refs: list[int] = []
+    _ends: dict[str, tuple[StepRow, bytes, int | None]] | None = None
+    """By step key: the end of a wait, its event, and the ref under which its host told it."""
 
     def __bool__(self) -> bool:
         return bool(self._count or self._rows or self._refs or self._ends)
@@ -49,6 +48,14 @@ class Told:
             self.lines.append(lines)
             self._count += count
             self.size += len(lines)
+
+    def add_ended(self, run: Run, row: StepRow, lines: bytes, ref: int) -> None:
+        """A step that began and ended: its row, its two events, and that the host waits for it."""
+        self._rows.append(AppendStep(run.tenant, run.id, row))
+        self._refs.append(ref)
+        self.lines.append(lines)
+        self._count += 2
+        self.size += len(lines)
 
     def add_row(self, row: Row) -> None:
         self._rows.append(row)

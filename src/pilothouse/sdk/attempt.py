@@ -295,7 +295,7 @@ class Attempt:
     def deadline_at(self) -> int | None:
         return self.start.deadline_at
 
-    @property
+    @cached_property
     def asks(self) -> frozenset[str]:
         return self.surroundings.border.asks_of(self.start.agent)
 

@@ -82,7 +82,8 @@ class Execution(Attempt):
         label = facts.name if name is None else step_name(name)
         encoded = encode_arguments(facts.named(args, kwargs))
         key = self.journal.reserve("step", label, encoded)
-        retry, timeout = checked_retry(retry), checked_timeout(timeout)
+        if retry is not None or timeout is not None:
+            retry, timeout = checked_retry(retry), checked_timeout(timeout)
         call = StepCall("step", label, key, fn, facts, args, kwargs, shown(encoded), retry, timeout, bool(once))
         call.place = place
         if isinstance(fn, ToolDefinition):

@@ -120,7 +120,8 @@ class AttemptJournal:
 
     def reserve(self, kind: StepKind, name: str, encoded: bytes) -> str:
         """The key of the next step with this name and these arguments. Must be called in the order of the code."""
-        return self.replay.key_for(name, digest_arguments(KINDS.get(kind, b"") + in_part(encoded)))
+        mark = in_part(encoded)
+        return self.replay.key_for(name, digest_arguments(KINDS[kind] + mark if kind in KINDS else mark))
 
     def recorded(self, key: str, kind: StepKind) -> StepRow | None:
         """The kept end of a step."""
@@ -211,14 +212,19 @@ class AttemptJournal:
         """A step ended, and that is durable when this returns. Gives the row that counts: the node may know another.
         A step that was over at once tells its beginning with its end, in one message."""
         if self._attempt.kept:
-            begun = self._begun
-            if begun is not None and begun.ref == ref and self._attempt.take_back(begun):
-                started = False
-            other = await self._sent(ref, StepEnded(self._attempt.slot, ref, started, row))
+            other = await self.send_end(ref, row, started)
             if other is not None:
                 return other
         self._count(row)
         return row
+
+    def send_end(self, ref: int, row: StepRow, started: bool) -> "asyncio.Future[StepRow | None]":
+        """The same for who waits for itself and then calls `note_usage`: done with the row that counts instead, or with
+        None when it is this one."""
+        begun = self._begun
+        if begun is not None and begun.ref == ref and self._attempt.take_back(begun):
+            started = False
+        return self._sent(ref, StepEnded(self._attempt.slot, ref, started, row))
 
     def end_later(self, ref: int, row: StepRow) -> None:
         """As `end`, for code that blocks the loop and can wait for nothing: as with a value, the end is durable before
@@ -321,8 +327,9 @@ class AttemptJournal:
             self._drained.close()
 
     def note_usage(self, row: StepRow) -> None:
-        """Counts what a row that was given out has used."""
-        self._count(row)
+        """Counts what a row has used that was given out, or whose end was awaited elsewhere."""
+        if row.usage is not None:
+            self._count(row)
 
     def _count(self, row: StepRow) -> None:
         if row.usage is not None and row.phase == ENDED:

@@ -252,10 +252,14 @@ async def _execute(attempt: Performer, call: StepCall, intent: str, once: bool) 
         attempt.step_ended(task)
     output, cause = _encoded_result(call, result, cause)
     error = None if cause is None else step_failure(call.key, cause)
-    end = _end(begun, attempt.clock(), output, error, tries, _usage(call, scope))
+    row = _end(begun, attempt.clock(), output, error, tries, _usage(call, scope))
     if error is not None and cause is not None and call.revives:
-        end.error = write_failure(error, plain_attributes(cause))
-    row = await journal.end(ref, end, started=True)
+        row.error = write_failure(error, plain_attributes(cause))
+    other = await journal.send_end(ref, row, started=True)
+    if other is None:
+        journal.note_usage(row)
+    else:
+        row = other
     if row.error is not None:
         raise call.failure(row) from cause
     return _outcome(row, call)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from pilothouse.domain.event import Segment
 from pilothouse.errors import RecordsUnavailable
-from pilothouse.ports.change import AppendAudit, Receipt, Refused, Statement
+from pilothouse.ports.change import Receipt, Refused, Statement
 from pilothouse.storage.records.memory import Memory
 from pilothouse.storage.records.moves import DOERS
 from pilothouse.storage.records.shared import Shared
@@ -40,10 +40,7 @@ Batch = list[Item]
 def audited(batch: Batch) -> Iterator[bytes]:
     """The entries of the audit log that became durable with these."""
     for item in batch:
-        if isinstance(item, Ticket) and isinstance(item.outcome, Receipt):
-            for statement in item.change.statements:
-                if isinstance(statement, AppendAudit):
-                    yield statement.entry
+        if type(item) is Ticket and item.told and isinstance(item.outcome, Receipt):
             for statement in item.told:
                 yield statement.entry
 

@@ -45,7 +45,7 @@ class Ticket(Struct, gc=False):
     status: str = ""
     seq: int = 0
     told: tuple[c.AppendAudit, ...] = ()
-    """Entries of the audit log that came of its moves."""
+    """Its entries of the audit log, and those that came of its moves."""
 
     def fall(self, statement: c.Statement) -> None:
         self.outcome = c.Conflict(name_of(type(statement)), statement.key)

@@ -102,12 +102,11 @@ class Wave:
                     self.memory.forget_run(statement.key)
                 elif kind is c.DropSession and ticket.outcome is None:
                     self._shared.forget_session(*statement.key, statement.agent)  # type: ignore[attr-defined]
-        for ticket, statement in self.entries:
-            if ticket.outcome is None:
-                ticket.told = (*ticket.told, statement)
-                entries.append(statement)
+        entries += [(ticket, statement) for ticket, statement in self.entries if ticket.outcome is None]
+        for ticket, statement in entries:
+            ticket.told = (*ticket.told, statement)
         if entries or spends or costs:
-            self._shared.add(entries, spends, costs)
+            self._shared.add([statement for _, statement in entries], spends, costs)
         receipt = c.Receipt
         for ticket in standing:
             ticket.outcome = receipt(ticket.seq, ticket.status)
@@ -115,13 +114,13 @@ class Wave:
     @staticmethod
     def _read(
         tickets: list[Ticket],
-    ) -> tuple[list[Row], Members, Members, list[c.AppendAudit], list[Row], list[Row]]:
+    ) -> tuple[list[Row], Members, Members, Members, list[Row], list[Row]]:
         """What is not a move: fences, steps, events, entries of the audit log, what was spent and cost, in order."""
         append_step, append_events, append_audit, fence = c.AppendStep, c.AppendEvents, c.AppendAudit, c.Fence
         fences: list[Row] = []
         steps: Members = []
         events: Members = []
-        entries: list[c.AppendAudit] = []
+        entries: Members = []
         spends: list[Row] = []
         costs: list[Row] = []
         for ticket in tickets:
@@ -132,7 +131,7 @@ class Wave:
                 elif kind is append_events:
                     events.append((ticket, statement))
                 elif kind is append_audit:
-                    entries.append(statement)  # type: ignore[arg-type]
+                    entries.append((ticket, statement))
                 elif kind is fence:
                     fences.append(astuple(statement))
                 elif kind is c.AddSpend:
