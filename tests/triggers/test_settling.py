@@ -3,8 +3,12 @@ message has to come again."""
 
 import asyncio
 
+import pytest
+
 from pilothouse.communication.triggers import order
 from pilothouse.communication.triggers.order import Lines
+from pilothouse.communication.triggers.redis import RedisMessage, RedisStream
+from pilothouse.communication.triggers.sqs import SqsMessage, SqsQueue
 from pilothouse.communication.triggers.together import Together
 from pilothouse.testing import LocalNode
 from tests.triggers.fakes import HeldSource, message
@@ -41,6 +45,25 @@ async def test_a_fault_is_told_to_those_who_asked_and_to_nobody_else_and_one_who
     told = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(one) for one in told] == [ConnectionError, ConnectionError, type(None), asyncio.CancelledError]
     assert done == [[2, 3]]
+
+
+def sqs():
+    source = SqsQueue("https://sqs.example/1/orders")
+    return source, SqsMessage(source, {"MessageId": "1", "ReceiptHandle": "h", "Body": "{}"})
+
+
+def redis():
+    source = RedisStream("redis://127.0.0.1:1", "orders", "pilothouse", "node")
+    return source, RedisMessage(source, "1-0", {b"body": b"{}"})
+
+
+@pytest.mark.parametrize("make", [sqs, redis])
+async def test_who_settles_a_message_of_a_closed_source_hears_that_it_comes_again(make):
+    source, taken = make()
+    await source.close()
+    for settle in (taken.ack, taken.extend, lambda: taken.nack(1.0), lambda: taken.dead_letter("poison")):
+        with pytest.raises(ConnectionError, match="comes again"):
+            await settle()
 
 
 async def outputs(node) -> list[str]:

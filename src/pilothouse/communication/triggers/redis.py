@@ -7,7 +7,7 @@ leaving it there. Entries that are settled are acknowledged, and stay in the str
 import asyncio
 from typing import Any
 
-from pilothouse.communication.triggers.together import Together
+from pilothouse.communication.triggers.together import CLOSED, Together
 from pilothouse.domain.source import Message
 from pilothouse.ports.source import Incoming, Source
 
@@ -45,6 +45,8 @@ class RedisMessage(Incoming):
 
     async def _touch(self, idle: int) -> None:
         source = self._source
+        if source.client is None:
+            raise ConnectionError(CLOSED)
         await source.client.xclaim(source.stream, source.group, source.consumer, 0, [self._id], idle=idle, justid=True)
 
     async def dead_letter(self, reason: str) -> None:
@@ -93,7 +95,7 @@ class RedisStream(Source):
 
     async def _acknowledge(self, ids: list[str]) -> None:
         if self.client is None:
-            raise ConnectionError("the connection is lost")
+            raise ConnectionError(CLOSED)
         await self.client.xack(self.stream, self.group, *ids)
 
     async def _connect(self) -> None:

@@ -9,7 +9,7 @@ import asyncio
 from typing import Any
 
 from pilothouse.communication.sqs import make_client
-from pilothouse.communication.triggers.together import Together
+from pilothouse.communication.triggers.together import CLOSED, Together
 from pilothouse.domain.source import Message
 from pilothouse.ports.source import Incoming, Source
 
@@ -76,6 +76,8 @@ class SqsQueue(Source):
             raise ConnectionError(f"{len(answer['Failed'])} of {len(handles)} messages could not be deleted")
 
     async def call(self, verb: str, **arguments: Any) -> Any:
+        if self._client is None:
+            raise ConnectionError(CLOSED)
         return await asyncio.to_thread(getattr(self._client, verb), QueueUrl=self._url, **arguments)
 
     async def close(self) -> None:

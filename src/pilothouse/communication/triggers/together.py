@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 Batch = list[tuple[Any, "asyncio.Future[None]"]]
+CLOSED = "the connection to the broker is closed; what was not settled comes again"
+"""What whoever settles a message too late is told."""
 
 
 class Together:
