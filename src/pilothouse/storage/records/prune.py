@@ -20,14 +20,24 @@ _read_hold = msgspec.json.Decoder(Hold).decode
 
 def prune(connection: Database, retention: Retention, limit: int, after: int) -> Pruned:
     holds = [_read_hold(body) for (body,) in ask(connection, "list_placed_holds")]
-    rows = ask(connection, "ended_runs", after=after, before=retention.latest, limit=limit)
-    found = [EndedRun(*row) for row in rows]
+    found, looked_at = _ended(connection, retention, limit, after)
     due = [run for run in found if retention.is_due(run.tenant, run.agent, run.ended_at) and not is_held(run, holds)]
-    chosen = bounded(connection, [(run.tenant, run.id) for run in due])
+    chosen = bounded(connection, [(run.tenant, run.id) for run in due[:limit]])
     remove_runs(connection, chosen)
     if not after and _prune_others(connection, retention, limit, holds):
         return Pruned(len(chosen), 0)
-    return Pruned(len(chosen), _next(found, due, chosen, after, limit))
+    return Pruned(len(chosen), _next(found, due, chosen, after, looked_at))
+
+
+def _ended(connection: Database, retention: Retention, limit: int, after: int) -> tuple[list[EndedRun], int]:
+    """And the limit with which they were asked for: more than was wished where so many ended in the very instant
+    `after`, since who goes on behind that instant must have seen all of it."""
+    while True:
+        rows = ask(connection, "ended_runs", after=after, before=retention.latest, limit=limit)
+        found = [EndedRun(*row) for row in rows]
+        if len(found) < limit or found[-1].ended_at > after:
+            return found, limit
+        limit *= 2
 
 
 def erase_runs(connection: Database, tenant: str, subject: str, limit: int) -> Erased:

@@ -179,11 +179,13 @@ class ErasureClauses:
         await gone(records, LATER)
         assert await records.get_run(TENANT, "run_a") is None
 
-    async def test_what_stays_is_stepped_over_and_holds_up_nobody(self, records: OpenRecords) -> None:
+    @pytest.mark.parametrize("at_once", [2, 10])
+    async def test_what_stays_is_stepped_over_and_holds_up_nobody(self, records: OpenRecords, at_once: int) -> None:
+        """`at_once`: how many ended in one microsecond."""
         await put(records, placed(hold(Selector(agent="held"))))
         for number in range(10):
             agent, run = "held" if number < 7 else AGENT, f"run_{number}"
-            await put(records, born(run, agent=agent), finish(run, finished_at=AT + number // 2))
+            await put(records, born(run, agent=agent), finish(run, finished_at=AT + number // at_once))
         after: int | None = 0
         went = rounds = 0
         while after is not None:
