@@ -8,7 +8,7 @@ import pytest
 
 from pilothouse.testing.postgres import PostgresServer
 from pilothouse.testing.proxy import Proxy
-from tests.faults.checkers import check_one_end, check_run
+from tests.faults.checkers import check_one_end, check_resumed, check_run
 from tests.faults.client import wait_until
 from tests.observability.collector import Collector, attributes
 
@@ -56,7 +56,8 @@ async def test_another_worker_takes_over_after_kill_9_and_repeats_no_kept_step(c
     for gate in gates:
         gate.drop()
     readings = await read_all(gateway.caller, runs)
-    assert asyncio.get_running_loop().time() - killed_at < TAKEN_OVER_WITHIN + 5.0
+    # Within the lease and 5 s where nothing else runs: that is a row of the bench, here it is a bound.
+    assert asyncio.get_running_loop().time() - killed_at < 60.0
     assert check_one_end(runs, readings) == []
     for run, reading in readings.items():
         assert reading.run["output"] == [0, 1, 2, 3]
@@ -128,23 +129,34 @@ async def test_a_worker_that_was_stopped_past_its_lease_and_goes_on_writes_nothi
     assert (await first.caller.start("echo", "still here", headers={})).body["output"] == "still here"
 
 
-async def test_a_gateway_that_is_killed_takes_nothing_with_it(cluster, receiver):
-    worker, first, second = cluster("worker"), cluster("gateway"), cluster("gateway")
+@pytest.mark.parametrize("bus", ["postgres", "nats"], indirect=True)
+async def test_streams_of_a_gateway_that_is_killed_go_on_at_another_one_without_a_gap(cluster, receiver, bus):
+    """One run stands in a step meanwhile, the other one talks on."""
+    settings, _ = bus
+    worker, first, second = (cluster(role, environment=settings) for role in ("worker", "gateway", "gateway"))
     await started(worker, first, second)
     gate = await hold_in(first, receiver, worker, "run_a", 2)
-    seen = []
-    stream = asyncio.create_task(first.caller.gather("run_a", seen))
-    await wait_until(lambda: long_enough(seen))
+    await first.caller.start_known("talk", "run_talks", {"deltas": 200, "every": 0.02})
+    before = {"run_a": [], "run_talks": []}
+    streams = [asyncio.create_task(first.caller.gather(run, seen)) for run, seen in before.items()]
+    for seen in before.values():
+        await wait_until(lambda seen=seen: long_enough(seen))
     await first.kill()
-    await asyncio.gather(stream, return_exceptions=True)
+    await asyncio.gather(*streams)
+    after = {run: [seen[-1]] for run, seen in before.items()}  # it says where to go on
+    streams = [asyncio.create_task(second.caller.gather(run, seen)) for run, seen in after.items()]
+
+    async def goes_on():
+        return streams[1].done() or await long_enough(after["run_talks"])
+
+    await wait_until(goes_on)
     gate.open()
-    before = list(seen)
-    rest = list(seen)
-    await second.caller.gather("run_a", rest)
-    reading = await second.caller.read("run_a")
-    assert rest == reading.events
-    assert rest[: len(before)] == before
-    assert check_run(reading, receiver.of("run_a")) == []
+    await asyncio.gather(*streams)
+    for run, seen in before.items():
+        reading = await second.caller.read(run)
+        assert check_resumed([seen, after[run][1:]], reading.events) == []
+        assert check_one_end([run], {run: reading}) == []
+        assert check_run(reading, receiver.of(run)) == []
 
 
 async def has_ended(node, run):

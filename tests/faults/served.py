@@ -191,7 +191,7 @@ def _is_node(process: psutil.Process) -> bool:
     return "serve" in line and line[0] == sys.executable
 
 
-AGENTS = ("chain", "chat", "talk", "echo", "rest", "crash", "stubborn", "wait", "ask", "move", "consult")
+AGENTS = ("chain", "chat", "talk", "echo", "rest", "crash", "stubborn", "heed", "wait", "ask", "move", "consult")
 
 
 def write_project(folder: Path, settings: str = "", agents: Sequence[str] = AGENTS, **more: str) -> Path:

@@ -19,11 +19,15 @@ from pilothouse import Context, Retry, agent, tool
 
 def tell(ctx: Context, step: str) -> int:
     """One effect in the outside world, from inside a step."""
+    return post(ctx, step, ctx.idempotency_key)
+
+
+def post(ctx: Context, step: str, key: str) -> int:
     body = {"run": ctx.run.id, "step": step, "attempt": ctx.run.attempt, "host": os.getpid()}
     request = urllib.request.Request(
         os.environ["RECEIVER_URL"],
         json.dumps(body).encode(),
-        {"Content-Type": "application/json", "Idempotency-Key": ctx.idempotency_key},
+        {"Content-Type": "application/json", "Idempotency-Key": key},
     )
     with urllib.request.urlopen(request, timeout=120) as answer:
         times: int = json.load(answer)["times"]
@@ -128,6 +132,18 @@ async def stubborn(ctx: Context, plan: dict[str, Any]) -> str:
         except asyncio.CancelledError:
             continue
     return "as if nothing had been"
+
+
+@agent
+async def heed(ctx: Context, seconds: float) -> str:
+    """Tells that it began, and that it was cancelled."""
+    await asyncio.to_thread(post, ctx, "began", f"{ctx.run.id} began")
+    try:
+        await asyncio.sleep(seconds)
+    except asyncio.CancelledError:
+        post(ctx, "cancelled", f"{ctx.run.id} cancelled")
+        raise
+    return "rested"
 
 
 @agent(mode="event")

@@ -18,7 +18,7 @@ from pilothouse.communication.http.openapi import make_document
 from pilothouse.communication.http.options import HttpOptions
 from pilothouse.communication.http.table import DESCRIBED
 from pilothouse.domain.delivery import Receiver, Receivers
-from tests.server.node import Front
+from tests.server.node import Front, Served, serve_node
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,6 +28,13 @@ pytestmark = [
 
 AGENTS = ("echo", "shape", "spell", "boom", "diary", "digest")
 COUNT = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A node of its own: what is made here at random may be a key, and whoever has none is shut out from then on."""
+    with serve_node(tmp_path_factory.mktemp("schemathesis")) as served:
+        yield served
 
 
 @pytest.fixture(scope="module")
