@@ -36,6 +36,8 @@ from benchmarks.workloads import JOURNAL, WORKLOADS, Workload, measure, measure_
 
 PARTS = ("W1", "W2", "W3", "W4", "W5", "journal", "cluster", "growth", "footprint", "oversight", "outgoing", "bridges",
          "traces", "page", "runs", "messages", "tenants")  # fmt: skip
+LEFT_OUT = {"cluster", "bridges", "page", "runs", "traces", "messages", "tenants"}
+"""Of a quick look: they start many processes, and are asked for by name."""
 PART_WITHIN = 180.0
 """Seconds; what takes longer is given up."""
 
@@ -176,15 +178,7 @@ def main() -> None:
         try:
             parts = set(words.only)
             if words.quick and words.only is PARTS:
-                parts -= {
-                    "cluster",
-                    "bridges",
-                    "page",
-                    "runs",
-                    "traces",
-                    "messages",
-                    "tenants",
-                }  # they start many processes: asked for by name
+                parts -= LEFT_OUT
             results = uvloop.run(measure_all(plan, parts, Path(folder)))
         except asyncio.CancelledError:
             sys.exit("Ended before it was done.")
