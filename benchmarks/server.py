@@ -24,7 +24,7 @@ SERVER_CORES = ALL_CORES[:1]
 LOAD_CORES = ALL_CORES[1:2] or ALL_CORES
 ROOT = Path(__file__).resolve().parent.parent
 AGENTS = ("echo", "turn", "job", "burst", "paced", "steps")
-START_WITHIN = 20.0
+START_WITHIN = 60.0
 STOP_WITHIN = 5.0
 
 

@@ -6,6 +6,7 @@ and resume a stream after the last event they have. What they were told must the
 
 import asyncio
 import json
+from functools import partial
 
 import httpx2
 import pytest
@@ -79,7 +80,7 @@ class Clients:
         while not self._is_leaving:
             body = json.dumps({"input": {"steps": 3}}).encode()
             answer = await self.insist("chain", f"background-{number}-{count}", body, prefer="respond-async")
-            await self._follow(answer.body["id"], [])
+            await self.follow(answer.body["id"], [])
             count += 1
 
     async def _listen(self, number: int) -> None:
@@ -88,10 +89,10 @@ class Clients:
             body = json.dumps({"input": {"deltas": 20, "every": 0.02, "fill": 100}}).encode()
             answer = await self.insist("talk", f"stream-{number}-{count}", body, prefer="respond-async")
             parts = self.streams.setdefault(answer.body["id"], [])
-            await self._follow(answer.body["id"], parts)
+            await self.follow(answer.body["id"], parts)
             count += 1
 
-    async def _follow(self, run: str, parts: list[list[Event]]) -> None:
+    async def follow(self, run: str, parts: list[list[Event]]) -> None:
         """The stream of a run, resumed until its end."""
         last = 0
         while True:
@@ -113,14 +114,25 @@ async def test_everything_acknowledged_is_there_after_several_kills_under_mixed_
     node = serve()
     await node.start()
     clients = Clients(node.caller)
+    following: list[asyncio.Task[None]] = []
     for kill in range(1, KILLS + 1):
 
         async def has_enough(wanted: int = kill * ACKNOWLEDGED_BETWEEN_KILLS) -> bool:
             return len(clients.acknowledged) >= wanted
 
         await wait_until(has_enough, 60, lambda: f"{len(clients.acknowledged)} runs were acknowledged")
+        held = f"run_held_{kill}"  # stands in a step when the node is killed, and somebody reads its events
+        gate = receiver.hold(held, "2", "before")
+        body = json.dumps({"input": {"steps": 4}, "run_id": held}).encode()
+        await clients.insist("chain", held, body, prefer="respond-async")
+        parts: list[list[Event]] = clients.streams.setdefault(held, [])
+        following.append(asyncio.create_task(clients.follow(held, parts)))
+        await gate.wait_reached()
+        await wait_until(partial(has_some, parts))
         await node.restart()
+        gate.drop()
     await clients.leave()
+    await asyncio.gather(*following)
     acknowledged = set(clients.acknowledged)
     for run in acknowledged:
         await node.caller.wait_end(run)
@@ -133,14 +145,19 @@ async def test_everything_acknowledged_is_there_after_several_kills_under_mixed_
         assert reading.run["status"] == "succeeded"
     for turns in clients.turns.values():
         assert check_order([readings[run] for run in turns]) == []
-    assert any(len(parts) > 1 for parts in clients.streams.values())  # the kills did strike
-    assert any(reading.run["attempt"] > 1 for reading in readings.values())
+    for kill in range(1, KILLS + 1):  # the kills did strike
+        assert len(clients.streams[f"run_held_{kill}"]) > 1
+        assert readings[f"run_held_{kill}"].run["attempt"] > 1
     for run, parts in clients.streams.items():
         assert check_resumed(parts, readings[run].events) == []
 
     again = [await send_again(node.caller, *one) for one in clients.said if one[2].status in (200, 202)]
     assert check_intake([*clients.said, *again]) == []
     assert {run["id"] for run in await node.caller.all_runs()} == acknowledged
+
+
+async def has_some(parts: list[list[Event]]) -> bool:
+    return any(parts)
 
 
 async def send_again(caller: Caller, key: str, body: bytes, first: Answer) -> tuple[str, bytes, Answer]:

@@ -264,6 +264,8 @@ CLUSTER: Rows = (
             ("timeseries", "Runs taken over, by node", "short",
              (Query('increase(pilothouse_leases_taken_over_total{job="pilothouse"}[$__rate_interval])',
                     "{{instance}}"),)),
+            ("timeseries", "Claims, by what they found", "ops",
+             (Query(plain_rate("pilothouse_claims_total", "found"), "{{found}}"),)),
             ("timeseries", "Spans to the collector", "ops",
              (Query(plain_rate("pilothouse_spans_total", "outcome"), "{{outcome}}"),)),
         ),

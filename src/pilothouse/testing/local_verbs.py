@@ -23,7 +23,7 @@ from pilothouse.errors import PilothouseError
 from pilothouse.testing.local_life import LocalLife, NodeCrashed
 from pilothouse.testing.local_run import LocalReview, LocalRun, decoded, review_view, run_view
 
-WITHIN = 10.0
+WITHIN = 60.0
 """Real seconds that a verb waits at most."""
 LOOK_EVERY = 0.25
 PAGE = 10_000
