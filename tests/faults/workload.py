@@ -143,7 +143,7 @@ async def heed(ctx: Context, seconds: float) -> str:
     except asyncio.CancelledError:
         post(ctx, "cancelled", f"{ctx.run.id} cancelled")
         raise
-    return "rested"
+    return "heeded"
 
 
 @agent(mode="event")
