@@ -87,7 +87,8 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()
         end_by = time.monotonic() + STOP_WITHIN
         while any(map(is_alive, children)) and time.monotonic() < end_by:
             time.sleep(0.02)

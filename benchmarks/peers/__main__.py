@@ -50,7 +50,7 @@ class PeerServer(Server):
         with (self.folder / "said.txt").open("wb") as said:
             self._process = subprocess.Popen(
                 self.peer.command(self.peer, self.port, self.folder), cwd=self.folder, env=environment(),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, preexec_fn=on_cores(cores),
+                stdin=subprocess.DEVNULL, stdout=said, stderr=said, preexec_fn=on_cores(cores),
             )  # fmt: skip
         assert self.peer.script is not None
         request, until = self.peer.script(0)(b""), time.monotonic() + START_WITHIN

@@ -153,7 +153,7 @@ def test_an_address_of_other_machines_is_taken_once_there_is_a_key(tmp_path):
         second = reached("keys", "create", "bot", "--scope", "runs:read", "--json", PILOTHOUSE_KEY=text)
         assert second.exit_code == Exit.DONE
         listed = reached("keys", "list", "--json", PILOTHOUSE_KEY=text)
-        assert [one["name"] for one in json.loads(listed.stdout)["items"]] == ["ada", "bot"]
+        assert [one["name"] for one in json.loads(listed.stdout)["items"]] == ["bot", "ada"]
         bot = json.loads(second.stdout)
         assert reached("keys", "revoke", bot["id"], PILOTHOUSE_KEY=text).exit_code == Exit.DONE
         assert reached("runs", "list", PILOTHOUSE_KEY=bot["text"]).exit_code == Exit.REFUSED

@@ -1,4 +1,4 @@
-"""Ten thousand runs, a node that has nothing, and a proxy that puts a path in front."""
+"""Ten thousand runs, more reviews and holds than a page has, a node that has nothing, and a proxy with a path."""
 
 import asyncio
 import re
@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from playwright.sync_api import expect
 
-from pilothouse.ports.change import Change
+from pilothouse.ports.change import Change, CloseReview
 from pilothouse.storage.records.sqlite import SqliteRecords
-from pilothouse.testing.records.build import SECOND, born, finish
+from pilothouse.testing.records.build import SECOND, asks, born, finish
 from tests.console.accessibility import faults_of
 from tests.console.conftest import PATIENCE
 from tests.console.prefix import PREFIX, Prefixed
@@ -19,6 +19,8 @@ from tests.console.project import host_of, serve
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(300)]
 
 MANY = 10_000
+DECIDED = 210
+ANSWER = b'{"verdict":"approve","reason":"","by":"ada"}'
 
 
 async def fill(path, many: int) -> None:
@@ -35,6 +37,12 @@ async def fill(path, many: int) -> None:
                 changes.append(records.commit(Change((made,))))
                 changes.append(records.commit(Change((ended,))))
             await asyncio.gather(*changes)
+        for number in range(DECIDED):
+            review, at = f"rev_{number:03d}", since + number * SECOND
+            question = f"May I do number {number}?"
+            row = asks(review, "run_00000", tenant="default", agent="quick", question=question, created_at=at)
+            await records.commit(Change((row,)))
+            await records.commit(Change((CloseReview("default", review, "decided", ANSWER, at),)))
     finally:
         await records.close()
 
@@ -88,6 +96,29 @@ def test_ten_thousand_runs_are_read_page_by_page_and_few_rows_are_in_the_documen
 def later(asked: list[str]) -> list[str]:
     """Requests for a page that is not the first. The first is read again as runs change."""
     return [url for url in asked if "cursor=" in url]
+
+
+def test_what_was_decided_last_is_shown_however_much_was_decided_before(page):
+    """Lists came oldest first, so past a hundred decisions the closed reviews showed no new one any more."""
+    page.goto("/#/reviews?show=closed")
+    expect(page.get_by_role("link").filter(has_text=f"number {DECIDED - 1}?").first).to_be_visible()
+    expect(page.get_by_text("these are the newest 100")).to_be_visible()
+    expect(page.get_by_role("link").filter(has_text="number 0?")).to_have_count(0)
+
+
+def test_a_hold_is_shown_and_lifted_however_many_were_lifted_before(page, node):
+    """Past two hundred holds the one that was just placed was on no page, so nobody could lift it there."""
+    asked = {"effect": "pause", "agent": "nobody", "reason": "A drill."}
+    for _ in range(210):
+        placed = node.http.post("/v1/holds", json=asked)
+        node.http.delete(f"/v1/holds/{placed.json()['id']}").raise_for_status()
+    node.http.post("/v1/holds", json=asked | {"reason": "This one counts."}).raise_for_status()
+    page.goto("/#/holds")
+    row = page.get_by_role("row").filter(has_text="This one counts.")
+    row.get_by_role("button", name="Lift").click()
+    page.get_by_role("dialog", name="Lift this hold?").get_by_role("button", name="Lift the hold").click()
+    expect(row).to_contain_text("lifted")
+    expect(page.get_by_text("Of the lifted ones, the newest 100.")).to_be_visible()
 
 
 def test_the_console_works_behind_a_path_prefix_and_asks_for_nothing_outside_of_it(browser, node):

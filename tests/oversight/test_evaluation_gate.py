@@ -98,9 +98,9 @@ async def test_a_release_that_has_passed_costs_no_read_of_the_records_from_then_
     reads = []
     listed = node.kept.list_documents
 
-    async def counted(*given):
+    async def counted(*given, **named):
         reads.append(given)
-        return await listed(*given)
+        return await listed(*given, **named)
 
     await score(node)
     monkeypatch.setattr(node.kept, "list_documents", counted)
@@ -114,9 +114,9 @@ async def test_a_closed_gate_reads_the_records_once_a_second_however_many_knock(
     reads = []
     listed = node.kept.list_documents
 
-    async def counted(*given):
+    async def counted(*given, **named):
         reads.append(given)
-        return await listed(*given)
+        return await listed(*given, **named)
 
     monkeypatch.setattr(node.kept, "list_documents", counted)
     for _ in range(3):

@@ -70,7 +70,7 @@ async def test_what_people_say_of_a_run_becomes_an_example_with_what_it_is_about
     assert (bytes(up.input), bytes(up.output), up.expected) == (b'"ann"', b'"ANN"', UNSET)
     assert bytes(corrected.expected) == b'"Ann"'
     found, _ = await example.list_examples(node.world, "default", "desk", None, 10)
-    assert [one.id for one in found] == [up.id, rated.id, corrected.id]
+    assert [one.id for one in found] == [corrected.id, rated.id, up.id]
     entries = [one for one in await told(node) if one["kind"] == "example.opened"]
     assert [(one["run"], one["source"]) for one in entries] == [(id, "thumb"), (id, "rating"), (id, "correction")]
     assert "ANN" not in json.dumps(entries)

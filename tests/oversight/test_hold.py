@@ -388,6 +388,6 @@ async def test_those_that_were_on_in_a_span_are_listed_and_those_lifted_before_a
         await node.advance(hours=2)
         third = await hold.place_hold(node.world, LOCAL, "pause", Selector(tool="hold_pay"), "short")
         await hold.lift_hold(node.world, LOCAL, third.id)
-        for within, wanted in ((3600.0, [second.id, third.id]), (3 * 3600.0, [first.id, second.id, third.id])):
+        for within, wanted in ((3600.0, [third.id, second.id]), (3 * 3600.0, [third.id, second.id, first.id])):
             found, _ = await hold.list_holds(node.world, "default", None, None, 50, within)
             assert [one.id for one in found] == wanted

@@ -104,18 +104,10 @@ export interface EvaluationComparison {
     evaluators: { evaluator: string; difference: Difference; is_worse: boolean }[];
 }
 
-/** Lists give the oldest first; a page shows the newest first. */
-function newest<T extends { at: string }>(items: T[]): T[] {
-    return [...items].sort((a, b) => b.at.localeCompare(a.at));
-}
-
 export function useBiasAudits(agent: string) {
     return useQuery({
         queryKey: ["bias", "audits", agent],
-        queryFn: async ({ signal }) => {
-            const found = await collect<BiasAudit>("v1/bias/audits", { agent }, signal);
-            return { ...found, items: newest(found.items) };
-        },
+        queryFn: ({ signal }) => collect<BiasAudit>("v1/bias/audits", { agent }, signal),
     });
 }
 
@@ -136,9 +128,6 @@ export function useDatasets() {
 export function useEvaluations(agent: string) {
     return useQuery({
         queryKey: ["evaluations", agent],
-        queryFn: async ({ signal }) => {
-            const found = await collect<Evaluation>("v1/evaluations", { agent }, signal);
-            return { ...found, items: newest(found.items) };
-        },
+        queryFn: ({ signal }) => collect<Evaluation>("v1/evaluations", { agent }, signal),
     });
 }

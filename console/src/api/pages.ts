@@ -72,11 +72,11 @@ export function useHoldsWithin(seconds: number) {
 
 const INCIDENTS = 1000;
 
-/** Incidents, open and closed: the oldest thousand. A key that may not read reviews sees none. */
+/** Incidents, open and closed: the newest thousand. A key that may not read reviews sees none. */
 export function useIncidents() {
     return useQuery({
         queryKey: ["reviews", "incidents"],
-        queryFn: ({ signal }) => collect<Review>("v1/reviews", { kind: "incident" }, signal, INCIDENTS),
+        queryFn: ({ signal }) => collect<Review>("v1/reviews", { kind: "incident", newest: true }, signal, INCIDENTS),
         refetchInterval: 15_000,
         retry: false,
     });

@@ -97,7 +97,7 @@ function Audits({ agent }: { agent: string }) {
                     </Table>
                     {found.data?.hasMore && (
                         <p className="faint">
-                            There are later ones that are not shown: choose an agent in the address.
+                            There are older ones that are not shown: choose an agent in the address.
                         </p>
                     )}
                 </div>

@@ -5,7 +5,7 @@ import { useState } from "react";
 
 import { ask, get, post } from "../api/call";
 import type { Delegation, PageOf } from "../api/types";
-import { Form } from "../parts/form";
+import { Act, Form } from "../parts/form";
 import { Ago, Dialog, Trouble } from "../parts/parts";
 import { Table } from "../parts/table";
 import { readAt } from "../pure/words";
@@ -65,9 +65,7 @@ export function DelegationsDialog({ onClose }: { onClose: () => void }) {
                             </td>
                             <td className="text">
                                 {who && (who.roles.includes("*") || [one.by, one.to].includes(who.name)) && (
-                                    <button type="button" className="small" onClick={() => void end(one)}>
-                                        End
-                                    </button>
+                                    <Act onSend={() => end(one)}>End</Act>
                                 )}
                             </td>
                         </tr>

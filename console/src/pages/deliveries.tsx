@@ -2,31 +2,31 @@
 
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 
-import { get, post } from "../api/call";
-import type { Delivery, PageOf } from "../api/types";
+import { post } from "../api/call";
+import { collect } from "../api/pages";
+import type { Delivery } from "../api/types";
+import { Act } from "../parts/form";
 import { useNotices } from "../parts/notices";
 import { Ago, Asked, Empty, Head } from "../parts/parts";
 import { Table } from "../parts/table";
 import { count, shortId } from "../pure/words";
 import { adjust, to } from "../shell/place";
 
+const SHOWN = 200;
+
 export function DeliveriesPage({ query }: { query: Record<string, string> }) {
     const client = useQueryClient();
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     const status = query.status ?? "";
     const found = useQuery({
         queryKey: ["deliveries", status],
-        queryFn: () => get<PageOf<Delivery>>("v1/deliveries", { status, limit: 100 }),
+        queryFn: ({ signal }) => collect<Delivery>("v1/deliveries", { status }, signal, SHOWN),
         refetchInterval: 5000,
     });
     const again = async (id: string) => {
-        try {
-            await post(`v1/deliveries/${encodeURIComponent(id)}/retry`);
-            tell("It is delivered once more.");
-            void client.invalidateQueries({ queryKey: ["deliveries"] });
-        } catch (error) {
-            fail(error);
-        }
+        await post(`v1/deliveries/${encodeURIComponent(id)}/retry`);
+        tell("It is delivered once more.");
+        void client.invalidateQueries({ queryKey: ["deliveries"] });
     };
     const items = found.data?.items ?? [];
     return (
@@ -93,15 +93,12 @@ export function DeliveriesPage({ query }: { query: Record<string, string> }) {
                                 </td>
                                 <td className="text wrap">{one.reason ?? ""}</td>
                                 <td className="text">
-                                    {one.status !== "delivered" && (
-                                        <button type="button" className="small" onClick={() => void again(one.id)}>
-                                            Again
-                                        </button>
-                                    )}
+                                    {one.status !== "delivered" && <Act onSend={() => again(one.id)}>Again</Act>}
                                 </td>
                             </tr>
                         ))}
                     </Table>
+                    {found.data?.hasMore && <p className="faint">There are older ones; choose a state to see more.</p>}
                 </div>
             )}
         </div>

@@ -110,7 +110,7 @@ function Evaluations({ agent, dataset }: { agent: string; dataset: string }) {
                     </Table>
                     {found.data?.hasMore && (
                         <p className="faint">
-                            There are later ones that are not shown: choose an agent in the address.
+                            There are older ones that are not shown: choose an agent in the address.
                         </p>
                     )}
                 </div>

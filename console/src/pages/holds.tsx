@@ -3,9 +3,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { ask, get, post } from "../api/call";
-import { useAgents } from "../api/pages";
-import type { Hold, PageOf } from "../api/types";
+import { ask, post } from "../api/call";
+import { collect, useAgents } from "../api/pages";
+import type { Hold } from "../api/types";
 import { Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
 import { Ago, Asked, Dialog, Empty, Head } from "../parts/parts";
@@ -18,6 +18,7 @@ const EFFECTS: Record<string, string> = {
     quarantine: "Quarantine: a pause that takes no new runs in",
 };
 const FIELDS = ["agent", "tool", "release", "session", "run", "region"] as const;
+const LIFTED = 100;
 
 export function HoldsPage() {
     const client = useQueryClient();
@@ -26,13 +27,17 @@ export function HoldsPage() {
     const [lifting, setLifting] = useState<Hold | null>(null);
     const found = useQuery({
         queryKey: ["holds"],
-        queryFn: () => get<PageOf<Hold>>("v1/holds", { limit: 200 }),
+        queryFn: async ({ signal }) => {
+            const [on, lifted] = await Promise.all([
+                Promise.all(["placed", "effective"].map((status) => collect<Hold>("v1/holds", { status }, signal))),
+                collect<Hold>("v1/holds", { status: "lifted" }, signal, LIFTED),
+            ]);
+            const items = on.flatMap((one) => one.items).sort((a, b) => b.placed_at.localeCompare(a.placed_at));
+            return { items: [...items, ...lifted.items], hasMore: lifted.hasMore };
+        },
         refetchInterval: 3000,
     });
-    const items = [...(found.data?.items ?? [])].sort(
-        (a, b) =>
-            Number(a.status === "lifted") - Number(b.status === "lifted") || b.placed_at.localeCompare(a.placed_at),
-    );
+    const items = found.data?.items ?? [];
     const lift = async (hold: Hold) => {
         try {
             const { value } = await ask<Hold>(`v1/holds/${encodeURIComponent(hold.id)}`, { method: "DELETE" });
@@ -95,6 +100,7 @@ export function HoldsPage() {
                             </tr>
                         ))}
                     </Table>
+                    {found.data?.hasMore && <p className="faint">Of the lifted ones, the newest {LIFTED}.</p>}
                 </div>
             )}
             {isPlacing && (

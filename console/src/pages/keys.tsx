@@ -3,8 +3,9 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { ask, get, post } from "../api/call";
-import type { ApiKey, PageOf } from "../api/types";
+import { ask, post } from "../api/call";
+import { collect } from "../api/pages";
+import type { ApiKey } from "../api/types";
 import { Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
 import { Ago, Asked, Command, Dialog, Empty, Head } from "../parts/parts";
@@ -34,7 +35,7 @@ export function KeysPage() {
     const [isMaking, setMaking] = useState(false);
     const [ending, setEnding] = useState<ApiKey | null>(null);
     const [isAll, setAll] = useState(false);
-    const found = useQuery({ queryKey: ["keys"], queryFn: () => get<PageOf<ApiKey>>("v1/keys", { limit: 200 }) });
+    const found = useQuery({ queryKey: ["keys"], queryFn: ({ signal }) => collect<ApiKey>("v1/keys", {}, signal) });
     const items = (found.data?.items ?? []).filter((one) => isAll || (one.state === "active" && one.parent === null));
     const revoke = async (key: ApiKey) => {
         await ask(`v1/keys/${encodeURIComponent(key.id)}`, { method: "DELETE" });

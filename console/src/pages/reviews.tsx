@@ -17,16 +17,18 @@ import { ReviewPane } from "./review_view";
 
 const SHOWN = 100;
 
-/** `roles` null: whoever is asked. Otherwise where one of them is asked, each review once. */
+/** The open ones that were asked first, or of the others the ones that were asked last. `roles` null: whoever is asked.
+ * Otherwise where one of them is asked, each review once. */
 async function find(
     status: string,
     kind: string,
     roles: string[] | null,
     signal: AbortSignal,
 ): Promise<Collected<Review>> {
-    if (roles === null) return collect<Review>("v1/reviews", { status, kind }, signal, SHOWN);
+    const wanted = { status, kind, newest: status !== "open" };
+    if (roles === null) return collect<Review>("v1/reviews", wanted, signal, SHOWN);
     const pages = await Promise.all(
-        roles.map((role) => collect<Review>("v1/reviews", { status, kind, role }, signal, SHOWN)),
+        roles.map((role) => collect<Review>("v1/reviews", { ...wanted, role }, signal, SHOWN)),
     );
     const items = new Map(pages.flatMap((page) => page.items.map((one) => [one.id, one])));
     return { items: [...items.values()], hasMore: pages.some((page) => page.hasMore) };
@@ -167,7 +169,9 @@ export function ReviewsPage({ id, query }: { id: string | undefined; query: Reco
                             </li>
                         ))}
                         {list.data?.hasMore && (
-                            <li className="faint more">There are more; these are the oldest {reviews.length}.</li>
+                            <li className="faint more">
+                                There are more; these are the {isOpen ? "oldest" : "newest"} {reviews.length}.
+                            </li>
                         )}
                     </ul>
                     {chosen && (

@@ -6,7 +6,7 @@ import { useMemo, useState } from "react";
 import { get, post } from "../api/call";
 import { type Told, useEmitted, useRun, useRunEvents, useSteps } from "../api/run";
 import { isLive, type PageOf, type Review, type Run } from "../api/types";
-import { Confirm, Form } from "../parts/form";
+import { Act, Confirm, Form } from "../parts/form";
 import { useNotices } from "../parts/notices";
 import { useNow } from "../parts/now";
 import { Ago, Copy, Dialog, Facts, Head, Lasting, Loading, Panel, StatusMark, Tabs, Trouble } from "../parts/parts";
@@ -263,21 +263,13 @@ function Output({ run, told }: { run: Run; told: Told }) {
 
 function Actions({ run }: { run: Run }) {
     const client = useQueryClient();
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     const [open, setOpen] = useState<"cancel" | "fork" | "compare" | null>(null);
     const live = isLive(run.status);
-    const [isRetrying, setRetrying] = useState(false);
     const retry = async () => {
-        setRetrying(true);
-        try {
-            const made = await post<Run>(`v1/runs/${run.id}/retry`);
-            tell(`Started again as ${shortId(made.id)}; its finished steps are kept.`);
-            go(["runs", made.id]);
-        } catch (error) {
-            fail(error);
-        } finally {
-            setRetrying(false);
-        }
+        const made = await post<Run>(`v1/runs/${run.id}/retry`);
+        tell(`Started again as ${shortId(made.id)}; its finished steps are kept.`);
+        go(["runs", made.id]);
     };
     return (
         <>
@@ -287,9 +279,9 @@ function Actions({ run }: { run: Run }) {
                 </button>
             )}
             {(run.status === "failed" || run.status === "cancelled") && (
-                <button type="button" className="main" disabled={isRetrying} onClick={() => void retry()}>
+                <Act className="main" onSend={retry}>
                     Retry
-                </button>
+                </Act>
             )}
             <button type="button" onClick={() => setOpen("fork")}>
                 Fork

@@ -3,9 +3,11 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 
-import { get, post } from "../api/call";
+import { post } from "../api/call";
 import { useChanges } from "../api/changes";
-import type { PageOf, Run, Schedule } from "../api/types";
+import { collect } from "../api/pages";
+import type { Run, Schedule } from "../api/types";
+import { Act } from "../parts/form";
 import { useNotices } from "../parts/notices";
 import { Ago, Asked, Empty, Head } from "../parts/parts";
 import { Table } from "../parts/table";
@@ -14,30 +16,26 @@ import { to } from "../shell/place";
 
 export function SchedulesPage() {
     const client = useQueryClient();
-    const { tell, fail } = useNotices();
+    const { tell } = useNotices();
     /** The run of each schedule that was started here out of turn: the schedule itself does not tell of those. */
     const [started, setStarted] = useState<Record<string, string>>({});
     const found = useQuery({
         queryKey: ["schedules"],
-        queryFn: () => get<PageOf<Schedule>>("v1/schedules", { limit: 200 }),
+        queryFn: ({ signal }) => collect<Schedule>("v1/schedules", {}, signal),
         refetchInterval: 10_000,
     });
     useChanges(() => void client.invalidateQueries({ queryKey: ["schedules"] }));
     const act = async (one: Schedule, what: "pause" | "resume" | "run") => {
-        try {
-            const made = await post<Schedule | Run>(`v1/schedules/${encodeURIComponent(one.name)}/${what}`);
-            if (what === "run") setStarted((before) => ({ ...before, [one.name]: (made as Run).id }));
-            tell(
-                what === "run"
-                    ? `Started ${shortId((made as Run).id)}.`
-                    : what === "pause"
-                      ? `${one.name} fires no more until it is resumed.`
-                      : `${one.name} fires again.`,
-            );
-            void client.invalidateQueries({ queryKey: ["schedules"] });
-        } catch (error) {
-            fail(error);
-        }
+        const made = await post<Schedule | Run>(`v1/schedules/${encodeURIComponent(one.name)}/${what}`);
+        if (what === "run") setStarted((before) => ({ ...before, [one.name]: (made as Run).id }));
+        tell(
+            what === "run"
+                ? `Started ${shortId((made as Run).id)}.`
+                : what === "pause"
+                  ? `${one.name} fires no more until it is resumed.`
+                  : `${one.name} fires again.`,
+        );
+        void client.invalidateQueries({ queryKey: ["schedules"] });
     };
     const items = found.data?.items ?? [];
     return (
@@ -97,16 +95,10 @@ export function SchedulesPage() {
                                 <td className="text">{count(one.left_out)}</td>
                                 <td className="text">
                                     <span className="row">
-                                        <button type="button" className="small" onClick={() => void act(one, "run")}>
-                                            Now
-                                        </button>
-                                        <button
-                                            type="button"
-                                            className="small"
-                                            onClick={() => void act(one, one.status === "paused" ? "resume" : "pause")}
-                                        >
+                                        <Act onSend={() => act(one, "run")}>Now</Act>
+                                        <Act onSend={() => act(one, one.status === "paused" ? "resume" : "pause")}>
                                             {one.status === "paused" ? "Resume" : "Pause"}
-                                        </button>
+                                        </Act>
                                     </span>
                                 </td>
                             </tr>

@@ -1,4 +1,4 @@
-// The frames of what is sent from a page: a form, and a question with two answers. Whatever stands in one is sent once,
+// The frames of what is sent from a page: a form, a question with two answers, and a button by itself. Whatever stands in one is sent once,
 // however often the button is pressed while the answer is under way.
 
 import { type ComponentProps, type ReactNode, useState } from "react";
@@ -24,6 +24,12 @@ interface FormProps extends Sent, Omit<ComponentProps<"form">, "action" | "onSub
     /** Without it there is no button that closes. */
     onClose?: () => void;
     /** What it throws is told above the buttons, and the form stays as it was filled in. */
+    onSend: () => Promise<void>;
+}
+
+interface ActProps {
+    className?: string;
+    children: ReactNode;
     onSend: () => Promise<void>;
 }
 
@@ -108,5 +114,21 @@ export function Confirm({
                 </button>
             </footer>
         </Dialog>
+    );
+}
+
+/** A button that sends by itself. A refusal is a notice. */
+export function Act({ className = "small", children, onSend }: ActProps) {
+    const { fail } = useNotices();
+    const [isSending, setSending] = useState(false);
+    const send = async () => {
+        setSending(true);
+        await onSend().catch(fail);
+        setSending(false);
+    };
+    return (
+        <button type="button" className={className} disabled={isSending} onClick={() => void send()}>
+            {children}
+        </button>
     );
 }

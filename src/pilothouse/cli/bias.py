@@ -131,7 +131,7 @@ def _is_flagged(found: dict[str, Any]) -> bool:
 @page_options
 @node_options
 def list_audits(agent: str | None, limit: int, cursor: str | None, url: str | None, is_json: bool) -> int:
-    """The audits there were, the oldest first.
+    """The audits there were, the newest first.
 
     \b
     Example: pilothouse bias list --agent credit
@@ -153,7 +153,7 @@ def list_audits(agent: str | None, limit: int, cursor: str | None, url: str | No
 @page_options
 @node_options
 def list_findings(state: str | None, limit: int, cursor: str | None, url: str | None, is_json: bool) -> int:
-    """What audits found, and what became of it, the oldest first.
+    """What audits found, and what became of it, the newest first.
 
     \b
     Example: pilothouse bias findings --state open

@@ -153,7 +153,7 @@ def _show_comparison(compared: dict[str, Any]) -> None:
 @page_options
 @node_options
 def list_evaluations(agent: str | None, limit: int, cursor: str | None, url: str | None, is_json: bool) -> int:
-    """The evaluations there were, the oldest first.
+    """The evaluations there were, the newest first.
 
     \b
     Example: pilothouse eval list --agent support

@@ -79,7 +79,7 @@ def _told(one: Hold) -> str:
 @page_options
 @node_options
 def list_holds(status: str | None, limit: int, cursor: str | None, url: str | None, is_json: bool) -> int:
-    """The holds there are, the oldest first.
+    """The holds there are, the newest first.
 
     \b
     Example: pilothouse hold list --status effective

@@ -48,5 +48,5 @@ def init(folder: Path, is_json: bool) -> int:
     click.echo("\nNext:")
     click.echo(f"  {change}pilothouse dev")
     click.echo('  pilothouse run echo "Hello"                in another terminal')
-    click.echo("  python -m pytest")
+    click.echo("  python -m pytest                           once you have installed it: pip install pytest")
     return Exit.DONE

@@ -87,7 +87,7 @@ def _tell(text: str, id: str, is_json: bool) -> None:
 @page_options
 @node_options
 def list_keys(limit: int, cursor: str | None, url: str | None, is_json: bool) -> int:
-    """The keys there are, the oldest first. What they are is not shown.
+    """The keys there are, the newest first. What they are is not shown.
 
     \b
     Example: pilothouse keys list

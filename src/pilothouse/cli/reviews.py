@@ -35,11 +35,12 @@ def reviews() -> None:
 @click.option("--kind", type=click.Choice(get_args(ReviewKind)), help="Only those.")
 @click.option("--role", metavar="ROLE", help="Only those in which this role is asked now.")
 @click.option("--due-within", type=float, metavar="SECONDS", help="Only those that end so soon.")
+@click.option("--newest", is_flag=True, help="The newest first.")
 @page_options
 @node_options
 def list_reviews(
-    status: str, run: str | None, kind: str | None, role: str | None, due_within: float | None, limit: int,
-    cursor: str | None, url: str | None, is_json: bool,
+    status: str, run: str | None, kind: str | None, role: str | None, due_within: float | None, newest: bool,
+    limit: int, cursor: str | None, url: str | None, is_json: bool,
 ) -> int:  # fmt: skip
     """The reviews that wait for a decision, the oldest first.
 
@@ -49,7 +50,14 @@ def list_reviews(
     with connect(url) as client:
         wanted = None if status == "all" else status
         page = client.list_reviews(
-            status=wanted, run=run, kind=kind, role=role, due_within=due_within, limit=limit, cursor=cursor
+            status=wanted,
+            run=run,
+            kind=kind,
+            role=role,
+            due_within=due_within,
+            newest=newest,
+            limit=limit,
+            cursor=cursor,
         )
     if is_json:
         show_json(page)

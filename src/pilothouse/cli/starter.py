@@ -96,7 +96,7 @@ __pycache__/
     pilothouse run digest @README.md --text         # event: a run of its own, step by step
     pilothouse runs watch                           # what is going on
 
-    python -m pytest                                # tests the agents without a node
+    pip install pytest && python -m pytest          # tests the agents without a node
     pilothouse doctor                               # what is wrong here, and what to do
     pilothouse serve                                # for other people
 

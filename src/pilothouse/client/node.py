@@ -278,12 +278,14 @@ class Client(Oversight):
         role: str | None = None,
         due_within: float | None = None,
         kind: str | None = None,
+        newest: bool = False,
         cursor: str | None = None,
         limit: int | None = None,
     ) -> ReviewPage:
-        """`role`: in which this role is asked now. `due_within`: seconds until they end. `kind`: as in `appeal`."""
+        """The oldest first, or the `newest`. `role`: in which this role is asked now. `due_within`: seconds until they
+        end. `kind`: as in `appeal`."""
         params = {"status": status, "run": run, "role": role, "due_within": due_within, "cursor": cursor}
-        params |= {"kind": kind, "limit": limit}
+        params |= {"kind": kind, "newest": "true" if newest else None, "limit": limit}
         return self._wire.call(ReviewPage, "GET", "/v1/reviews", params=params)
 
     def get_review(self, review: str) -> Review:

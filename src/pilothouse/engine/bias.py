@@ -280,16 +280,16 @@ async def get_audit(world: World, tenant: str, id: str) -> BiasAudit:
 async def list_audits(
     world: World, tenant: str, agent: str | None, cursor: str | None, limit: int
 ) -> tuple[list[BiasAudit], str | None]:
-    """Oldest first."""
-    page, following = await world.records.list_documents(tenant, AUDIT, agent, cursor, limit)
+    """Newest first."""
+    page, following = await world.records.list_documents(tenant, AUDIT, agent, cursor, limit, newest=True)
     return [_read_audit(one.body) for one in page], following
 
 
 async def list_findings(
     world: World, tenant: str, state: str | None, cursor: str | None, limit: int
 ) -> tuple[list[Finding], str | None]:
-    """Oldest first."""
-    page, following = await world.records.list_documents(tenant, FINDING, state, cursor, limit)
+    """Newest first."""
+    page, following = await world.records.list_documents(tenant, FINDING, state, cursor, limit, newest=True)
     return [_read_finding(one.body) for one in page], following
 
 

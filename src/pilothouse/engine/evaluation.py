@@ -138,8 +138,8 @@ async def get_evaluation(world: World, tenant: str, id: str) -> Evaluation:
 async def list_evaluations(
     world: World, tenant: str, agent: str | None, cursor: str | None, limit: int
 ) -> tuple[list[Evaluation], str | None]:
-    """Oldest first."""
-    page, following = await world.records.list_documents(tenant, EVALUATION, agent, cursor, limit)
+    """Newest first."""
+    page, following = await world.records.list_documents(tenant, EVALUATION, agent, cursor, limit, newest=True)
     return [_read(one.body) for one in page], following
 
 

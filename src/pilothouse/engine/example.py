@@ -132,8 +132,8 @@ def _score(feedback: Feedback) -> float | None:
 async def list_examples(
     world: World, tenant: str, agent: str | None, cursor: str | None, limit: int
 ) -> tuple[list[Example], str | None]:
-    """Oldest first."""
-    page, following = await world.records.list_documents(tenant, EXAMPLE, agent, cursor, limit)
+    """Newest first."""
+    page, following = await world.records.list_documents(tenant, EXAMPLE, agent, cursor, limit, newest=True)
     return [_read(one.body) for one in page], following
 
 

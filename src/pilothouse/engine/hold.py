@@ -73,8 +73,8 @@ async def place_hold(
 async def list_holds(
     world: World, tenant: str, state: str | None, cursor: str | None, limit: int, within: float | None = None
 ) -> tuple[Sequence[Hold], str | None]:
-    """A page of them, oldest first. `within`: of these only the ones that were on in the last so many seconds."""
-    page, following = await world.records.list_documents(tenant, HOLD, state, cursor, limit)
+    """A page of them, newest first. `within`: of these only the ones that were on in the last so many seconds."""
+    page, following = await world.records.list_documents(tenant, HOLD, state, cursor, limit, newest=True)
     found = [_read(one.body) for one in page]
     if within is not None:
         since = world.clock.now() - round(within * 1e6)

@@ -131,7 +131,8 @@ async def close_signin(world: World, by: Principal) -> None:
 
 
 async def list_keys(world: World, tenant: str, cursor: str | None, limit: int) -> tuple[list[Key], str | None]:
-    page, following = await world.records.list_documents(tenant, KEY, None, cursor, limit)
+    """The newest first, also those that count no more."""
+    page, following = await world.records.list_documents(tenant, KEY, None, cursor, limit, newest=True)
     return [_read(one.body) for one in page], following
 
 

@@ -66,12 +66,14 @@ async def list_reviews(
     role: str | None = None,
     due_before: int | None = None,
     kind: str | None = None,
+    newest: bool = False,
 ) -> tuple[Sequence[Review], str | None]:
-    """The oldest first. `role`: only those in which it is asked now; `due_before`: only those that end before this
-    instant; `kind`: only that one. A page of these may hold fewer than `limit` although there are more."""
+    """The oldest first, or the `newest`. `kind`: only that one. `role`: only those in which it is asked now;
+    `due_before`: only those that end before this instant; a page of these may hold fewer than `limit` although there
+    are more."""
     for _ in range(PAGES_LOOKED_AT):
-        page, cursor = await world.records.list_reviews(tenant, status, run, cursor, limit)
-        found = [one for one in page if kind in (None, one.kind) and await _fits(world, one, role, due_before)]
+        page, cursor = await world.records.list_reviews(tenant, status, run, cursor, limit, kind=kind, newest=newest)
+        found = [one for one in page if await _fits(world, one, role, due_before)]
         if found or cursor is None:
             return found, cursor
     return [], cursor

@@ -259,9 +259,17 @@ class Records(Deliveries, Protocol):
     async def get_review(self, tenant: str, review: str) -> Review | None: ...
 
     async def list_reviews(
-        self, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+        self,
+        tenant: str,
+        status: str | None,
+        run: str | None,
+        cursor: str | None,
+        limit: int,
+        *,
+        kind: str | None = None,
+        newest: bool = False,
     ) -> tuple[list[Review], str | None]:
-        """Oldest first, with the next cursor."""
+        """Oldest first, or `newest` first, with the next cursor."""
         ...
 
     async def list_expired_reviews(self, at: int, limit: int) -> list[Review]: ...
@@ -318,9 +326,16 @@ class Records(Deliveries, Protocol):
     async def get_document(self, tenant: str, id: str) -> Document | None: ...
 
     async def list_documents(
-        self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+        self,
+        tenant: str | None,
+        kind: str,
+        state: str | None,
+        cursor: str | None,
+        limit: int,
+        *,
+        newest: bool = False,
     ) -> tuple[list[Document], str | None]:
-        """Oldest first, with the next cursor; `tenant` None: of all tenants."""
+        """Oldest first, or `newest` first, with the next cursor; `tenant` None: of all tenants, oldest first."""
         ...
 
     async def list_runs_of_subject(self, tenant: str, subject: str, after: int, limit: int) -> list[RunOfSubject]:

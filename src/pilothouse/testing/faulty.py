@@ -230,9 +230,18 @@ class FaultyRecords(Records):
         return await self._pass(self._records.get_review, tenant, review)
 
     async def list_reviews(
-        self, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+        self,
+        tenant: str,
+        status: str | None,
+        run: str | None,
+        cursor: str | None,
+        limit: int,
+        *,
+        kind: str | None = None,
+        newest: bool = False,
     ) -> tuple[list[Review], str | None]:
-        return await self._pass(self._records.list_reviews, tenant, status, run, cursor, limit)
+        call = self._records.list_reviews
+        return await self._pass(call, tenant, status, run, cursor, limit, kind=kind, newest=newest)
 
     async def list_expired_reviews(self, at: int, limit: int) -> list[Review]:
         return await self._pass(self._records.list_expired_reviews, at, limit)
@@ -281,9 +290,16 @@ class FaultyRecords(Records):
         return await self._pass(self._records.get_document, tenant, id)
 
     async def list_documents(
-        self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+        self,
+        tenant: str | None,
+        kind: str,
+        state: str | None,
+        cursor: str | None,
+        limit: int,
+        *,
+        newest: bool = False,
     ) -> tuple[list[Document], str | None]:
-        return await self._pass(self._records.list_documents, tenant, kind, state, cursor, limit)
+        return await self._pass(self._records.list_documents, tenant, kind, state, cursor, limit, newest=newest)
 
     async def claim_deliveries(self, at: int, until: int, limit: int, busy: tuple[str, ...]) -> list[Delivery]:
         return await self._pass(self._records.claim_deliveries, at, until, limit, busy)

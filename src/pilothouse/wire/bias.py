@@ -74,7 +74,7 @@ class BiasAuditView(Struct, kw_only=True):
 
 
 class BiasAuditPage(Struct):
-    """Oldest first."""
+    """Newest first."""
 
     items: list[BiasAuditView]
     next_cursor: str | None
@@ -110,7 +110,7 @@ class FindingView(Struct, kw_only=True):
 
 
 class FindingPage(Struct):
-    """Oldest first."""
+    """Newest first."""
 
     items: list[FindingView]
     next_cursor: str | None

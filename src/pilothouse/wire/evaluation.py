@@ -65,7 +65,7 @@ class EvaluationView(Struct, kw_only=True):
 
 
 class EvaluationPage(Struct):
-    """Oldest first."""
+    """Newest first."""
 
     items: list[EvaluationView]
     next_cursor: str | None

@@ -43,7 +43,7 @@ class ExampleView(Struct, kw_only=True):
 
 
 class ExamplePage(Struct):
-    """Oldest first."""
+    """Newest first."""
 
     items: list[ExampleView]
     next_cursor: str | None

@@ -61,7 +61,7 @@ class HoldView(Struct, kw_only=True):
 
 
 class HoldPage(Struct):
-    """Oldest first."""
+    """Newest first."""
 
     items: list[HoldView]
     next_cursor: str | None

@@ -57,7 +57,7 @@ class NewKey(Struct, kw_only=True):
 
 
 class KeyPage(Struct):
-    """Oldest first."""
+    """Newest first."""
 
     items: list[KeyView]
     next_cursor: str | None

@@ -120,7 +120,7 @@ class ReviewView(Struct, kw_only=True):
 
 
 class ReviewPage(Struct):
-    """Oldest first."""
+    """Oldest first, or newest first where that was asked for."""
 
     items: list[ReviewView]
     next_cursor: str | None

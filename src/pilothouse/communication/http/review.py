@@ -39,6 +39,8 @@ class ReviewsQuery(Struct, forbid_unknown_fields=True):
     kind: ReviewKind | None = None
     role: Annotated[str, Meta(max_length=64)] | None = None
     due_within: Annotated[float, Meta(gt=0, le=366 * 86_400)] | None = None
+    newest: bool = False
+    """The newest first; else the oldest, which have waited longest."""
     cursor: Annotated[str, Meta(max_length=512)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
@@ -57,6 +59,7 @@ async def list_reviews(call: Call, query: ReviewsQuery) -> None:
         role=query.role,
         due_before=due_before,
         kind=query.kind,
+        newest=query.newest,
     )
     await call.show(ReviewPage([await _view(call, one) for one in found], cursor))
 

@@ -144,9 +144,17 @@ class Reading(ABC):
         return await self._few(reads.get_review, tenant, review)
 
     async def list_reviews(
-        self, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+        self,
+        tenant: str,
+        status: str | None,
+        run: str | None,
+        cursor: str | None,
+        limit: int,
+        *,
+        kind: str | None = None,
+        newest: bool = False,
     ) -> tuple[list[Review], str | None]:
-        return await self._many(reads.list_reviews, tenant, status, run, cursor, limit)
+        return await self._many(reads.list_reviews, tenant, status, run, kind, newest, cursor, limit)
 
     async def list_expired_reviews(self, at: int, limit: int) -> list[Review]:
         return await self._rows(limit, reads.list_expired_reviews, at)
@@ -169,9 +177,16 @@ class Reading(ABC):
         return await self._few(reads.get_document, tenant, id)
 
     async def list_documents(
-        self, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+        self,
+        tenant: str | None,
+        kind: str,
+        state: str | None,
+        cursor: str | None,
+        limit: int,
+        *,
+        newest: bool = False,
     ) -> tuple[list[Document], str | None]:
-        return await self._many(reads.list_documents, tenant, kind, state, cursor, limit)
+        return await self._many(reads.list_documents, tenant, kind, state, newest, cursor, limit)
 
     async def count_open_reviews(self, tenant: str) -> OpenReviews:
         return await self._few(reads.count_open_reviews, tenant)

@@ -292,22 +292,37 @@ def get_review(connection: Database, tenant: str, review: str) -> Review | None:
 
 
 def list_reviews(
-    connection: Database, tenant: str, status: str | None, run: str | None, cursor: str | None, limit: int
+    connection: Database,
+    tenant: str,
+    status: str | None,
+    run: str | None,
+    kind: str | None,
+    newest: bool,
+    cursor: str | None,
+    limit: int,
 ) -> tuple[list[Review], str | None]:
     limit = min(limit, ROWS_LIMIT)
-    of = ("reviews", tenant, status, run)
-    values: dict[str, Any] = {"tenant": tenant, "limit": limit + 1}
-    values["after"] = 0 if cursor is None else cursors.read(cursor, *of)
+    of = ("reviews", tenant, status, run, kind, newest)
+    values: dict[str, Any] = {"tenant": tenant, "limit": limit + 1} | _from(cursor, newest, of)
+    order = "_newest" if newest else ""
     if run is not None:
-        rows = ask(connection, "list_reviews_of_run", run=run, status=status, **values)
+        rows = ask(connection, f"list_reviews_of_run{order}", run=run, status=status, kind=kind, **values)
     elif status == "open":
-        rows = ask(connection, "list_open_reviews", **values)
-    elif status is not None:
-        rows = ask(connection, "list_closed_reviews", status=status, **values)
+        rows = ask(connection, f"list_open_reviews{order}", kind=kind, **values)
+    elif kind is not None:
+        rows = ask(connection, f"list_reviews_of_kind{order}", status=status, kind=kind, **values)
     else:
-        rows = ask(connection, "list_reviews", **values)
+        rows = ask(connection, f"list_reviews{order}", status=status, **values)
     more = cursors.make(rows[limit - 1][0], *of) if len(rows) > limit else None
     return [review_of(connection, row[1:]) for row in rows[:limit]], more
+
+
+def _from(cursor: str | None, newest: bool, of: tuple[object, ...]) -> dict[str, int]:
+    """Where a list that may go either way goes on."""
+    at = None if cursor is None else cursors.read(cursor, *of)
+    if newest:
+        return {"before": END if at is None else at}
+    return {"after": 0 if at is None else at}
 
 
 def count_open_reviews(connection: Database, tenant: str) -> OpenReviews:
@@ -362,12 +377,18 @@ def get_document(connection: Database, tenant: str, id: str) -> Document | None:
 
 
 def list_documents(
-    connection: Database, tenant: str | None, kind: str, state: str | None, cursor: str | None, limit: int
+    connection: Database,
+    tenant: str | None,
+    kind: str,
+    state: str | None,
+    newest: bool,
+    cursor: str | None,
+    limit: int,
 ) -> tuple[list[Document], str | None]:
     limit = min(limit, ROWS_LIMIT)
-    of = ("documents", tenant, kind, state)
-    after = 0 if cursor is None else cursors.read(cursor, *of)
-    name = "list_documents" if tenant is not None else "list_documents_of_all"
-    rows = ask(connection, name, tenant=tenant, kind=kind, state=state, after=after, limit=limit + 1)
+    of = ("documents", tenant, kind, state, newest)
+    name = "list_documents_of_all" if tenant is None else "list_documents_newest" if newest else "list_documents"
+    values = _from(cursor, newest, of)
+    rows = ask(connection, name, tenant=tenant, kind=kind, state=state, limit=limit + 1, **values)
     more = cursors.make(rows[limit - 1][0], *of) if len(rows) > limit else None
     return [Document(*row[1:]) for row in rows[:limit]], more

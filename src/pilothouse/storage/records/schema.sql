@@ -146,6 +146,7 @@ create table review(
   , overrides blob, superseded integer not null default 0) strict;
 create unique index review_id on review(tenant, id);
 create index review_run on review(tenant, run);
+create index review_kind on review(tenant, kind);
 create index review_open on review(tenant) where status = 'open';
 create index review_expires on review(expires_at) where status = 'open' and expires_at is not null;
 

@@ -89,15 +89,15 @@ class AuditClauses:
         assert found is not None
         assert (found.version, found.body) == (1, b"2")
 
-    async def test_documents_are_listed_by_kind_and_state_oldest_first(self, records: OpenRecords) -> None:
+    async def test_documents_are_listed_by_kind_and_state_from_either_end(self, records: OpenRecords) -> None:
         for number in range(5):
             await put(records, writes(f"hold_{number}", state="placed" if number % 2 else "lifted"))
         await put(records, writes("key_1", kind="key"), writes("hold_x", tenant="other", state="placed"))
 
-        async def listed(tenant: str | None, kind: str, state: str | None) -> list[str]:
+        async def listed(tenant: str | None, kind: str, state: str | None, newest: bool = False) -> list[str]:
             found, cursor = [], None
             while True:
-                page, cursor = await records.list_documents(tenant, kind, state, cursor, 2)
+                page, cursor = await records.list_documents(tenant, kind, state, cursor, 2, newest=newest)
                 assert len(page) <= 2
                 found += [one.id for one in page]
                 if cursor is None:
@@ -107,9 +107,12 @@ class AuditClauses:
         assert await listed(TENANT, "hold", "placed") == ["hold_1", "hold_3"]
         assert await listed(None, "hold", "placed") == ["hold_1", "hold_3", "hold_x"]
         assert await listed(TENANT, "key", None) == ["key_1"]
+        assert await listed(TENANT, "hold", None, newest=True) == [f"hold_{number}" for number in (4, 3, 2, 1, 0)]
+        assert await listed(TENANT, "hold", "placed", newest=True) == ["hold_3", "hold_1"]
         _, cursor = await records.list_documents(TENANT, "hold", None, None, 1)
-        try:
-            await records.list_documents("other", "hold", None, cursor, 1)
-        except BadCursor:
-            return
-        raise AssertionError("a foreign cursor was taken")
+        for tenant, newest in (("other", False), (TENANT, True)):
+            try:
+                await records.list_documents(tenant, "hold", None, cursor, 1, newest=newest)
+            except BadCursor:
+                continue
+            raise AssertionError("a foreign cursor was taken")

@@ -141,27 +141,37 @@ class ReviewClauses:
         found = [await records.get_review(TENANT, f"rev_{number}") for number in (1, 2)]
         assert [review and review.status for review in found] == ["open", "cancelled"]
 
-    async def test_reviews_are_listed_oldest_first_by_status_and_run(self, records: OpenRecords) -> None:
+    async def test_reviews_are_listed_by_status_run_and_kind_from_either_end(self, records: OpenRecords) -> None:
         await put(records, born("run_a"), born("run_b"), born("run_c", tenant="other"))
         for number in range(6):
-            await put(records, asks(f"rev_{number}", "run_b" if number % 2 else "run_a"))
+            kind = "incident" if number in (2, 5) else "gate"
+            await put(records, asks(f"rev_{number}", "run_b" if number % 2 else "run_a", kind=kind))
         await put(records, asks("rev_x", "run_c", tenant="other"))
         await put(records, CloseReview(TENANT, "rev_2", "decided", b"{}", AT))
 
-        async def listed(status: str | None, run: str | None) -> list[str]:
+        async def paged(status: str | None, run: str | None, kind: str | None, newest: bool) -> list[int]:
             found, cursor = [], None
             while True:
-                page, cursor = await records.list_reviews(TENANT, status, run, cursor, 2)
+                page, cursor = await records.list_reviews(TENANT, status, run, cursor, 2, kind=kind, newest=newest)
                 assert len(page) <= 2
-                found += [review.id for review in page]
+                found += [int(review.id.removeprefix("rev_")) for review in page]
                 if cursor is None:
                     return found
 
-        assert await listed(None, None) == [f"rev_{number}" for number in range(6)]
-        assert await listed("open", None) == ["rev_0", "rev_1", "rev_3", "rev_4", "rev_5"]
-        assert await listed("decided", None) == ["rev_2"]
-        assert await listed(None, "run_a") == ["rev_0", "rev_2", "rev_4"]
-        assert await listed("open", "run_a") == ["rev_0", "rev_4"]
+        async def listed(status: str | None = None, run: str | None = None, kind: str | None = None) -> list[int]:
+            found = await paged(status, run, kind, newest=False)
+            assert await paged(status, run, kind, newest=True) == found[::-1]
+            return found
+
+        assert await listed() == [0, 1, 2, 3, 4, 5]
+        assert await listed("open") == [0, 1, 3, 4, 5]
+        assert await listed("decided") == [2]
+        assert await listed(run="run_a") == [0, 2, 4]
+        assert await listed("open", "run_a") == [0, 4]
+        assert await listed(kind="incident") == [2, 5]
+        assert await listed("open", kind="incident") == [5]
+        assert await listed("decided", kind="incident") == [2]
+        assert await listed(run="run_a", kind="incident") == [2]
 
     async def test_a_cursor_of_another_list_of_reviews_is_refused(self, records: OpenRecords) -> None:
         await put(records, born("run_a"), asks("rev_0", "run_a"), asks("rev_1", "run_a"))

@@ -39,7 +39,7 @@ UNTABLED = {
 BY_STATEMENT = {
     ("load_journal", "after"): "bigint", ("read_events", "after"): "bigint", ("list_reviews", "after"): "bigint",
     ("list_reviews_of_run", "after"): "bigint", ("list_open_reviews", "after"): "bigint",
-    ("list_closed_reviews", "after"): "bigint", ("read_audit", "after"): "bigint",
+    ("list_reviews_of_kind", "after"): "bigint", ("read_audit", "after"): "bigint",
     ("ended_runs", "after"): "bigint", ("list_runs_of_subject", "after"): "bigint",
     ("list_documents", "after"): "bigint", ("list_documents_of_all", "after"): "bigint",
 }  # fmt: skip

@@ -51,6 +51,11 @@ select pos, /* document */ from document
 where tenant = :tenant and kind = :kind and (:state is null or state = :state) and pos > :after
 order by pos limit :limit;
 
+-- name: list_documents_newest
+select pos, /* document */ from document
+where tenant = :tenant and kind = :kind and (:state is null or state = :state) and pos < :before
+order by pos desc limit :limit;
+
 -- name: list_documents_of_all
 select pos, /* document */ from document
 where kind = :kind and (:state is null or state = :state) and (:tenant is null) and pos > :after

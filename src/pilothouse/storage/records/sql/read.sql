@@ -47,20 +47,44 @@ select /* review */ from review
 where status = 'open' and expires_at is not null and expires_at <= :at order by expires_at limit :limit;
 
 -- name: list_reviews
-select pos, /* review */ from review where tenant = :tenant and pos > :after order by pos limit :limit;
+select pos, /* review */ from review
+where tenant = :tenant and (:status is null or status = :status) and pos > :after
+order by pos limit :limit;
+
+-- name: list_reviews_newest
+select pos, /* review */ from review
+where tenant = :tenant and (:status is null or status = :status) and pos < :before
+order by pos desc limit :limit;
 
 -- name: list_reviews_of_run
 select pos, /* review */ from review
-where tenant = :tenant and run = :run and (:status is null or status = :status) and pos > :after
+where tenant = :tenant and run = :run and (:status is null or status = :status) and (:kind is null or kind = :kind) and pos > :after
 order by pos limit :limit;
+
+-- name: list_reviews_of_run_newest
+select pos, /* review */ from review
+where tenant = :tenant and run = :run and (:status is null or status = :status) and (:kind is null or kind = :kind) and pos < :before
+order by pos desc limit :limit;
+
+-- name: list_reviews_of_kind
+select pos, /* review */ from review
+where tenant = :tenant and kind = :kind and (:status is null or status = :status) and pos > :after
+order by pos limit :limit;
+
+-- name: list_reviews_of_kind_newest
+select pos, /* review */ from review
+where tenant = :tenant and kind = :kind and (:status is null or status = :status) and pos < :before
+order by pos desc limit :limit;
 
 -- name: list_open_reviews
 select pos, /* review */ from review
-where tenant = :tenant and status = 'open' and pos > :after order by pos limit :limit;
+where tenant = :tenant and status = 'open' and (:kind is null or kind = :kind) and pos > :after
+order by pos limit :limit;
 
--- name: list_closed_reviews
+-- name: list_open_reviews_newest
 select pos, /* review */ from review
-where tenant = :tenant and status = :status and pos > :after order by pos limit :limit;
+where tenant = :tenant and status = 'open' and (:kind is null or kind = :kind) and pos < :before
+order by pos desc limit :limit;
 
 -- name: list_runs
 select pos, /* run */ from run where /* wanted */;
