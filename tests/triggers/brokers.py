@@ -79,7 +79,8 @@ def valkey_server(folder: Path) -> Broker:
     binary = str(get_binary_path())
     assert shutil.which(binary)
     flags = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--appendonly", "yes"]
-    return Broker([binary, *flags, "--appendfsync", "everysec", "--save", ""], port)
+    # With `everysec` a write waits while an fsync is under way, and a kill loses what was acknowledged meanwhile.
+    return Broker([binary, *flags, "--appendfsync", "always", "--save", ""], port)
 
 
 class MosquittoServer(Broker):
