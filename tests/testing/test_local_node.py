@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -35,9 +36,11 @@ async def patient(ctx: Context) -> str:
     return "done"
 
 
-@agent
-def plain(a: int, b: int = 1) -> int:
+def plain_sum(a: int, b: int = 1) -> int:
     return a + b
+
+
+plain = agent(plain_sum)
 
 
 @pytest.fixture(autouse=True)
@@ -220,6 +223,38 @@ async def test_a_run_that_is_not_kept_is_lost_with_its_node():
 
 
 # --- leaving nothing behind -----------------------------------------------------------------------------------------
+
+
+async def test_an_end_that_is_read_before_the_node_dies_of_writing_it_is_told_by_the_next_node():
+    """Such a run was given to a test whose node died in the next moment, and what it asked that node never ended."""
+    looked = asyncio.Event()
+
+    async def seen(*given, kept):
+        found = await kept(*given)
+        if found is not None and found.status == "succeeded":
+            asyncio.get_running_loop().call_soon(looked.set)
+        return found
+
+    async with LocalNode({"plain": agent(mode="event")(plain_sum)}) as node:
+        before = node.records.names.count("submit")
+        await node.wait(await node.start("plain", {"a": 1}))
+        writes = node.records.names.count("submit") - before
+    async with LocalNode({"plain": agent(mode="event")(plain_sum)}) as node:
+        node.records.strike(writes, "after", "submit")
+        kept, submit = node.kept.get_run, node.kept.submit
+
+        def late(change, done):
+            """As a busy machine has it: the answer comes when somebody has read what was written."""
+
+            def told(result):
+                asyncio.ensure_future(looked.wait()).add_done_callback(lambda _: done(result))
+
+            submit(change, told if node.records.is_dying else done)
+
+        node.kept.submit, node.kept.get_run = late, partial(seen, kept=kept)
+        ended = await node.wait(await node.start("plain", {"a": 1}))
+        assert (ended.output, node.crashes) == (2, 1)
+        assert not node.is_dead
 
 
 async def test_a_node_leaves_no_task_path_or_file_behind(tmp_path):

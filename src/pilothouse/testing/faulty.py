@@ -67,6 +67,8 @@ class FaultyRecords(Records):
         self.under_way = 0
         """Calls that are not answered yet."""
         self.is_dead = False
+        self.is_dying = False
+        """A call was struck `after` and is under way: what it wrote may be read before the node has died of it."""
         self.is_full = False
         """Set it to refuse every write, as a full disk does, until it is taken back."""
         self._records, self._left, self._mode, self.on_kill = records, at, mode, on_kill
@@ -102,6 +104,7 @@ class FaultyRecords(Records):
         elif fault == "fail" or self.is_full:
             asyncio.get_running_loop().call_soon(self._answer, done, RecordsUnavailable())
         elif fault == "after":
+            self.is_dying = True
             self._records.submit(change, lambda result: self.kill())
         else:
             self.under_way += 1
@@ -144,12 +147,13 @@ class FaultyRecords(Records):
             self.kill()
         if not self.is_dead:
             self.under_way += 1
+            self.is_dying |= fault == "after"
             try:
                 result = await call(*args, **kwargs)
             finally:
                 self.under_way -= 1
-            if fault == "after":
-                self.kill()
+                if fault == "after":
+                    self.kill()
             if not self.is_dead:
                 return result
         never: asyncio.Future[T] = asyncio.get_running_loop().create_future()

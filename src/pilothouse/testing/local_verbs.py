@@ -122,7 +122,10 @@ class LocalVerbs(LocalLife):
             was_still, is_sure = self.is_still, was_still and self.is_still
             found = await self._run(id)
             if found.status == status or (status is None and found.status in TERMINAL):
-                return await self._view(found)
+                if not self.records.is_dying:
+                    return await self._view(found)
+                await self._death  # its last write was read before it died of it; what is asked next needs a live node
+                continue
             if found.status in TERMINAL or is_sure:
                 raise StillWaiting(run=id, status=found.status, waits=await self._waits(found))
             if was_still:  # a bell may have been on its way: a round of the loops does what it asked for
