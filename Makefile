@@ -106,10 +106,6 @@ test-frameworks: $(STAMP) frameworks ## the tests of the bridges, each beside it
 faults: $(STAMP) ## only the tests that kill, freeze, fill and tear
 	$(BIN)/pytest -q tests/faults
 
-.PHONY: faults-long
-faults-long: $(STAMP) ## sixty seconds in which a network swallows everything, with the times of the product
-	FAULTS_LONG=1 $(BIN)/pytest -q tests/cluster/test_blackhole.py
-
 .PHONY: bench
 bench: $(STAMP) console ## measure beside the bare server and the bare file
 	$(BIN)/python -m benchmarks

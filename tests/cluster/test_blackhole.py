@@ -1,18 +1,15 @@
 """A network between nodes and PostgreSQL that swallows everything for longer than anybody's patience, keeps the
 connections, and then delivers what was on its way (I1, I2, I4, I6, I7, I8).
 
-All times are those of the product. In the first test the hole lasts until all that is wanted was seen; in the second
-one for sixty seconds at least, which is made when it is asked for: `make faults-long`.
+All times are those of the product, and the hole lasts for sixty seconds at least, most of which is waiting.
 """
 
 import asyncio
-import os
-import sys
 
 import pytest
 
 from pilothouse.testing.proxy import Proxy
-from tests.cluster.test_takeover import TAKEN_OVER_WITHIN, read_all, started
+from tests.cluster.test_takeover import read_all, started
 from tests.cluster.test_watch import follow
 from tests.faults.checkers import (
     check_bounded,
@@ -29,6 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 RUNS = [f"run_{number}" for number in range(3)]
 NAP = 2.0
+SPAN = 60.0
+ANSWERED_WITHIN = 60.0
+"""Seconds; only who waits for ever takes that long."""
 
 
 class Hole:
@@ -62,32 +62,26 @@ class Hole:
         for gate in gates:
             gate.open()
 
+    def left_of(self, span):
+        return max(0.0, span - (asyncio.get_running_loop().time() - self.began))
+
     async def is_taken_over(self):
-        """Returns after how many seconds."""
         for gate in self.further:
             await gate.wait_reached()
-        took = asyncio.get_running_loop().time() - self.began
         assert not {gate.host for gate in self.further} & {host.pid for host in self.first.hosts()}
         for gate in self.further:
             gate.open()
-        return took
 
     async def ask_the_gateway(self):
-        """Returns how long the slowest answer took."""
+        """Whatever it is asked, it says soon that it cannot."""
         for node in (self.first, self.cut_off):
             await wait_until(lambda node=node: is_unready(node))
-        loop = asyncio.get_running_loop()
-
-        async def timed(asked):
-            began = loop.time()
-            return await asked, loop.time() - began
-
         asked = [self.start(number) for number in range(4)]
         asked += [self.cut_off.caller.ask("GET", f"/v1/runs/{run}") for run in RUNS for _ in range(10)]
-        found = await asyncio.gather(*map(timed, asked))
-        assert {answer.status for answer, _ in found} == {503}, found
-        assert check_bounded([answer for answer, _ in found], (), 0) == []
-        return max(seconds for _, seconds in found)
+        async with asyncio.timeout(ANSWERED_WITHIN):
+            found = await asyncio.gather(*asked)
+        assert {answer.status for answer in found} == {503}, found
+        assert check_bounded(found, (), 0) == []
 
     async def start(self, number):
         """Asks the gateway to take in a run, under a key that stays the same."""
@@ -143,24 +137,10 @@ async def hole(cluster, receiver, postgres_server):
         await way.stop()
 
 
-async def test_nodes_in_a_hole_say_so_lose_their_runs_to_others_and_cannot_write_when_it_is_over(hole):
+async def test_nodes_in_a_hole_for_a_minute_say_so_lose_their_runs_and_cannot_write_when_it_is_over(hole):
     await hole.fall_in()
-    await hole.ask_the_gateway()
-    await hole.is_taken_over()
-    await hole.heal()
-
-
-@pytest.mark.skipif("FAULTS_LONG" not in os.environ, reason="waits for long: make faults-long")
-async def test_the_same_for_sixty_seconds_with_the_times_of_the_product(hole, capsys):
-    await hole.fall_in()
-    answered = asyncio.create_task(hole.ask_the_gateway())
-    took = await hole.is_taken_over()
-    slowest = await answered
-    with capsys.disabled():
-        sys.stdout.write(f"\ntaken over after {took:.1f} s; the slowest answer of the gateway took {slowest:.1f} s\n")
-    assert took < TAKEN_OVER_WITHIN
-    assert slowest < 30.0
-    await asyncio.sleep(max(0.0, 60.0 - (asyncio.get_running_loop().time() - hole.began)))  # the span is the case
+    await asyncio.gather(hole.ask_the_gateway(), hole.is_taken_over())
+    await asyncio.sleep(hole.left_of(SPAN))  # the span is the case: longer than what any connection is tried for
     await hole.heal()
 
 

@@ -225,7 +225,7 @@ async def test_a_run_that_is_not_kept_is_lost_with_its_node():
 # --- leaving nothing behind -----------------------------------------------------------------------------------------
 
 
-async def test_an_end_that_is_read_before_the_node_dies_of_writing_it_is_told_by_the_next_node():
+async def test_an_end_that_is_read_before_the_node_dies_of_writing_it_is_told_by_the_next_node(monkeypatch):
     """Such a run was given to a test whose node died in the next moment, and what it asked that node never ended."""
     looked = asyncio.Event()
 
@@ -251,7 +251,8 @@ async def test_an_end_that_is_read_before_the_node_dies_of_writing_it_is_told_by
 
             submit(change, told if node.records.is_dying else done)
 
-        node.kept.submit, node.kept.get_run = late, partial(seen, kept=kept)
+        monkeypatch.setattr(node.kept, "submit", late)
+        monkeypatch.setattr(node.kept, "get_run", partial(seen, kept=kept))
         ended = await node.wait(await node.start("plain", {"a": 1}))
         assert (ended.output, node.crashes) == (2, 1)
         assert not node.is_dead

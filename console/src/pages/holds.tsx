@@ -33,7 +33,9 @@ export function HoldsPage() {
                 collect<Hold>("v1/holds", { status: "lifted" }, signal, LIFTED),
             ]);
             const items = on.flatMap((one) => one.items).sort((a, b) => b.placed_at.localeCompare(a.placed_at));
-            return { items: [...items, ...lifted.items], hasMore: lifted.hasMore };
+            // One that becomes effective, or is lifted, between the answers is in two of them.
+            const each = new Map([...items, ...lifted.items].map((one) => [one.id, one]));
+            return { items: [...each.values()], hasMore: lifted.hasMore };
         },
         refetchInterval: 3000,
     });
